@@ -1,0 +1,3 @@
+from boxlab.cli import main
+
+main()

@@ -1,0 +1,278 @@
+"""The images that the book builds: where the base comes from, in what order, and how one is built."""
+
+import hashlib
+import io
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import certifi
+import docker.errors
+from docker.models.images import Image
+from tqdm import tqdm
+
+from boxlab import engine, paths
+from boxlab.errors import BuildError
+
+PREFIX = "containers-measured/"
+"""All our tags begin with it; we never tag with a name that is not ours."""
+
+HUB_IMAGE = "python:3.13-slim-bookworm"
+HUB_DIGEST = "sha256:67a1e1f215ccda113cfc024e8639049257e88f273898f595b61476d128d387e8"
+"""The base image on Docker Hub and the digest of its multi-platform index."""
+
+SUITE = "bookworm"
+"""The Debian release of that image, from whose packages we make the base where the Hub cannot be reached."""
+
+KEY_LABEL = f"{engine.LABEL}.key"
+ORIGIN_LABEL = f"{engine.LABEL}.origin"
+
+_STALLED_S = 900  # a build step that prints nothing for this long is given up
+
+
+@dataclass(frozen=True)
+class Built:
+    """An image that is there now."""
+
+    name: str
+    tag: str
+    id: str
+    size_bytes: int
+    environment: dict[str, str]
+    command: list[str]
+    working_dir: str
+    labels: dict[str, str]
+    fresh: bool
+    """Whether this call built it."""
+
+
+def names() -> list[str]:
+    """Every image of the book, parents first."""
+    ordered: list[str] = []
+
+    def visit(name: str) -> None:
+        if name not in ordered:
+            if parent := _parent(name):
+                visit(parent)
+            ordered.append(name)
+
+    for folder in sorted(p.parent.name for p in paths.IMAGES.glob("*/Dockerfile")):
+        visit(folder)
+    return ordered
+
+
+def ensure(name: str) -> Built:
+    """The image `name`, built first where it is missing or its files have changed.
+
+    Raises:
+        BuildError: there is no such image, or its build failed.
+        EngineError: the engine does not answer.
+    """
+    context = paths.IMAGES / name
+    if not (context / "Dockerfile").is_file():
+        raise BuildError(f"there is no image {name!r}", f"one of: {', '.join(names())}")
+    with engine.plain_errors():
+        client = engine.connect()
+        parent = _parent(name)
+        key = _key(context, ensure(parent).id if parent else HUB_DIGEST)
+        try:
+            image = client.images.get(PREFIX + name)
+            if image.labels.get(KEY_LABEL) == key:
+                return _built(name, image, fresh=False)
+        except docker.errors.ImageNotFound:
+            pass  # then it is built now
+        extra_labels, build_args, extra_files = {KEY_LABEL: key}, {}, {}
+        if name == "base":
+            origin = _origin()
+            extra_labels[ORIGIN_LABEL] = origin.description
+            build_args["ORIGIN"] = origin.image
+            extra_files = {f"certificates/host-{i}.crt": pem for i, pem in enumerate(extra_certificates())}
+        _build(name, context, extra_labels, build_args, extra_files)
+        if name == "base" and origin.image.startswith(PREFIX):
+            client.images.remove(origin.image, noprune=True)  # its layers live on in the base
+        image = client.images.get(PREFIX + name)
+        _remove_replaced(client)
+    return _built(name, image, fresh=True)
+
+
+def ensure_all() -> list[Built]:
+    """Every image of the book, parents first; what is already there is not built again."""
+    return [ensure(name) for name in names()]
+
+
+def extra_certificates() -> list[bytes]:
+    """Certificate authorities (PEM) that this machine trusts beyond the public ones, such as a proxy's own.
+
+    Looked for where Debian and Ubuntu keep local ones and in the bundles that the usual environment variables name.
+    """
+    bundles = [Path(os.environ[v]) for v in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT") if os.environ.get(v)]
+    bundles += sorted(Path("/usr/local/share/ca-certificates").rglob("*.crt"))
+    block = re.compile(rb"-----BEGIN CERTIFICATE-----\s+(.+?)\s+-----END CERTIFICATE-----", re.DOTALL)
+
+    def certificates(bundle: Path) -> dict[bytes, bytes]:
+        return {b"".join(m[1].split()): m[0] + b"\n" for m in block.finditer(bundle.read_bytes())}
+
+    public = certificates(Path(certifi.where()))
+    for packaged in Path("/usr/share/ca-certificates").rglob("*.crt"):
+        public |= certificates(packaged)
+    found = {body: pem for bundle in bundles if bundle.is_file() for body, pem in certificates(bundle).items()}
+    return [pem for body, pem in found.items() if body not in public]
+
+
+@dataclass(frozen=True)
+class _Origin:
+    image: str
+    description: str
+
+
+def _origin() -> _Origin:
+    """The distribution's root filesystem: from Docker Hub, else from the distribution's own packages."""
+    client = engine.connect()
+    try:
+        print(f"base: asking Docker Hub for {HUB_IMAGE}")
+        image = client.images.pull(f"python@{HUB_DIGEST}")
+        return _Origin(image.id, f"Docker Hub, {HUB_IMAGE}@{HUB_DIGEST}")
+    except docker.errors.APIError as error:
+        print(f"base: Docker Hub cannot be used ({error.explanation}): making it from Debian's packages")
+    if not shutil.which("mmdebstrap"):
+        raise BuildError(
+            "no base image: Docker Hub cannot be reached and mmdebstrap is not installed",
+            "connect to the network, or on Debian and Ubuntu: `sudo apt-get install mmdebstrap debian-archive-keyring`",
+        )
+    excluded = ("/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/man/*")
+    command = ["mmdebstrap", "--variant=minbase", "--include=ca-certificates,python3,python3-venv"]
+    command += [f"--dpkgopt=path-exclude={pattern}" for pattern in excluded]
+    tarball = paths.scratch() / "base.tar"
+    try:
+        with tqdm(total=len(_MMDEBSTRAP_STEPS), desc="base", unit="step") as bar:
+            _mmdebstrap([*command, SUITE, str(tarball)], bar)
+        client.api.import_image_from_file(str(tarball), repository=f"{PREFIX}origin", tag="latest", changes=[f"LABEL {engine.LABEL}=1"])
+    finally:
+        tarball.unlink(missing_ok=True)
+    return _Origin(f"{PREFIX}origin", f"Debian {SUITE}, its own packages by mmdebstrap")
+
+
+_MMDEBSTRAP_STEPS = (
+    "running apt-get update",
+    "downloading packages",
+    "extracting archives",
+    "installing essential packages",
+    "installing remaining packages",
+    "cleaning package lists",
+    "creating tarball",
+)
+
+
+def _mmdebstrap(command: list[str], bar: tqdm) -> None:
+    """Run mmdebstrap, moving `bar` on as its steps begin."""
+    environment = os.environ | {"TMPDIR": str(paths.scratch())}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        lines = []
+        for line in process.stderr:
+            lines.append(line.rstrip())
+            if step := next((step for step in _MMDEBSTRAP_STEPS if step in line), None):
+                bar.set_postfix_str(step)
+                bar.update()
+    if process.returncode:
+        raise BuildError("mmdebstrap failed: " + " | ".join(lines[-5:]), "is the Debian mirror reachable? `sudo apt-get update` tells")
+
+
+def _build(name: str, context: Path, labels: dict[str, str], build_args: dict[str, str], extra_files: dict[str, bytes]) -> None:
+    """Build the image by the engine's build call, which every engine version and Podman knows."""
+    proxies = {k: v for k, v in os.environ.items() if k.lower() in ("http_proxy", "https_proxy", "no_proxy", "ftp_proxy")}
+    stream = engine.connect().api.build(
+        fileobj=_tar(context, extra_files),
+        custom_context=True,
+        tag=PREFIX + name,
+        labels={engine.LABEL: "1"} | labels,
+        buildargs=proxies | build_args,
+        rm=True,
+        forcerm=True,
+        decode=True,
+        timeout=_STALLED_S,
+    )
+    output: list[str] = []
+    with tqdm(desc=name, unit="step") as bar:
+        for event in stream:
+            if "error" in event:
+                tail = " | ".join("".join(output).splitlines()[-5:])
+                raise BuildError(f"the image {name} does not build: {event['error'].strip()} ({tail})", f"look at images/{name}/Dockerfile")
+            text = event.get("stream", "")
+            output.append(text)
+            if step := re.match(r"Step (\d+)/(\d+) : (.*)", text):
+                bar.total, bar.n = int(step[2]), int(step[1]) - 1
+                bar.set_postfix_str(step[3][:50])
+        bar.update(bar.total - bar.n if bar.total else 0)
+
+
+def _parent(name: str) -> str | None:
+    """The image of ours that `name`'s Dockerfile builds on."""
+    dockerfile = (paths.IMAGES / name / "Dockerfile").read_text()
+    found = re.search(rf"^FROM {PREFIX}([\w-]+)", dockerfile, re.MULTILINE)
+    return found[1] if found else None
+
+
+def _key(context: Path, parent_id: str) -> str:
+    """Hash of everything that an image is made of: its files and its parent."""
+    parts = (f"{path.relative_to(context)}\0".encode() + path.read_bytes() for path in _files(context))
+    return short_hash(parent_id.encode(), *parts)
+
+
+def short_hash(*parts: bytes) -> str:
+    """Sixteen hexadecimal digits that change when any of `parts` does."""
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+
+
+def _files(context: Path) -> list[Path]:
+    return sorted(p for p in context.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+
+
+def _tar(context: Path, extra_files: dict[str, bytes]) -> io.BytesIO:
+    """The build context. Owners, modes and times are fixed, so that the same files always hit the same build cache."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+
+        def add(name: str, data: bytes, mode: int) -> None:
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(data), mode
+            tar.addfile(entry, io.BytesIO(data))
+
+        if context.name == "base":
+            folder = tarfile.TarInfo("certificates")
+            folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(folder)
+        for path in _files(context):
+            add(str(path.relative_to(context)), path.read_bytes(), 0o755 if os.access(path, os.X_OK) else 0o644)
+        for name, data in extra_files.items():
+            add(name, data, 0o644)
+    buffer.seek(0)
+    return buffer
+
+
+def _remove_replaced(client: docker.DockerClient) -> None:
+    """Remove images of ours that a rebuild has left without a tag, unless another still builds on them."""
+    for image in client.images.list(filters={"label": engine.LABEL, "dangling": True}):
+        try:
+            client.images.remove(image.id)
+        except docker.errors.APIError as error:
+            if error.status_code != 409:  # in use
+                raise
+
+
+def _built(name: str, image: Image, fresh: bool) -> Built:
+    config = image.attrs["Config"]
+    return Built(
+        name=name,
+        tag=PREFIX + name,
+        id=image.id,
+        size_bytes=image.attrs["Size"],
+        environment=dict(variable.split("=", 1) for variable in config["Env"] or ()),
+        command=[*(config["Entrypoint"] or ()), *(config["Cmd"] or ())],
+        working_dir=config["WorkingDir"] or "/",
+        labels=image.labels,
+        fresh=fresh,
+    )

@@ -1,0 +1,19 @@
+"""Where things lie. Everything that we write is below the project's own folder."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+IMAGES = ROOT / "images"
+RESULTS = ROOT / "notebooks" / "results"
+
+CACHE = ROOT / ".cache"
+"""What can be made again: root filesystems, disks, kernels, verdicts."""
+
+SCRATCH = CACHE / "scratch"
+"""What lives only as long as a box does; empty when nothing runs."""
+
+
+def scratch() -> Path:
+    """The scratch folder, made if need be."""
+    SCRATCH.mkdir(parents=True, exist_ok=True)
+    return SCRATCH

@@ -1,0 +1,254 @@
+"""One image's root filesystem in the form that each box needs: a folder for a process, a disk and a kernel for a VM.
+
+Nothing here needs root on the host or any tool beyond the engine: disks are made inside a container of ours.
+"""
+
+import io
+import os
+import shlex
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from docker.models.containers import Container
+from tqdm import tqdm
+
+from boxlab import engine, images, paths
+from boxlab.errors import BuildError
+
+TINY_INIT = "/boxlab-init"
+SYSTEMD = "/lib/systemd/systemd"
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A disk that boots `image`'s command, by `init` as its first process."""
+
+    path: Path
+    image: images.Built
+    init: str
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel, unpacked, and its release as `uname -r` will print it."""
+
+    path: Path
+    release: str
+
+
+def directory(image: images.Built) -> Path:
+    """The image's files in a folder, to run a plain process from.
+
+    Raises:
+        BuildError: they could not be unpacked.
+    """
+
+    def make(path: Path) -> None:
+        path.mkdir()
+        with _container(image.tag) as source:
+            _untar(source.export(_BLOCK), path, image.name)
+
+    return _made_once(paths.CACHE / "rootfs", image.name, image.id, make)
+
+
+def disk(image: images.Built, init: str) -> Disk:
+    """A disk with exactly the image's files, and beside them the few lines that start its command.
+
+    Args:
+        image: whose files and command.
+        init: `TINY_INIT` for a script of ours as the first process, `SYSTEMD` for an operating system's.
+
+    Raises:
+        BuildError: the file system could not be made.
+    """
+    kit = images.ensure("vm-kit")
+    starter = {TINY_INIT: _tiny_init, SYSTEMD: _systemd_unit}[init](image)
+
+    def make(path: Path) -> None:
+        with _container(image.tag) as source, _container(kit.tag, ["sh", "/kit/mkdisk.sh"]) as maker:
+            _put(maker, "/", [_folder("in")])
+            maker.put_archive("/in", source.export(_BLOCK))
+            _put(maker, "/in", starter)
+            maker.start()
+            if status := maker.wait()["StatusCode"]:
+                complaint = maker.logs().decode().strip()
+                raise BuildError(f"no disk of {image.name}: mkfs ended with {status}: {complaint[-300:]}", "is the disk full? `docker system df`")
+            _fetch(maker, "/disk.img", path, f"{image.name}: disk")
+
+    key = f"{image.id}{kit.id}{[(member.name, data) for member, data in starter]}"
+    return Disk(_made_once(paths.CACHE / "disks", image.name, key, make), image, init)
+
+
+def kernel() -> Kernel:
+    """The kernel that every virtual machine here boots: Debian's own for cloud machines, unpacked."""
+    kit = images.ensure("vm-kit")
+
+    def make(path: Path) -> None:
+        path.mkdir()
+        with _container(kit.tag) as source:
+            chunks, _ = source.get_archive("/kit", _BLOCK)
+            with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
+                [member] = [m for m in tar if Path(m.name).name.startswith("vmlinux-")]
+                member.name = Path(member.name).name
+                tar.extract(member, path, filter="data")
+
+    [file] = _made_once(paths.CACHE / "kernels", "vm-kit", kit.id, make).iterdir()
+    return Kernel(file, file.name.removeprefix("vmlinux-"))
+
+
+def _made_once(folder: Path, name: str, key: str, make: Callable[[Path], None]) -> Path:
+    """The file or folder that `make` makes, made only where it is missing and in its place only once it is whole.
+
+    Older versions of the same thing go when a new one is made.
+    """
+    final = folder / f"{name}-{images.short_hash(key.encode())}"
+    if final.exists():
+        return final
+    draft = paths.scratch() / f"{final.name}.{engine.RUN}"
+    try:
+        make(draft)
+        folder.mkdir(parents=True, exist_ok=True)
+        for older in set(folder.glob(f"{name}-*")) - {final}:
+            _remove(older)
+        if not final.exists():  # another process may have been faster
+            draft.replace(final)
+    finally:
+        _remove(draft)
+    return final
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _container(tag: str, command: list[str] | None = None) -> Iterator[Container]:
+    """A container of ours that is not running yet, and is gone afterwards."""
+    with engine.plain_errors():
+        container = engine.connect().containers.create(tag, command or ["true"], labels=engine.labels(), network_mode="none")
+        try:
+            yield container
+        finally:
+            container.remove(force=True, v=True)
+
+
+def _untar(archive: Iterable[bytes], folder: Path, name: str) -> None:
+    """Unpack a tar stream into `folder` with tar itself, which keeps owners, links and modes where it may."""
+    with subprocess.Popen(["tar", "--extract", "--directory", folder], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as tar:
+        try:
+            with tqdm(desc=f"{name}: files", unit="B", unit_scale=True) as bar, tar.stdin:
+                for chunk in archive:
+                    tar.stdin.write(chunk)
+                    bar.update(len(chunk))
+        except BrokenPipeError:
+            pass  # tar gave up: its complaint says why
+        complaint = tar.stderr.read().decode().strip()
+    if tar.returncode:
+        raise BuildError(f"the files of {name} could not be unpacked: {complaint[-300:]}", "is the disk full? `df -h .`")
+
+
+def _put(container: Container, folder: str, members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+    """Put files into a container's `folder`."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for member, data in members:
+            tar.addfile(member, io.BytesIO(data))
+    container.put_archive(folder, buffer.getvalue())
+
+
+def _fetch(container: Container, file: str, path: Path, label: str) -> None:
+    """Copy one file out of a container, leaving blocks of zeros as holes, so that only what is used is allocated."""
+    chunks, facts = container.get_archive(file, _BLOCK)
+    reader = io.BufferedReader(_Chunks(chunks), _BLOCK)
+    with (
+        tarfile.open(fileobj=reader, mode="r|") as tar,
+        path.open("wb") as sink,
+        tqdm(total=facts["size"], desc=label, unit="B", unit_scale=True) as bar,
+    ):
+        source = tar.extractfile(tar.next())
+        while block := source.read(_BLOCK):
+            if block.strip(b"\0"):
+                sink.write(block)
+            else:
+                sink.seek(len(block), os.SEEK_CUR)
+            bar.update(len(block))
+        sink.truncate(facts["size"])
+
+
+class _Chunks(io.RawIOBase):
+    """A readable file over an iterator of byte strings."""
+
+    def __init__(self, chunks: Iterable[bytes]):
+        self._chunks = iter(chunks)
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        self._rest = self._rest or next(self._chunks, b"")
+        taken = self._rest[: len(buffer)]
+        self._rest = self._rest[len(taken) :]
+        buffer[: len(taken)] = taken
+        return len(taken)
+
+
+def _folder(name: str) -> tuple[tarfile.TarInfo, bytes]:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+    return entry, b""
+
+
+def _file(name: str, text: str, mode: int = 0o644) -> tuple[tarfile.TarInfo, bytes]:
+    data = text.encode()
+    entry = tarfile.TarInfo(name.lstrip("/"))
+    entry.size, entry.mode = len(data), mode
+    return entry, data
+
+
+def _tiny_init(image: images.Built) -> list[tuple[tarfile.TarInfo, bytes]]:
+    """Our init: what a container's runtime sets up before it starts the command, in a few lines of shell."""
+    exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in image.environment.items())
+    script = f"""#!/bin/sh
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+echo 1 > /proc/sys/kernel/printk # from here on the console belongs to the application
+{exports}
+cd {shlex.quote(image.working_dir)}
+exec {shlex.join(image.command)}
+"""
+    return [_file(TINY_INIT, script, 0o755)]
+
+
+def _systemd_unit(image: images.Built) -> list[tuple[tarfile.TarInfo, bytes]]:
+    """The same command as a service that starts once the basic system is up, on the serial console."""
+    environment = "\n".join(f'Environment="{name}={value}"' for name, value in image.environment.items())
+    unit = f"""[Unit]
+Description=The workload
+
+[Service]
+{environment}
+WorkingDirectory={image.working_dir}
+ExecStart=/usr/bin/env {shlex.join(image.command)}
+StandardInput=tty-force
+StandardOutput=tty
+StandardError=tty
+TTYPath=/dev/console
+
+[Install]
+WantedBy=multi-user.target
+"""
+    link = tarfile.TarInfo("etc/systemd/system/multi-user.target.wants/workload.service")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/systemd/system/workload.service"
+    quiet = _file("etc/sysctl.d/90-console.conf", "kernel.printk = 1\n")
+    return [_file("etc/systemd/system/workload.service", unit), (link, b""), quiet]

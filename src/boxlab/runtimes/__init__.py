@@ -1,0 +1,24 @@
+"""The boxes: a process, a container and two kinds of virtual machine, all with the same three verbs."""
+
+from boxlab.errors import BoxlabError
+from boxlab.runtimes.box import Box, Observation, Runtime, Workload
+from boxlab.runtimes.container import Container
+from boxlab.runtimes.process import Process
+from boxlab.runtimes.vm import FullVM, MicroVM
+
+ALL: tuple[type[Runtime], ...] = (Process, Container, MicroVM, FullVM)
+"""Every runtime, lightest first."""
+
+__all__ = ["ALL", "Box", "Container", "FullVM", "MicroVM", "Observation", "Process", "Runtime", "Workload", "named"]
+
+
+def named(kind: str) -> Runtime:
+    """The runtime called `kind`.
+
+    Raises:
+        BoxlabError: there is none of that name.
+    """
+    for runtime in ALL:
+        if runtime.kind == kind:
+            return runtime()
+    raise BoxlabError(f"there is no runtime {kind!r}", f"one of: {', '.join(r.kind for r in ALL)}")

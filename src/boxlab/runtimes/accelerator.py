@@ -1,0 +1,143 @@
+"""Which accelerator runs guests here, proven by running one: `/dev/kvm` may open and still not boot Linux."""
+
+import json
+import os
+import platform
+import sys
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from boxlab import images, paths, rootfs
+from boxlab.errors import NotReady, Unavailable
+from boxlab.runtimes import qemu
+from boxlab.runtimes.box import WORKLOAD_MARKS, Workload
+from boxlab.runtimes.console import Console
+from boxlab.runtimes.spawn import HostProcess
+
+OVERRIDE = "BOXLAB_ACCELERATOR"
+"""Environment variable that names the accelerator to use, without a probe: kvm, hvf or tcg."""
+
+LABELS = {"kvm": "KVM", "hvf": "HVF", "tcg": "software emulation (TCG)"}
+"""How every plot, table and caption names them."""
+
+HARDWARE_S = 5.0
+"""A guest with hardware behind it boots well within this; one that hangs is killed."""
+
+EMULATION_S = 60.0
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """How guests run on this machine.
+
+    Attributes:
+        name: kvm, hvf or tcg.
+        boot_s: how long the guest that proved it took to its first useful output, in seconds; None where overridden.
+        reason: why it is not the machine's hardware virtualization; empty where it is.
+        proven_at: when, UTC, ISO 8601.
+    """
+
+    name: str
+    boot_s: float | None
+    reason: str
+    proven_at: str
+
+    @property
+    def label(self) -> str:
+        return LABELS[self.name]
+
+    @property
+    def emulated(self) -> bool:
+        return self.name == "tcg"
+
+
+def choose() -> Accelerator:
+    """The fastest accelerator that boots a guest here, from the cache where nothing has changed since it was proven.
+
+    Raises:
+        Unavailable: QEMU is missing, or no guest boots by any accelerator.
+        BuildError, EngineError: the guest's image cannot be made.
+    """
+    if name := os.environ.get(OVERRIDE):
+        if name not in LABELS:
+            raise Unavailable(f"{OVERRIDE}={name} is no accelerator", f"one of: {', '.join(LABELS)}")
+        return Accelerator(name, None, f"chosen by {OVERRIDE}", _now())
+    return cached() or _prove_and_remember()
+
+
+def cached() -> Accelerator | None:
+    """The verdict of an earlier proof, if this is still the same machine, kernel and QEMU."""
+    if not _verdict().exists():
+        return None
+    verdict = json.loads(_verdict().read_text())
+    return Accelerator(**verdict["accelerator"]) if verdict["circumstances"] == _circumstances() else None
+
+
+def _prove_and_remember() -> Accelerator:
+    disk = rootfs.disk(images.ensure(Workload.image), rootfs.TINY_INIT)
+    kernel = rootfs.kernel()
+    reason = ""
+    hardware = {"linux": "kvm", "darwin": "hvf"}.get(sys.platform)
+    if refusal := _refusal(hardware):
+        reason = refusal
+    else:
+        try:
+            return _remember(Accelerator(hardware, _boot(disk, kernel, hardware, HARDWARE_S), "", _now()))
+        except NotReady as error:
+            reason = f"{LABELS[hardware]} is there and does not boot Linux: {error}"
+    try:
+        return _remember(Accelerator("tcg", _boot(disk, kernel, "tcg", EMULATION_S), reason, _now()))
+    except NotReady as error:
+        raise Unavailable(f"no virtual machine boots here: {error}", "look at the machine's load, and at QEMU's version") from error
+
+
+def _refusal(hardware: str | None) -> str:
+    """Why the machine's hardware virtualization need not even be tried; empty where it may work."""
+    if hardware is None:
+        return f"no accelerator is known for {sys.platform}"
+    if hardware == "kvm":
+        device = Path("/dev/kvm")
+        if not device.exists():
+            return "there is no /dev/kvm: virtualization is off in the firmware, or this is a VM without nesting"
+        if not os.access(device, os.R_OK | os.W_OK):
+            return "/dev/kvm is there and we may not use it: `sudo usermod -aG kvm $USER`, then log in again"
+    return ""
+
+
+def _boot(disk: rootfs.Disk, kernel: rootfs.Kernel, name: str, deadline_s: float) -> float:
+    """Boot the workload once, and return the seconds to its first useful output."""
+    began = time.monotonic()
+    workload = Workload()
+    guest = HostProcess(qemu.command(disk, kernel, name, workload.cpus, workload.memory_mib), qemu.environment())
+    try:
+        console = Console(guest, WORKLOAD_MARKS, began)
+        console.wait_for("ready", deadline_s)
+        return console.marks["ready"]
+    finally:
+        guest.stop()
+
+
+def _remember(accelerator: Accelerator) -> Accelerator:
+    _verdict().parent.mkdir(parents=True, exist_ok=True)
+    _verdict().write_text(json.dumps({"circumstances": _circumstances(), "accelerator": asdict(accelerator)}, indent=2))
+    return accelerator
+
+
+def _verdict() -> Path:
+    return paths.CACHE / "accelerator.json"
+
+
+def _circumstances() -> dict:
+    kvm = Path("/dev/kvm")
+    return {
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "qemu": qemu.version(),
+        "may_use_kvm": kvm.exists() and os.access(kvm, os.R_OK | os.W_OK),
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

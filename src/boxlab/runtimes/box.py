@@ -1,0 +1,143 @@
+"""What every box has in common: one workload, one way to start until ready, observe and stop."""
+
+import json
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+from boxlab.runtimes.console import Console
+from boxlab.runtimes.spawn import EngineContainer, HostProcess
+
+WORKLOAD_MARKS = {
+    "app": r"workload: started",
+    "ready": r"workload: ready (.*)",
+    "identity": r"workload: identity (\{.*\})",
+}
+"""What the workload prints, in every box alike: see images/workload/app.py."""
+
+IDENTITY_S = 30
+"""How long a ready workload may take to say where it finds itself; emulated machines hash slowly."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is run, and how much of the machine it may use; the same in every box.
+
+    Attributes:
+        image: name of the image, a folder below images/.
+        cpus: how many processors it may use at once.
+        memory_mib: how much memory it may use, in MiB; a VM is given this much, the others are stopped there.
+    """
+
+    image: str = "workload"
+    cpus: int = 1
+    memory_mib: int = 256
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A running box from both sides.
+
+    Attributes:
+        inside: what the workload sees (its process id, kernel, boot id, hash of its files).
+        pids: the host's processes that serve it.
+    """
+
+    inside: dict
+    pids: list[int]
+
+
+@dataclass
+class Box:
+    """A box that is ready.
+
+    Attributes:
+        kind: which runtime started it.
+        marks: seconds from the call of `start` to each phase, in order; "ready" is the first useful output.
+        answer: that first output.
+        details: what the runtime adds to a record, such as the accelerator.
+    """
+
+    kind: str
+    console: Console
+    spawned: HostProcess | EngineContainer
+    marks: dict[str, float]
+    answer: str
+    details: dict = field(default_factory=dict)
+
+    def observe(self) -> Observation:
+        """Look at it from inside and from the host.
+
+        Raises:
+            NotReady: the workload does not say where it is.
+        """
+        inside = json.loads(self.console.wait_for("identity", self.marks["ready"] + IDENTITY_S))
+        return Observation(inside, self.spawned.pids())
+
+    def stop(self) -> float:
+        """End it and remove all of it; returns how long that took, in seconds. A second call does nothing."""
+        began = time.monotonic()
+        if self.spawned:
+            self.spawned.stop()
+            self.spawned = None
+        return time.monotonic() - began
+
+    def __enter__(self) -> "Box":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+class Runtime(ABC):
+    """One way to run a workload."""
+
+    kind: str
+    label: str
+    """How plots and tables call it."""
+
+    deadline_s: float = 30.0
+    """A start that takes longer is a failure."""
+
+    @abstractmethod
+    def prepare(self, workload: Workload) -> None:
+        """Make ready everything that exists before a start: images, files, disks. Never timed.
+
+        Raises:
+            Unavailable: this machine cannot run such a box.
+        """
+
+    @abstractmethod
+    def _spawn(self, workload: Workload) -> HostProcess | EngineContainer:
+        """Bring it to life."""
+
+    def marks(self) -> dict[str, str]:
+        """Patterns of the lines that end a phase before the workload's own."""
+        return {}
+
+    def details(self) -> dict:
+        """What a record should say of this runtime beyond its name."""
+        return {}
+
+    def start(self, workload: Workload) -> Box:
+        """Start the workload and wait for its first useful output.
+
+        t0 is the call of this method, t1 the arrival of the line at this process, both on the host's monotonic clock.
+
+        Raises:
+            NotReady: it hung, ended or flooded its console; nothing of it is left.
+            EngineError: the engine refused.
+        """
+        t0 = time.monotonic()
+        spawned = self._spawn(workload)
+        try:
+            console = Console(spawned, self.marks() | WORKLOAD_MARKS, t0)
+            spawned_at = time.monotonic() - t0
+            answer = console.wait_for("ready", self.deadline_s)
+            marks = {"spawned": spawned_at, **console.marks}
+            if isinstance(spawned, EngineContainer):
+                marks = {name: at - t0 for name, at in spawned.times.items()} | console.marks
+        except BaseException:  # Ctrl-C as well: nothing may stay
+            spawned.stop()
+            raise
+        return Box(self.kind, console, spawned, marks, answer, self.details())

@@ -1,0 +1,77 @@
+"""Read what a box prints, line by line, and stamp on the host's clock the lines that mark a phase."""
+
+import re
+import time
+from typing import Protocol
+
+from boxlab.errors import NotReady
+
+LIMIT_BYTES = 1 << 20
+"""A box that prints more than this before it is ready is given up."""
+
+
+class Source(Protocol):
+    """Where a box's output comes from."""
+
+    def read(self, timeout_s: float) -> bytes | None:
+        """What has arrived: b"" when nothing more will come, None when nothing came in time."""
+
+    def exit_reason(self) -> str:
+        """Why nothing more will come, in a few words."""
+
+
+class Console:
+    """The output of one box.
+
+    Attributes:
+        marks: seconds from `t0` to the arrival of the first line that matches each pattern, in order of arrival.
+        lines: everything printed so far, each with its arrival in seconds from `t0`.
+    """
+
+    def __init__(self, source: Source, patterns: dict[str, str], t0: float):
+        self._source = source
+        self._waiting = {name: re.compile(pattern.encode()) for name, pattern in patterns.items()}
+        self._t0 = t0
+        self._partial = b""
+        self._received = 0
+        self.marks: dict[str, float] = {}
+        self.found: dict[str, str] = {}
+        self.lines: list[tuple[float, str]] = []
+
+    def wait_for(self, mark: str, deadline_s: float) -> str:
+        """Read until the line of `mark` has come, and return the text that its pattern's group matched.
+
+        Args:
+            mark: one of the patterns' names.
+            deadline_s: seconds from `t0` after which the box counts as hung.
+
+        Raises:
+            NotReady: the deadline passed, the output ended or it was too much.
+        """
+        while mark not in self.found:
+            chunk = self._source.read(self._t0 + deadline_s - time.monotonic())
+            arrived = time.monotonic() - self._t0
+            if chunk is None:
+                raise NotReady(f"no {mark!r} within {deadline_s:g} s; {self._last_words()}")
+            if not chunk:
+                raise NotReady(f"it ended before {mark!r}: {self._source.exit_reason()}; {self._last_words()}")
+            self._received += len(chunk)
+            if self._received > LIMIT_BYTES:
+                raise NotReady(f"it printed more than {LIMIT_BYTES >> 10} KiB before {mark!r}; {self._last_words()}")
+            *complete, self._partial = (self._partial + chunk).split(b"\n")
+            for line in complete:
+                self._take(line, arrived)
+        return self.found[mark]
+
+    def _take(self, line: bytes, arrived: float) -> None:
+        self.lines.append((arrived, line.decode(errors="replace").rstrip()))
+        for name, pattern in list(self._waiting.items()):
+            if match := pattern.search(line):
+                del self._waiting[name]
+                self.marks[name] = arrived
+                self.found[name] = (match[1] if pattern.groups else match[0]).decode(errors="replace").strip()
+
+    def _last_words(self) -> str:
+        last = next((text for _, text in reversed(self.lines) if text.strip()), "")
+        last = last or self._partial[:200].decode(errors="replace")
+        return f"its last line was {last[:200]!r}" if last else "it printed nothing"

@@ -1,0 +1,40 @@
+"""A plain process in a chroot of the image's files: no namespaces, no cgroup, no second kernel."""
+
+import os
+import resource
+import shutil
+import sys
+
+from boxlab import images, rootfs
+from boxlab.errors import Unavailable
+from boxlab.runtimes.box import Runtime, Workload
+from boxlab.runtimes.spawn import HostProcess
+
+
+class Process(Runtime):
+    """The workload as a child of this very Python process, with the image's folder as its root.
+
+    Where we are not root, chroot needs a user namespace; the record then says so.
+    """
+
+    kind = "process"
+    label = "process"
+
+    def prepare(self, workload: Workload) -> None:
+        if sys.platform != "linux":
+            raise Unavailable("a plain process can only run the image's Linux files on Linux", "leave out the arm 'process'")
+        if not shutil.which("unshare"):
+            raise Unavailable("the command `unshare` is missing", "`sudo apt-get install util-linux`")
+        self._image = images.ensure(workload.image)
+        self._root = rootfs.directory(self._image)
+
+    def details(self) -> dict:
+        return {"user_namespace": os.geteuid() != 0}
+
+    def _spawn(self, workload: Workload) -> HostProcess:
+        as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
+        argv = ["unshare", *as_root, f"--root={self._root}", f"--wd={self._image.working_dir}", *self._image.command]
+        process = HostProcess(argv, self._image.environment)
+        limit = workload.memory_mib << 20
+        resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, limit))
+        return process

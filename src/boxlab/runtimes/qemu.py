@@ -1,0 +1,131 @@
+"""QEMU's command line for the machines of this book. What is chosen here, and why, was measured: see each option."""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from boxlab import paths, rootfs
+from boxlab.errors import Unavailable
+
+INSTALL_FIX = "Debian, Ubuntu: `sudo apt-get install qemu-system-x86` (on arm64: qemu-system-arm); macOS: `brew install qemu`"
+
+
+def architecture() -> str:
+    """The architecture of this machine as QEMU calls it: x86_64 or aarch64."""
+    machine = platform.machine().lower()
+    return {"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
+
+
+def binary() -> str:
+    """Path of the QEMU for this machine's own architecture.
+
+    Raises:
+        Unavailable: there is none.
+    """
+    name = f"qemu-system-{architecture()}"
+    if found := shutil.which(name):
+        return found
+    raise Unavailable(f"{name} is not installed", INSTALL_FIX)
+
+
+@cache
+def version() -> str:
+    """QEMU's version, such as 7.2.22."""
+    output = subprocess.run([binary(), "--version"], capture_output=True, text=True, check=True).stdout
+    return re.search(r"version (\S+)", output)[1]
+
+
+@cache
+def tsc_khz() -> int | None:
+    """Rate of this machine's time stamp counter in kHz, or None where it is not steady or not known.
+
+    Linux derives BogoMIPS from it: two per MHz (arch/x86/kernel/tsc.c).
+    """
+    cpuinfo = Path("/proc/cpuinfo")
+    if architecture() != "x86_64" or not cpuinfo.exists():
+        return None
+    text = cpuinfo.read_text()
+    steady = {"constant_tsc", "nonstop_tsc"} <= set(text.split())
+    bogomips = re.search(r"^bogomips\s*: ([\d.]+)", text, re.MULTILINE)
+    return round(float(bogomips[1]) * 500) if steady and bogomips else None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A virtual machine: which kind QEMU builds, and how the guest's kernel is told of it."""
+
+    name: str
+    options: str
+    console: str
+    kernel_arguments: tuple[str, ...] = ()
+
+
+def machine(accelerator: str) -> Machine:
+    """The smallest machine that boots reliably here.
+
+    QEMU's microvm has no firmware worth the name and a handful of devices. Under emulation on a busy host its kernel may
+    wait for ever while it calibrates the time stamp counter; it does not where it is told the counter's rate, and a q35
+    machine has a timer to calibrate against. (Seen with QEMU 7.2 and Linux 6.1: no boot of 16 ended with four busy loops
+    on two processors, and twelve of twelve did once the rate was given.)
+    """
+    if architecture() == "aarch64":
+        return Machine("virt", "virt", "ttyAMA0")
+    if accelerator != "tcg":
+        return Machine("microvm", "microvm,pcie=on", "ttyS0")
+    if rate := tsc_khz():
+        return Machine("microvm", "microvm,pcie=on", "ttyS0", (f"tsc_early_khz={rate}",))
+    return Machine("q35", "q35", "ttyS0")
+
+
+def command(disk: rootfs.Disk, kernel: rootfs.Kernel, accelerator: str, cpus: int, memory_mib: int) -> list[str]:
+    """The whole command that boots `disk`.
+
+    - No initial RAM disk: this kernel has NVMe and ext4 built in, so the first file system it sees is the image's own.
+    - `-cpu max` under emulation, for its random number instruction: with QEMU's default the guest's Python waits for
+      entropy, 0.7 s of it.
+    - `snapshot=on`: what the guest writes goes to a file that is already unlinked, as a container's layer goes with it.
+    - `cryptomgr.notests`: the kernel's self-tests of ciphers took a quarter of a second under emulation.
+    - `panic=-1` with `-no-reboot`: when the first process ends the machine does, too.
+    """
+    box = machine(accelerator)
+    early = "earlyprintk=ttyS0" if box.console == "ttyS0" else "earlycon"
+    kernel_arguments = [
+        f"console={box.console}",
+        early,
+        "root=/dev/nvme0n1 rootfstype=ext4 rw",
+        "devtmpfs.mount=1",
+        "cryptomgr.notests",
+        "panic=-1",
+        *box.kernel_arguments,
+        f"init={disk.init}",
+    ]
+    return [
+        *_dies_with_us(),
+        binary(),
+        *("-machine", box.options),
+        *("-accel", accelerator),
+        *("-cpu", "max" if accelerator == "tcg" else "host"),
+        *("-smp", str(cpus)),
+        *("-m", str(memory_mib)),
+        *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
+        *("-serial", "stdio"),
+        *("-drive", f"id=root,if=none,format=raw,snapshot=on,file={disk.path}"),
+        *("-device", "nvme,drive=root,serial=root"),
+        *("-kernel", str(kernel.path)),
+        *("-append", " ".join(kernel_arguments)),
+    ]
+
+
+def environment() -> dict[str, str]:
+    """The variables for QEMU's own process: its temporary files lie in our folder."""
+    return os.environ | {"TMPDIR": str(paths.scratch())}
+
+
+def _dies_with_us() -> list[str]:
+    """A prefix by which the kernel ends QEMU when our own process is killed; only Linux has it."""
+    return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []

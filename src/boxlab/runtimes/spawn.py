@@ -1,0 +1,182 @@
+"""The two ways to bring something to life: a process of this host, and a container of the engine.
+
+Both are a `console.Source` and both can be stopped; a box is one of them with a console on top.
+"""
+
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+import docker.errors
+import psutil
+import requests
+
+from boxlab import engine, sweep
+
+STOP_S = 10
+"""How long something may take to end when told to, before it is killed."""
+
+
+class HostProcess:
+    """A process of this host, in a session of its own, with its input open and its output on a pipe."""
+
+    def __init__(self, argv: list[str], environment: dict[str, str]):
+        self.argv = argv
+        self._process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment | {sweep.MARK: engine.RUN},
+            start_new_session=True,
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def pids(self) -> list[int]:
+        """Every process of this host that serves it."""
+        try:
+            return [self.pid, *(child.pid for child in psutil.Process(self.pid).children(recursive=True))]
+        except psutil.NoSuchProcess:
+            return []
+
+    def read(self, timeout_s: float) -> bytes | None:
+        return _read(self._process.stdout.fileno(), timeout_s)
+
+    def exit_reason(self) -> str:
+        try:
+            status = self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            return "it closed its output and went on"
+        return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+
+    def stop(self) -> None:
+        """End it by SIGTERM, or by SIGKILL where that does not help."""
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.pid, signal.SIGKILL)
+            self._process.wait()
+        finally:
+            self._process.stdin.close()
+            self._process.stdout.close()
+
+
+class EngineContainer:
+    """A container of the engine, attached before it starts, that removes itself when it ends.
+
+    Its input closes with our connection: if this very Python process is killed, a workload that reads its input ends,
+    and nothing stays behind.
+
+    Attributes:
+        times: when each call to the engine had returned, on the host's monotonic clock.
+    """
+
+    def __init__(self, image: str, command: list[str] | None = None, **options):
+        with engine.plain_errors():
+            self._api = api = engine.connect().api
+            self.times: dict[str, float] = {}
+            self.id = api.create_container(
+                image,
+                command,
+                stdin_open=True,
+                labels=engine.labels(),
+                host_config=api.create_host_config(auto_remove=True, **options),
+            )["Id"]
+            try:
+                self.times["created"] = time.monotonic()
+                self._socket = api.attach_socket(self.id, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
+                self._frames = _Frames()
+                self.times["attached"] = time.monotonic()
+                api.start(self.id)
+                self.times["started"] = time.monotonic()
+            except BaseException:  # Ctrl-C as well: what was created must not stay
+                self._remove()
+                raise
+
+    def pids(self) -> list[int]:
+        """The processes in the container, by the engine host's numbers."""
+        with engine.plain_errors():
+            top = self._api.top(self.id)
+        column = top["Titles"].index("PID")
+        return [int(row[column]) for row in top["Processes"]]
+
+    def inspect(self) -> dict:
+        """What the engine knows of it."""
+        with engine.plain_errors():
+            return self._api.inspect_container(self.id)
+
+    def read(self, timeout_s: float) -> bytes | None:
+        deadline = time.monotonic() + timeout_s
+        while True:  # a chunk may end inside a frame's header, and then holds no output yet
+            chunk = _read(self._socket.fileno(), deadline - time.monotonic())
+            if not chunk:
+                return chunk
+            if payload := self._frames.payload(chunk):
+                return payload
+
+    def exit_reason(self) -> str:
+        """From the engine's log of events, as the container itself may be gone by now."""
+        with engine.plain_errors():
+            filters = {"container": self.id, "event": ["die", "oom"]}
+            events = list(self._api.events(since=int(time.time()) - 3600, until=int(time.time()) + 1, filters=filters, decode=True))
+        if any(event["Action"] == "oom" for event in events):
+            return "out of memory"
+        return f"exit status {events[-1]['Actor']['Attributes']['exitCode']}" if events else "it closed its output and went on"
+
+    def stop(self) -> None:
+        """End it by SIGTERM and wait until the engine has removed it; by force where that does not help."""
+        self._socket.close()
+        with engine.plain_errors():
+            try:
+                self._unless_gone(self._api.kill, self.id, "SIGTERM")
+                self._unless_gone(self._api.wait, self.id, timeout=STOP_S, condition="removed")
+            except requests.RequestException:  # deaf to SIGTERM: this is how the SDK says that a wait timed out
+                self._remove()
+
+    def _remove(self) -> None:
+        self._unless_gone(self._api.remove_container, self.id, force=True, v=True)
+        self._unless_gone(self._api.wait, self.id, timeout=STOP_S, condition="removed")
+
+    @staticmethod
+    def _unless_gone(call: Callable, *arguments, **options) -> None:
+        """Call the engine; that the container has ended or gone meanwhile (404, 409) is what we want."""
+        try:
+            call(*arguments, **options)
+        except docker.errors.APIError as error:
+            if error.status_code not in (404, 409):
+                raise
+
+
+class _Frames:
+    """Takes the headers out of an attached container's stream.
+
+    Each frame is one byte of stream number, three of padding, four of length, big-endian, then its payload
+    (Docker Engine API, "Attach to a container").
+    """
+
+    def __init__(self):
+        self._buffer = b""
+
+    def payload(self, chunk: bytes) -> bytes:
+        self._buffer += chunk
+        out = b""
+        while len(self._buffer) >= 8:
+            length = int.from_bytes(self._buffer[4:8], "big")
+            if len(self._buffer) < 8 + length:
+                break
+            out += self._buffer[8 : 8 + length]
+            self._buffer = self._buffer[8 + length :]
+        return out
+
+
+def _read(fd: int, timeout_s: float) -> bytes | None:
+    """What has come on `fd`: b"" at its end, None when nothing came in time."""
+    ready, _, _ = select.select([fd], [], [], max(0.0, timeout_s))
+    return os.read(fd, 1 << 16) if ready else None

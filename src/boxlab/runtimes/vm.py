@@ -1,0 +1,63 @@
+"""Virtual machines: a microVM that boots a kernel and the application, and a full one that boots an operating system."""
+
+from dataclasses import asdict
+
+from boxlab import images, rootfs
+from boxlab.runtimes import accelerator, qemu
+from boxlab.runtimes.box import Runtime, Workload
+from boxlab.runtimes.spawn import HostProcess
+
+KERNEL_MARKS = {
+    "kernel": r"Linux version (\S+)",
+    "init": r"Run (\S+) as init process",
+}
+"""The first line that a kernel prints, and the one that it prints when it hands over to the first process."""
+
+
+class MicroVM(Runtime):
+    """A kernel of its own and the application, on the image's own files; a few lines of shell are its init."""
+
+    kind = "microvm"
+    label = "microVM"
+    init = rootfs.TINY_INIT
+    deadline_s = 60.0
+
+    def image(self, workload: Workload) -> images.Built:
+        """The image whose files it boots."""
+        return images.ensure(workload.image)
+
+    def prepare(self, workload: Workload) -> None:
+        self._accelerator = accelerator.choose()
+        self._disk = rootfs.disk(self.image(workload), self.init)
+        self._kernel = rootfs.kernel()
+        self._command = qemu.command(self._disk, self._kernel, self._accelerator.name, workload.cpus, workload.memory_mib)
+
+    def marks(self) -> dict[str, str]:
+        return KERNEL_MARKS
+
+    def details(self) -> dict:
+        return {
+            "accelerator": asdict(self._accelerator),
+            "machine": qemu.machine(self._accelerator.name).name,
+            "qemu": qemu.version(),
+            "guest_kernel": self._kernel.release,
+            "command": self._command,
+        }
+
+    def _spawn(self, workload: Workload) -> HostProcess:
+        return HostProcess(self._command, qemu.environment())
+
+
+class FullVM(MicroVM):
+    """The same machine and kernel booting the same distribution by systemd, with the application as a service of it."""
+
+    kind = "full-vm"
+    label = "full VM"
+    init = rootfs.SYSTEMD
+    deadline_s = 120.0
+
+    def image(self, workload: Workload) -> images.Built:
+        return images.ensure("full-vm")
+
+    def marks(self) -> dict[str, str]:
+        return KERNEL_MARKS | {"systemd": r"systemd \S+ running in system mode", "basic": r"Reached target.*basic\.target"}
