@@ -13,9 +13,8 @@ from pathlib import Path
 import certifi
 import docker.errors
 from docker.models.images import Image
-from tqdm import tqdm
 
-from boxlab import engine, paths
+from boxlab import engine, paths, progress
 from boxlab.errors import BuildError
 
 PREFIX = "containers-measured/"
@@ -148,7 +147,7 @@ def _origin() -> _Origin:
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in excluded]
     tarball = paths.scratch() / "base.tar"
     try:
-        with tqdm(total=len(_MMDEBSTRAP_STEPS), desc="base", unit="step") as bar:
+        with progress.bar("base", total=len(_MMDEBSTRAP_STEPS), unit="step") as bar:
             _mmdebstrap([*command, SUITE, str(tarball)], bar)
         client.api.import_image_from_file(str(tarball), repository=f"{PREFIX}origin", tag="latest", changes=[f"LABEL {engine.LABEL}=1"])
     finally:
@@ -167,7 +166,7 @@ _MMDEBSTRAP_STEPS = (
 )
 
 
-def _mmdebstrap(command: list[str], bar: tqdm) -> None:
+def _mmdebstrap(command: list[str], bar: progress.tqdm) -> None:
     """Run mmdebstrap, moving `bar` on as its steps begin."""
     environment = os.environ | {"TMPDIR": str(paths.scratch())}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
@@ -196,7 +195,7 @@ def _build(name: str, context: Path, labels: dict[str, str], build_args: dict[st
         timeout=_STALLED_S,
     )
     output: list[str] = []
-    with tqdm(desc=name, unit="step") as bar:
+    with progress.bar(name, unit="step") as bar:
         for event in stream:
             if "error" in event:
                 tail = " | ".join("".join(output).splitlines()[-5:])

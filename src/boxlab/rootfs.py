@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from docker.models.containers import Container
-from tqdm import tqdm
 
-from boxlab import engine, images, paths
+from boxlab import engine, images, paths, progress
 from boxlab.errors import BuildError
 
 TINY_INIT = "/boxlab-init"
@@ -146,7 +145,7 @@ def _untar(archive: Iterable[bytes], folder: Path, name: str) -> None:
     """Unpack a tar stream into `folder` with tar itself, which keeps owners, links and modes where it may."""
     with subprocess.Popen(["tar", "--extract", "--directory", folder], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as tar:
         try:
-            with tqdm(desc=f"{name}: files", unit="B", unit_scale=True) as bar, tar.stdin:
+            with progress.bar(f"{name}: files", unit="B", unit_scale=True) as bar, tar.stdin:
                 for chunk in archive:
                     tar.stdin.write(chunk)
                     bar.update(len(chunk))
@@ -173,7 +172,7 @@ def _fetch(container: Container, file: str, path: Path, label: str) -> None:
     with (
         tarfile.open(fileobj=reader, mode="r|") as tar,
         path.open("wb") as sink,
-        tqdm(total=facts["size"], desc=label, unit="B", unit_scale=True) as bar,
+        progress.bar(label, total=facts["size"], unit="B", unit_scale=True) as bar,
     ):
         source = tar.extractfile(tar.next())
         while block := source.read(_BLOCK):

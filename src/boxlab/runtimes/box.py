@@ -96,6 +96,9 @@ class Runtime(ABC):
     label: str
     """How plots and tables call it."""
 
+    phases: dict[str, str]
+    """Mark that ends a phase -> what happened in it, in order; the last one is "ready"."""
+
     deadline_s: float = 30.0
     """A start that takes longer is a failure."""
 

@@ -14,6 +14,13 @@ class Container(Runtime):
 
     kind = "container"
     label = "container"
+    phases = {
+        "created": "engine: create",
+        "attached": "engine: attach",
+        "started": "engine: namespaces, cgroup, runc",
+        "app": "interpreter",
+        "ready": "imports, model, prediction",
+    }
 
     def __init__(self, network: str = "none"):
         self.network = network

@@ -19,6 +19,11 @@ class Process(Runtime):
 
     kind = "process"
     label = "process"
+    phases = {
+        "spawned": "fork",
+        "app": "exec, chroot, interpreter",
+        "ready": "imports, model, prediction",
+    }
 
     def prepare(self, workload: Workload) -> None:
         if sys.platform != "linux":

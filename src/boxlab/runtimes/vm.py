@@ -19,6 +19,13 @@ class MicroVM(Runtime):
 
     kind = "microvm"
     label = "microVM"
+    phases = {
+        "spawned": "fork",
+        "kernel": "QEMU: machine, kernel loaded",
+        "init": "kernel: memory, CPU, devices, root",
+        "app": "init, interpreter",
+        "ready": "imports, model, prediction",
+    }
     init = rootfs.TINY_INIT
     deadline_s = 60.0
 
@@ -53,6 +60,15 @@ class FullVM(MicroVM):
 
     kind = "full-vm"
     label = "full VM"
+    phases = {
+        "spawned": "fork",
+        "kernel": "QEMU: machine, kernel loaded",
+        "init": "kernel: memory, CPU, devices, root",
+        "systemd": "systemd loads",
+        "basic": "basic system: devices, journal, mounts",
+        "app": "services, interpreter",
+        "ready": "imports, model, prediction",
+    }
     init = rootfs.SYSTEMD
     deadline_s = 120.0
 

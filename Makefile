@@ -1,0 +1,60 @@
+# `make help` lists the commands. PROFILE=quick|class|paper says how thoroughly to measure;
+# EXECUTE=off renders the stored outputs instead of running the notebooks here.
+PROFILE ?= class
+EXECUTE ?= auto
+export PROFILE EXECUTE
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help book test unit lab doctor bench notebooks lock clean host
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@echo "  variables:      PROFILE=quick|class|paper   EXECUTE=off (render the stored outputs)"
+
+book: host $(INSTALLED) ## measure on this machine and render the book into _build/html
+	@tools/book.sh
+
+test: $(INSTALLED) ## prove it: library, engine, virtual machines, notebooks, rendered pages
+	@tools/setup.sh host browser
+	@$(BIN)/boxlab prepare
+	@EXECUTE=off tools/book.sh
+	@$(BIN)/pytest
+
+unit: $(INSTALLED) ## only the tests that need no engine, in seconds
+	@$(BIN)/pytest -m "not engine" --ignore=notebooks
+
+lab: host $(INSTALLED) ## open JupyterLab on the notebooks
+	@$(BIN)/boxlab prepare
+	@$(BIN)/jupyter lab notebooks
+
+doctor: $(INSTALLED) ## say what this machine can do, and the fix for what it cannot
+	@$(BIN)/boxlab doctor
+
+bench: host $(INSTALLED) ## time what is promised to be fast
+	@$(BIN)/boxlab prepare
+	@$(BIN)/python tests/bench.py
+
+notebooks: host $(INSTALLED) ## authors: run the notebooks and store their outputs and records
+	@$(BIN)/boxlab prepare
+	@BOXLAB_STORE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+	@$(BIN)/python tools/tidy_notebooks.py notebooks/*.ipynb
+
+lock: ## authors: resolve pyproject.toml into requirements.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links pyproject.toml --output-file requirements.txt
+
+clean: ## remove what was made here: containers, images, caches, the rendered book
+	@if [ -x $(BIN)/boxlab ]; then $(BIN)/boxlab clean --images; fi
+	@rm -rf _build .cache .pytest_cache
+
+host:
+	@tools/setup.sh host
+
+# The stamp is younger than what it was installed from, or it is installed again.
+$(INSTALLED): requirements.txt pyproject.toml
+	@tools/setup.sh host
+	@tools/setup.sh venv
+	@touch $@

@@ -1,0 +1,31 @@
+"""How thorough a run is. The profile is part of every record and of every caption."""
+
+import os
+from dataclasses import dataclass
+
+from boxlab.errors import BoxlabError
+
+VARIABLE = "PROFILE"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One degree of thoroughness: how many rounds are kept."""
+
+    name: str
+    rounds: int
+
+
+ALL = {p.name: p for p in (Profile("quick", 5), Profile("class", 10), Profile("paper", 30))}
+
+
+def profile(name: str | None = None) -> Profile:
+    """The profile called `name`, else the one that the environment names, else "class".
+
+    Raises:
+        BoxlabError: there is none of that name.
+    """
+    name = name or os.environ.get(VARIABLE) or "class"
+    if name not in ALL:
+        raise BoxlabError(f"there is no profile {name!r}", f"one of: {', '.join(ALL)}")
+    return ALL[name]

@@ -1,0 +1,96 @@
+"""On what a measurement was made: enough for a stranger to judge it, nothing that names the reader."""
+
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+
+import psutil
+
+import boxlab
+from boxlab import engine, images, paths
+
+
+def collect() -> dict:
+    """Facts about the host, the engine, the images and this code, as plain data.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    return {"host": host(), "engine": engine_facts(), "images": image_facts(), "code": code()}
+
+
+def host() -> dict:
+    """The machine that Python runs on."""
+    cpuinfo = _read("/proc/cpuinfo")
+    model = re.search(r"^model name\s*: (.+)", cpuinfo, re.MULTILINE)
+    return {
+        "system": _pretty_name() or platform.platform(),
+        "kernel": platform.release(),
+        "architecture": platform.machine(),
+        "cpu": model[1].strip() if model else platform.processor() or "unknown",
+        "cpus": psutil.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "is_virtual": bool(re.search(r"^flags.*\bhypervisor\b", cpuinfo, re.MULTILINE)) if cpuinfo else None,
+        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip() or None,
+        "load_1min": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+    }
+
+
+def engine_facts() -> dict:
+    """The engine that runs the containers, which need not be on this machine's own kernel."""
+    with engine.plain_errors():
+        client = engine.connect()
+        info, version = client.info(), client.version()
+    components = {c["Name"].lower(): c["Version"] for c in version.get("Components", ())}
+    return {
+        "version": version["Version"],
+        "api": version["ApiVersion"],
+        "containerd": components.get("containerd"),
+        "runc": components.get("runc"),
+        "system": info["OperatingSystem"],
+        "kernel": info["KernelVersion"],
+        "shares_our_kernel": engine.is_local(),
+        "cgroup_version": info.get("CgroupVersion", "1"),
+        "storage_driver": info["Driver"],
+        "default_runtime": info.get("DefaultRuntime"),
+        "security": info.get("SecurityOptions", []),
+    }
+
+
+def image_facts() -> dict:
+    """The images that are there now, and where their base came from."""
+    with engine.plain_errors():
+        ours = engine.connect().images.list(filters={"label": engine.LABEL})
+    tagged = {tag.removeprefix(images.PREFIX).split(":")[0]: image for image in ours for tag in image.tags}
+    base = tagged.get("base")
+    return {
+        "base_origin": base.labels.get(images.ORIGIN_LABEL) if base else None,
+        "ids": {name: image.id for name, image in sorted(tagged.items())},
+    }
+
+
+def code() -> dict:
+    """This code's version, and the commit where it is a checkout."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            return subprocess.run(["git", *arguments], cwd=paths.ROOT, capture_output=True, text=True, check=True).stdout.strip()
+        except (OSError, subprocess.CalledProcessError):
+            return None  # no git, or not a checkout: the version alone must do
+
+    status = git("status", "--porcelain", "--", "src", "images")
+    return {"version": boxlab.__version__, "commit": git("rev-parse", "HEAD"), "modified": bool(status) if status is not None else None}
+
+
+def _read(path: str) -> str:
+    """A file of the kernel's, or nothing where it has none such."""
+    file = Path(path)
+    return file.read_text(errors="replace") if file.exists() else ""
+
+
+def _pretty_name() -> str:
+    found = re.search(r'^PRETTY_NAME="?([^"\n]+)', _read("/etc/os-release"), re.MULTILINE)
+    return found[1] if found else ""

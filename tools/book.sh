@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Render the book into _build/html: run here the notebooks that are due, or take their stored outputs.
+#   EXECUTE=auto  run them where an engine answers (the default)     EXECUTE=off  take the stored outputs
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+EXECUTE=${EXECUTE:-auto}
+if [ "$EXECUTE" = auto ]; then
+  if .venv/bin/boxlab prepare; then
+    EXECUTE=on
+  else
+    EXECUTE=off
+    echo "book: no engine here: rendering the stored outputs, and saying whose they are"
+  fi
+fi
+# A notebook that the build runs has no terminal: its progress bars go to ours, if there is one.
+if [ -t 2 ]; then BOXLAB_TERMINAL=/dev/tty; else BOXLAB_TERMINAL=; fi
+export EXECUTE BOXLAB_TERMINAL
+
+log=$(mktemp -p "${TMPDIR:-/tmp}" boxlab-book.XXXXXX)
+trap 'rm -f "$log"' EXIT
+if ! .venv/bin/jupyter-book build . --warningiserror --nitpick --keep-going --quiet >"$log" 2>&1; then
+  cat "$log" >&2
+  echo "book: not rendered; the lines above say why" >&2
+  exit 1
+fi
+case $EXECUTE in
+  on) echo "book: _build/html/index.html, measured on this machine (profile ${PROFILE:-class})" ;;
+  *) echo "book: _build/html/index.html, from the stored outputs" ;;
+esac
