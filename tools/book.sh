@@ -21,6 +21,7 @@ log=$(mktemp -p "${TMPDIR:-/tmp}" boxlab-book.XXXXXX)
 trap 'rm -f "$log"' EXIT
 if ! .venv/bin/jupyter-book build . --warningiserror --nitpick --keep-going --quiet >"$log" 2>&1; then
   cat "$log" >&2
+  rm -rf _build/.doctrees # or the next build would take what this one has read, and pass without a word
   echo "book: not rendered; the lines above say why" >&2
   exit 1
 fi

@@ -1,13 +1,15 @@
-"""Sphinx extension: whether the notebooks run in this build, when they run again, and whose results a page shows."""
+"""Sphinx extension: whether notebooks run in this build, when they run again, whose results a page shows, and their names."""
 
 import hashlib
 import os
 from pathlib import Path
 
 from docutils import nodes
+from myst_nb.ext.glue.utils import create_pending_glue_ref
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
+from sphinx.util.docutils import SphinxRole
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,7 +57,18 @@ def note_reread(app: Sphinx, docname: str, source: list[str]) -> None:
     app.env._measured_reread = {*getattr(app.env, "_measured_reread", ()), docname}
 
 
+class Measured(SphinxRole):
+    """``{measured}`NAME```: what the chapter's own notebook glued under NAME; a name that it lacks fails the build."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        source, line = self.get_source_info()
+        notebook = f"/notebooks/{Path(self.env.docname).name}.ipynb"
+        document = self.inliner.document
+        return [create_pending_glue_ref(document, source, line, notebook, self.text, inline=True, gtype="text", fmt_spec="s")], []
+
+
 def setup(app: Sphinx) -> dict:
+    app.add_role("measured", Measured())
     app.connect("config-inited", decide_execution)
     app.connect("source-read", note_reread)
     app.connect("doctree-read", say_whose)

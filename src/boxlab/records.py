@@ -16,6 +16,9 @@ from boxlab.errors import RecordError
 SCHEMA = "containers-measured/record"
 VERSION = 1
 
+ACCELERATORS = {"kvm": "KVM", "hvf": "HVF", "tcg": "software emulation (TCG)"}
+"""How every plot, table and caption names what runs a guest."""
+
 NOT_MEASURED = "not measured here"
 
 STORE = "BOXLAB_STORE"
@@ -58,10 +61,10 @@ class Run:
         """The plan of one arm."""
         return next(arm for arm in self.plan["arms"] if arm["kind"] == kind)
 
-    @property
-    def emulated(self) -> list[str]:
-        """Labels of the arms that ran under software emulation."""
-        return [arm["label"] for arm in self.plan["arms"] if arm["emulated"]]
+    def accelerator(self) -> str | None:
+        """What ran the virtual machines, in the words of every caption; None where none ran."""
+        names = {arm["details"]["accelerator"]["name"] for arm in self.plan["arms"] if "accelerator" in arm["details"]}
+        return ", ".join(sorted(ACCELERATORS[name] for name in names)) or None
 
     def frame(self) -> pd.DataFrame:
         """Every sample, a row each."""
@@ -128,7 +131,14 @@ class Run:
         and KIND_MARK_took (its length). An arm that did not run here has "not measured here" under each name.
         """
         kinds = [*self.arms, *self.plan["left_out"]]
-        texts = {"caption": self.caption(), "rounds": str(self.plan["rounds"]), "profile": self.profile}
+        texts = {
+            "caption": self.caption(),
+            "accelerator": self.accelerator() or "nothing: no virtual machine ran here",
+            "rounds": str(self.plan["rounds"]),
+            "profile": self.profile,
+            "cpus": str(self.plan["workload"]["cpus"]),
+            "memory": f"{self.plan['workload']['memory_mib']} MiB",
+        }
         for kind in kinds:
             names = ["median", "low", "high", "n", "failed", "stop", "stable"] + [f"vs_{o}" for o in kinds if o != kind]
             texts |= dict.fromkeys((f"{kind}_{name}" for name in names), NOT_MEASURED)
@@ -159,14 +169,13 @@ class Run:
     def caption(self) -> str:
         """What was measured, how often, on what: one line that belongs under every plot and table of this run."""
         host, engine_facts = self.provenance["host"], self.provenance["engine"]
-        accelerators = sorted({a["details"]["accelerator"]["name"] for a in self.plan["arms"] if "accelerator" in a["details"]})
         parts = [
             f"n = {self.plan['rounds']} rounds (profile {self.profile}), first round discarded",
             f"{host['cpu']}, {host['cpus']} CPUs, Linux {host['kernel']}" + (", itself a virtual machine" if host["is_virtual"] else ""),
             f"Docker Engine {engine_facts['version']}, {engine_facts['storage_driver']}, cgroup v{engine_facts['cgroup_version']}",
         ]
-        if accelerators:
-            parts.append("VMs by " + ", ".join({"tcg": "software emulation (TCG)"}.get(a, a.upper()) for a in accelerators))
+        if accelerator := self.accelerator():
+            parts.append(f"VMs by {accelerator}")
         parts.append(self.created[:10])
         if not self.complete:
             parts.append("INTERRUPTED, fewer rounds than planned")
