@@ -103,8 +103,8 @@ def startup(arms: tuple[str, ...], profile: str | None, rounds: int | None, seed
         return
     click.echo(run.table().T.to_string())
     click.echo(run.caption())
-    for kind, reason in run.plan["left_out"].items():
-        click.echo(f"left out: {kind}: {reason}")
+    for kind, lack in run.plan["left_out"].items():
+        click.echo(f"left out: {kind}: {lack['reason']}")
 
 
 @main.command()

@@ -140,7 +140,10 @@ class Run:
             "memory": f"{self.plan['workload']['memory_mib']} MiB",
         }
         for kind in kinds:
-            names = ["median", "low", "high", "n", "failed", "stop", "stable"] + [f"vs_{o}" for o in kinds if o != kind]
+            phases = self.plan["left_out"][kind]["phases"] if kind in self.plan["left_out"] else self.arm(kind)["phases"]
+            names = ["median", "low", "high", "n", "failed", "stop", "stable"]
+            names += [f"vs_{other}" for other in kinds if other != kind]
+            names += [name for mark in phases for name in (mark, f"{mark}_took")]
             texts |= dict.fromkeys((f"{kind}_{name}" for name in names), NOT_MEASURED)
             values = np.array(list(self.kept(kind).values()))
             texts[f"{kind}_failed"] = str(len(self.failures(kind)))
@@ -156,7 +159,7 @@ class Run:
                 f"{kind}_stable": "; ".join(stats.instability(values)) or "yes",
             }
             before = 0.0
-            for mark in (m for m in self.arm(kind)["phases"] if m in sample.marks):
+            for mark in (mark for mark in phases if mark in sample.marks):
                 texts[f"{kind}_{mark}"] = seconds(sample.marks[mark])
                 texts[f"{kind}_{mark}_took"] = seconds(sample.marks[mark] - before)
                 before = sample.marks[mark]

@@ -91,16 +91,17 @@ def startup(
     return run
 
 
-def _prepare(wanted: list[Runtime], workload: Workload) -> tuple[dict[str, Runtime], dict[str, str]]:
+def _prepare(wanted: list[Runtime], workload: Workload) -> tuple[dict[str, Runtime], dict[str, dict]]:
     ready, left_out = {}, {}
     for runtime in wanted:
         try:
             runtime.prepare(workload)
             ready[runtime.kind] = runtime
         except Unavailable as error:
-            left_out[runtime.kind] = str(error)
+            left_out[runtime.kind] = {"reason": str(error), "phases": list(runtime.phases)}
     if not ready:
-        raise Unavailable(f"nothing to measure: {left_out or 'no arm was asked for'}", "`make doctor` says what this machine lacks")
+        reasons = "; ".join(f"{kind}: {lack['reason']}" for kind, lack in left_out.items())
+        raise Unavailable(f"nothing to measure: {reasons or 'no arm was asked for'}", "`make doctor` says what this machine lacks")
     return ready, left_out
 
 

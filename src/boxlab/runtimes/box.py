@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 from boxlab.runtimes.console import Console
+from boxlab.runtimes.interrupts import deferred
 from boxlab.runtimes.spawn import EngineContainer, HostProcess
 
 WORKLOAD_MARKS = {
@@ -77,9 +78,10 @@ class Box:
     def stop(self) -> float:
         """End it and remove all of it; returns how long that took, in seconds. A second call does nothing."""
         began = time.monotonic()
-        if self.spawned:
-            self.spawned.stop()
-            self.spawned = None
+        with deferred():
+            if self.spawned:
+                self.spawned.stop()
+                self.spawned = None
         return time.monotonic() - began
 
     def __enter__(self) -> "Box":
@@ -132,15 +134,16 @@ class Runtime(ABC):
             EngineError: the engine refused.
         """
         t0 = time.monotonic()
-        spawned = self._spawn(workload)
+        spawned = None
         try:
-            console = Console(spawned, self.marks() | WORKLOAD_MARKS, t0)
+            with deferred():  # or Ctrl-C might strike when it exists and we do not know of it yet
+                spawned = self._spawn(workload)
             spawned_at = time.monotonic() - t0
+            console = Console(spawned, self.marks() | WORKLOAD_MARKS, t0)
             answer = console.wait_for("ready", self.deadline_s)
-            marks = {"spawned": spawned_at, **console.marks}
-            if isinstance(spawned, EngineContainer):
-                marks = {name: at - t0 for name, at in spawned.times.items()} | console.marks
         except BaseException:  # Ctrl-C as well: nothing may stay
-            spawned.stop()
+            if spawned:
+                spawned.stop(grace_s=0)
             raise
-        return Box(self.kind, console, spawned, marks, answer, self.details())
+        calls = {name: at - t0 for name, at in spawned.times.items()} or {"spawned": spawned_at}
+        return Box(self.kind, console, spawned, calls | console.marks, answer, self.details())

@@ -3,9 +3,11 @@
 Both are a `console.Source` and both can be stopped; a box is one of them with a console on top.
 """
 
+import contextlib
 import os
 import select
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -21,10 +23,14 @@ STOP_S = 10
 
 
 class HostProcess:
-    """A process of this host, in a session of its own, with its input open and its output on a pipe."""
+    """A process of this host, in a session of its own, with its input open and its output on a pipe.
+
+    Attributes:
+        times: as for `EngineContainer`; here there are no calls to time.
+    """
 
     def __init__(self, argv: list[str], environment: dict[str, str]):
-        self.argv = argv
+        self.times: dict[str, float] = {}
         self._process = subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
@@ -55,11 +61,11 @@ class HostProcess:
             return "it closed its output and went on"
         return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
-    def stop(self) -> None:
-        """End it by SIGTERM, or by SIGKILL where that does not help."""
+    def stop(self, grace_s: float | None = None) -> None:
+        """End it by SIGTERM, and after `grace_s` seconds (by default `STOP_S`) by SIGKILL."""
         self._process.terminate()
         try:
-            self._process.wait(STOP_S)
+            self._process.wait(STOP_S if grace_s is None else grace_s)
         except subprocess.TimeoutExpired:
             os.killpg(self.pid, signal.SIGKILL)
             self._process.wait()
@@ -91,7 +97,8 @@ class EngineContainer:
             )["Id"]
             try:
                 self.times["created"] = time.monotonic()
-                self._socket = api.attach_socket(self.id, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
+                attached = api.attach_socket(self.id, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
+                self._socket = getattr(attached, "_sock", attached)
                 self._frames = _Frames()
                 self.times["attached"] = time.monotonic()
                 api.start(self.id)
@@ -130,15 +137,26 @@ class EngineContainer:
             return "out of memory"
         return f"exit status {events[-1]['Actor']['Attributes']['exitCode']}" if events else "it closed its output and went on"
 
-    def stop(self) -> None:
-        """End it by SIGTERM and wait until the engine has removed it; by force where that does not help."""
-        self._socket.close()
+    def stop(self, grace_s: float | None = None) -> None:
+        """End it by SIGTERM and wait until the engine has removed it; after `grace_s` seconds (`STOP_S`) by force."""
+        grace_s = STOP_S if grace_s is None else grace_s
+        self._disconnect()
         with engine.plain_errors():
-            try:
+            if grace_s:
                 self._unless_gone(self._api.kill, self.id, "SIGTERM")
-                self._unless_gone(self._api.wait, self.id, timeout=STOP_S, condition="removed")
-            except requests.RequestException:  # deaf to SIGTERM: this is how the SDK says that a wait timed out
-                self._remove()
+                try:
+                    self._unless_gone(self._api.wait, self.id, timeout=grace_s, condition="removed")
+                    return
+                except requests.RequestException:
+                    pass  # deaf to SIGTERM: this is how the SDK says that a wait timed out
+            self._remove()
+
+    def _disconnect(self) -> None:
+        """Hang up, or the engine waits for us to read what the container printed. The SDK shares the socket with its
+        response, so that closing it alone does nothing."""
+        with contextlib.suppress(OSError):  # the engine may have hung up first
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
 
     def _remove(self) -> None:
         self._unless_gone(self._api.remove_container, self.id, force=True, v=True)

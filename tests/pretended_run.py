@@ -1,0 +1,44 @@
+"""A small run as the experiment would record it, for tests that need one."""
+
+from boxlab import records
+
+
+def run(emulated: bool = True, rounds: int = 5) -> records.Run:
+    def arm(kind, label, base, phases, details):
+        return {"kind": kind, "label": label, "emulated": details.get("accelerator", {}).get("name") == "tcg", "phases": phases, "details": details}, base
+
+    tcg = {"accelerator": {"name": "tcg" if emulated else "kvm", "boot_s": 2.0, "reason": "", "proven_at": "2026-01-01T00:00:00+00:00"}}
+    arms = [
+        arm("container", "container", 0.2, {"started": "engine", "app": "interpreter", "ready": "imports"}, {"network": "none"}),
+        arm("microvm", "microVM", 2.5, {"kernel": "QEMU", "init": "kernel", "app": "init", "ready": "imports"}, tcg),
+    ]
+    samples = []
+    for number in range(rounds + 1):
+        for position, (plan, base) in enumerate(arms):
+            seconds = base * (1 + 0.01 * number)
+            marks = {mark: seconds * (i + 1) / len(plan["phases"]) for i, mark in enumerate(plan["phases"])}
+            samples.append(records.Sample(plan["kind"], number, position, number == 0, seconds, marks, 0.05, seconds))
+    return records.Run(
+        experiment="startup",
+        profile="quick",
+        created="2026-01-02T03:04:05+00:00",
+        complete=True,
+        plan={
+            "arms": [plan for plan, _ in arms],
+            "left_out": {"process": {"reason": "not on this system", "phases": ["app", "ready"]}},
+            "rounds": rounds,
+            "discarded_rounds": 1,
+            "seed": 1,
+            "order": [["container", "microvm"]] * (rounds + 1),
+            "measures": "t0 to t1",
+            "workload": {"image": "workload", "cpus": 1, "memory_mib": 256},
+            "files_sha256": "0" * 64,
+        },
+        provenance={
+            "host": {"cpu": "A processor", "cpus": 2, "kernel": "6.1", "is_virtual": True},
+            "engine": {"version": "20.10", "storage_driver": "overlay2", "cgroup_version": "1"},
+            "images": {},
+            "code": {},
+        },
+        samples=samples,
+    )

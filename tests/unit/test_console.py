@@ -1,0 +1,82 @@
+import time
+
+import pytest
+
+from boxlab.errors import NotReady
+from boxlab.runtimes.box import WORKLOAD_MARKS
+from boxlab.runtimes.console import LIMIT_BYTES, Console
+from boxlab.runtimes.spawn import HostProcess, _Frames
+
+
+class Scripted:
+    """A source that plays chunks; None is a silence until the deadline."""
+
+    def __init__(self, *chunks):
+        self.chunks = list(chunks)
+
+    def read(self, timeout_s):
+        return self.chunks.pop(0) if self.chunks else b""
+
+    def exit_reason(self):
+        return "exit status 3"
+
+
+def console(*chunks):
+    return Console(Scripted(*chunks), WORKLOAD_MARKS, time.monotonic())
+
+
+def test_marks_come_in_order_even_when_lines_are_cut_into_chunks():
+    box = console(b"noise\nworkload: sta", b"rted\nworkload: ready 3", b"7.2\n")
+    assert box.wait_for("ready", 5) == "37.2"
+    assert list(box.marks) == ["app", "ready"]
+    assert box.marks["app"] <= box.marks["ready"]
+
+
+def test_a_marker_is_found_amid_a_kernels_messages():
+    assert console(b"[    1.2] random: crng\r\n\x1b[0mworkload: ready 37.2\r\n").wait_for("ready", 5) == "37.2"
+
+
+def test_a_box_that_hangs_is_a_failure_with_its_last_words():
+    with pytest.raises(NotReady, match="within 5 s.*'could not calibrate'"):
+        console(b"could not calibrate\n", None).wait_for("ready", 5)
+
+
+def test_a_box_that_ends_says_how():
+    with pytest.raises(NotReady, match="exit status 3; it printed nothing"):
+        console().wait_for("ready", 5)
+
+
+def test_a_box_that_prints_without_end_is_given_up():
+    flood = [b"x" * 65536] * (LIMIT_BYTES // 65536 + 1)
+    with pytest.raises(NotReady, match="printed more than 1024 KiB"):
+        console(*flood).wait_for("ready", 5)
+
+
+def test_garbage_is_not_readiness():
+    with pytest.raises(NotReady):
+        console(b"\xff\xfe\x00ready\n\x80\n").wait_for("ready", 5)
+
+
+def test_a_silent_process_is_left_at_the_deadline_and_not_later():
+    began = time.monotonic()
+    process = HostProcess(["sleep", "60"], {"PATH": "/usr/bin:/bin"})
+    try:
+        with pytest.raises(NotReady, match="within 0.2 s"):
+            Console(process, WORKLOAD_MARKS, began).wait_for("ready", 0.2)
+    finally:
+        process.stop()
+    assert 0.2 <= time.monotonic() - began < 2
+
+
+def test_a_process_deaf_to_sigterm_is_killed():
+    process = HostProcess(["sh", "-c", "trap '' TERM; echo up; while :; do sleep 60; done"], {"PATH": "/usr/bin:/bin"})
+    assert process.read(5) == b"up\n"
+    process.stop(grace_s=0.3)
+    assert process.pids() == []
+
+
+@pytest.mark.parametrize("cut", range(1, 24))
+def test_frames_are_taken_apart_wherever_the_stream_is_cut(cut):
+    stream = b"\x01\0\0\0\0\0\0\x03one" + b"\x02\0\0\0\0\0\0\x05three"
+    frames = _Frames()
+    assert frames.payload(stream[:cut]) + frames.payload(stream[cut:]) == b"onethree"

@@ -1,0 +1,60 @@
+import docker
+import psutil
+import pytest
+import requests
+
+from boxlab import engine, paths, sweep
+from boxlab.errors import EngineError
+from boxlab.runtimes.spawn import HostProcess
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "fix"),
+    [
+        (docker.errors.DockerException("Error while fetching server API version: ('Connection aborted.', FileNotFoundError(2, 'No such file'))"), "no engine answers", "docker start"),
+        (docker.errors.DockerException("('Connection aborted.', ConnectionRefusedError(111, 'Connection refused'))"), "no engine answers", "docker start"),
+        (docker.errors.DockerException("('Connection aborted.', PermissionError(13, 'Permission denied'))"), "not allowed", "usermod -aG docker"),
+        (docker.errors.APIError("write /x: no space left on device"), "the disk is full", "df -h"),
+        (requests.exceptions.ReadTimeout("Read timed out. (read timeout=60)"), "did not answer", "restart the engine"),
+        (docker.errors.APIError("conflict: name is taken"), "the engine said: conflict", ""),
+    ],
+)
+def test_errors_become_one_line_with_a_fix(error, message, fix):
+    with pytest.raises(EngineError) as caught, engine.plain_errors():
+        raise error
+    assert message in str(caught.value) and fix in caught.value.fix
+    assert len(caught.value.args[0].splitlines()) == 1
+
+
+def test_the_environment_names_the_engine_first(monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    assert engine.host() == "tcp://127.0.0.1:1"
+
+
+def test_an_unknown_context_is_named(monkeypatch):
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setenv("DOCKER_CONTEXT", "nowhere")
+    with pytest.raises(EngineError, match="nowhere"):
+        engine.host()
+
+
+def test_without_an_engine_connecting_says_what_to_do(monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    engine.connect.cache_clear()
+    with pytest.raises(EngineError, match="no engine answers"):
+        engine.connect()
+    engine.connect.cache_clear()
+
+
+def test_processes_of_ours_are_found_and_removed_and_no_others(monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "SCRATCH", tmp_path)
+    (tmp_path / "draft").write_text("x")
+    monkeypatch.setattr(sweep, "engine_objects", lambda images=False: [])
+    ours = HostProcess(["sleep", "60"], {"PATH": "/usr/bin:/bin"})
+    found = [item.name for item in sweep.processes()]
+    assert any(name.startswith(f"{ours.pid} ") for name in found)
+    sweep._remove(lambda: [i for i in sweep.processes() if i.name.startswith(f"{ours.pid} ")])
+    assert not psutil.pid_exists(ours.pid)
+    ours.stop()
+    sweep._remove(sweep.scratch_files)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,29 @@
+import signal
+
+import pytest
+
+from boxlab.runtimes.interrupts import deferred
+
+
+def test_an_interrupt_comes_after_the_block():
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        with deferred():
+            signal.raise_signal(signal.SIGINT)
+            done.append("created")
+        done.append("never")
+    assert done == ["created"]
+
+
+def test_a_second_interrupt_gets_through_at_once():
+    with pytest.raises(KeyboardInterrupt), deferred():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("it was held back")
+
+
+def test_handlers_are_as_before():
+    before = signal.getsignal(signal.SIGINT)
+    with deferred():
+        assert signal.getsignal(signal.SIGINT) is not before
+    assert signal.getsignal(signal.SIGINT) is before

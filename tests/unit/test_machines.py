@@ -1,0 +1,136 @@
+"""QEMU's command line and the choice of an accelerator, without running either."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from boxlab import images, rootfs
+from boxlab.errors import NotReady, Unavailable
+from boxlab.runtimes import accelerator, qemu
+
+IMAGE = images.Built("workload", "t", "sha256:1", 1, {"A": "b c"}, ["python3", "app.py"], "/app", {}, False)
+DISK = rootfs.Disk(Path("/d.img"), IMAGE, rootfs.TINY_INIT)
+KERNEL = rootfs.Kernel(Path("/vmlinux-6.1"), "6.1")
+
+
+@pytest.fixture(autouse=True)
+def a_qemu(monkeypatch):
+    monkeypatch.setattr(qemu, "binary", lambda: "/usr/bin/qemu")
+    monkeypatch.setattr(qemu, "version", lambda: "7.2")
+    monkeypatch.setattr(qemu, "architecture", lambda: "x86_64")
+    monkeypatch.setattr(qemu, "tsc_khz", lambda: 2000000)
+
+
+def arguments(name):
+    return " ".join(qemu.command(DISK, KERNEL, name, 1, 256))
+
+
+def test_emulation_is_told_the_rate_of_the_time_stamp_counter():
+    assert "tsc_early_khz=2000000" in arguments("tcg") and "-machine microvm" in arguments("tcg")
+    assert "-cpu max" in arguments("tcg")
+
+
+def test_hardware_needs_no_rate():
+    assert "tsc_early_khz" not in arguments("kvm") and "-cpu host" in arguments("kvm")
+
+
+def test_where_the_rate_is_unknown_the_machine_has_a_timer(monkeypatch):
+    monkeypatch.setattr(qemu, "tsc_khz", lambda: None)
+    assert "-machine q35" in arguments("tcg")
+
+
+def test_arm64_has_its_own_machine(monkeypatch):
+    monkeypatch.setattr(qemu, "architecture", lambda: "aarch64")
+    assert "-machine virt" in arguments("tcg") and "ttyAMA0" in arguments("tcg")
+
+
+def test_writes_of_a_guest_are_thrown_away():
+    assert "snapshot=on" in arguments("tcg")
+
+
+def test_a_missing_qemu_names_the_package(monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(qemu.shutil, "which", lambda name: None)
+    with pytest.raises(Unavailable, match="apt-get install qemu"):
+        qemu.binary()
+
+
+def test_our_init_sets_up_what_a_container_gets_and_hands_over():
+    [(member, script)] = rootfs._tiny_init(IMAGE)
+    text = script.decode()
+    assert f"/{member.name}" == rootfs.TINY_INIT and member.mode & 0o111
+    assert "export A='b c'" in text and "cd /app" in text and text.endswith("exec python3 app.py\n")
+
+
+def test_the_unit_runs_the_images_own_command():
+    unit = rootfs._systemd_unit(IMAGE)[0][1].decode()
+    assert 'Environment="A=b c"' in unit and "ExecStart=/usr/bin/env python3 app.py" in unit and "WorkingDirectory=/app" in unit
+
+
+@pytest.fixture
+def probe(monkeypatch, tmp_path):
+    """An accelerator module whose boots are scripted: name -> seconds or an error."""
+    monkeypatch.delenv(accelerator.OVERRIDE, raising=False)
+    monkeypatch.setattr(accelerator.paths, "CACHE", tmp_path)
+    monkeypatch.setattr(accelerator.images, "ensure", lambda name: IMAGE)
+    monkeypatch.setattr(accelerator.rootfs, "disk", lambda image, init: DISK)
+    monkeypatch.setattr(accelerator.rootfs, "kernel", lambda: KERNEL)
+    monkeypatch.setattr(accelerator, "_refusal", lambda hardware: "")
+    monkeypatch.setattr(accelerator.sys, "platform", "linux")
+    boots, tried = {}, []
+
+    def boot(disk, kernel, name, deadline_s):
+        tried.append(name)
+        if isinstance(boots[name], Exception):
+            raise boots[name]
+        return boots[name]
+
+    monkeypatch.setattr(accelerator, "_boot", boot)
+    return boots, tried
+
+
+def test_kvm_that_boots_is_taken_and_remembered(probe):
+    boots, tried = probe
+    boots["kvm"] = 0.4
+    assert accelerator.choose().name == "kvm"
+    assert accelerator.choose().boot_s == 0.4
+    assert tried == ["kvm"]
+
+
+def test_kvm_that_opens_and_does_not_boot_falls_back_with_the_reason(probe):
+    boots, _ = probe
+    boots |= {"kvm": NotReady("killed by SIGABRT"), "tcg": 2.5}
+    chosen = accelerator.choose()
+    assert chosen.emulated and "SIGABRT" in chosen.reason
+
+
+def test_nothing_boots_is_an_error(probe):
+    boots, _ = probe
+    boots |= {"kvm": NotReady("x"), "tcg": NotReady("hung")}
+    with pytest.raises(Unavailable, match="no virtual machine boots here"):
+        accelerator.choose()
+
+
+def test_a_verdict_from_another_qemu_does_not_count(probe, monkeypatch):
+    boots, tried = probe
+    boots["kvm"] = 0.4
+    accelerator.choose()
+    monkeypatch.setattr(qemu, "version", lambda: "9.0")
+    assert accelerator.cached() is None
+
+
+def test_the_override_is_obeyed_and_checked(probe, monkeypatch):
+    monkeypatch.setenv(accelerator.OVERRIDE, "tcg")
+    assert accelerator.choose().reason == "chosen by BOXLAB_ACCELERATOR"
+    monkeypatch.setenv(accelerator.OVERRIDE, "xen")
+    with pytest.raises(Unavailable, match="one of: kvm, hvf, tcg"):
+        accelerator.choose()
+    assert not (accelerator.paths.CACHE / "accelerator.json").exists()
+
+
+def test_the_verdict_is_plain_data(probe):
+    boots, _ = probe
+    boots["kvm"] = 0.4
+    accelerator.choose()
+    assert json.loads((accelerator.paths.CACHE / "accelerator.json").read_text())["accelerator"]["name"] == "kvm"

@@ -1,0 +1,52 @@
+import re
+
+import pytest
+import pretended_run as runs
+
+from boxlab import plots
+from boxlab.errors import RecordError
+
+
+@pytest.mark.parametrize("draw", [plots.startup, plots.phases])
+def test_text_follows_the_page_and_the_alt_text_carries_the_numbers(draw):
+    plot = draw(runs.run())
+    assert "currentColor" in plot.svg and plots._INK not in plot.svg
+    assert "<text" in plot.svg
+    assert re.search(r"container: .*\d ms.*microVM, emulated: .*\d m?s", plot.alt)
+    assert 'role="img"' in plot._repr_html_()
+    assert re.match(r'<svg [^>]*viewBox="', plot.svg) and "width=" not in plot.svg.split(">")[0]
+
+
+@pytest.mark.parametrize("draw", [plots.startup, plots.phases])
+def test_emulation_is_named_in_the_plot_itself(draw):
+    assert "microVM, emulated" in draw(runs.run(emulated=True)).svg
+    assert "emulated" not in draw(runs.run(emulated=False)).svg
+
+
+def test_failures_stand_beside_the_median():
+    run = runs.run()
+    run.samples[-1].seconds, run.samples[-1].error = None, "hung"
+    assert "1 failed" in plots.startup(run).svg
+
+
+def test_an_arm_without_success_is_an_error():
+    run = runs.run()
+    for sample in run.samples:
+        if sample.arm == "microvm":
+            sample.seconds, sample.error = None, "hung"
+    with pytest.raises(RecordError, match="no start of microvm succeeded"):
+        plots.startup(run)
+
+
+@pytest.mark.parametrize("colour", plots.COLOURS.values())
+@pytest.mark.parametrize("page", ["#ffffff", "#121212"])
+def test_colours_stand_out_on_light_and_dark_pages(colour, page):
+    """Contrast of graphics as WCAG 2.1 (1.4.11) asks for it."""
+
+    def luminance(code):
+        channels = [int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((luminance(colour), luminance(page)), reverse=True)
+    assert (high + 0.05) / (low + 0.05) >= 3

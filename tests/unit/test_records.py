@@ -1,0 +1,119 @@
+import json
+
+import jsonschema
+import pytest
+import pretended_run as runs
+
+from boxlab import paths, records
+from boxlab.errors import RecordError
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(paths, "SCRATCH", tmp_path / "scratch")
+    return tmp_path / "results"
+
+
+def test_a_record_comes_back_as_it_was(results):
+    run = runs.run()
+    assert records.load(run.save("06-startup")) == run
+
+
+def test_a_readers_record_does_not_touch_the_stored_one(results, monkeypatch):
+    assert runs.run().save("x").name == "x.local.json"
+    monkeypatch.setenv(records.STORE, "1")
+    assert runs.run().save("x").name == "x.json"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"schema": "containers-measured/rec', "not a whole record"),
+        ("[1, 2]", "not a record of ours"),
+        ('{"schema": "else"}', "not a record of ours"),
+        ('{"schema": "containers-measured/record", "version": 99}', "version 99"),
+        ('{"schema": "containers-measured/record", "version": 1}', "not a valid record"),
+        ("\x00\x01", "not a whole record"),
+    ],
+)
+def test_a_foreign_or_broken_file_is_refused_in_one_line(tmp_path, text, message):
+    path = tmp_path / "r.json"
+    path.write_text(text)
+    with pytest.raises(RecordError, match=message) as caught:
+        records.load(path)
+    assert len(str(caught.value).splitlines()) <= 2
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(RecordError, match="there is no record"):
+        records.load(tmp_path / "none.json")
+
+
+def test_an_impossible_record_is_not_written(results):
+    run = runs.run()
+    run.samples[0].seconds = -1.0
+    with pytest.raises(jsonschema.ValidationError):
+        run.save("bad")
+    assert not (results / "bad.local.json").exists()
+
+
+def test_the_discarded_round_and_failures_do_not_count():
+    run = runs.run(rounds=3)
+    run.samples[-1].seconds, run.samples[-1].error = None, "hung"
+    assert sorted(run.kept("container")) == [1, 2, 3]
+    assert sorted(run.kept("microvm")) == [1, 2]
+    assert run.table().loc["microVM (TCG)", "failed"] == 1
+    assert run.texts()["microvm_failed"] == "1"
+
+
+def test_emulation_is_named_in_caption_table_and_texts():
+    assert "software emulation (TCG)" in runs.run(emulated=True).caption()
+    assert "microVM (TCG)" in runs.run(emulated=True).table().index
+    assert runs.run(emulated=False).texts()["accelerator"] == "KVM"
+    assert "TCG" not in runs.run(emulated=False).caption()
+
+
+def test_an_interrupted_run_says_so():
+    run = runs.run()
+    run.complete = False
+    assert "INTERRUPTED" in run.caption()
+
+
+def test_an_arm_that_did_not_run_has_texts_all_the_same():
+    texts = runs.run().texts()
+    assert texts["process_median"] == records.NOT_MEASURED
+    assert texts["container_vs_process"] == records.NOT_MEASURED
+    assert texts["process_ready_took"] == records.NOT_MEASURED
+
+
+def test_phases_of_the_typical_start_add_up():
+    run = runs.run()
+    sample = run.typical("microvm")
+    assert sample.seconds == pytest.approx(run.median("microvm").value)
+    assert sample.marks["ready"] == pytest.approx(sample.seconds)
+
+
+def test_an_arm_without_success_has_no_median():
+    with pytest.raises(RecordError, match="no start of process succeeded"):
+        runs.run().median("process")
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.0213, "21.3 ms"), (0.2, "200 ms"), (2.551, "2.55 s"), (13.04, "13.0 s"), (0.000543, "0.543 ms")])
+def test_seconds_have_three_digits(value, text):
+    assert records.seconds(value) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.112, "0.11"), (1.0, "1"), (12.4, "12")])
+def test_times_have_two_digits(value, text):
+    assert records.times(value) == text
+
+
+def test_the_stored_record_behind_the_notebook_is_valid_and_complete():
+    stored = sorted((paths.ROOT / "notebooks" / "results").glob("*[!l].json"))
+    stored = [path for path in stored if not path.name.endswith(".local.json")]
+    assert stored
+    for path in stored:
+        run = records.load(path)
+        assert run.complete
+        assert json.loads(path.read_text())["plan"]["files_sha256"]

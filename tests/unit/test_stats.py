@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from boxlab import stats
+
+RNG = np.random.default_rng(7)
+
+
+def test_median_lies_in_its_interval():
+    samples = RNG.lognormal(0, 0.2, 30)
+    estimate = stats.median(samples)
+    assert estimate.low < estimate.value < estimate.high
+    assert estimate.value == pytest.approx(np.median(samples))
+
+
+def test_the_same_samples_give_the_same_interval():
+    samples = RNG.lognormal(0, 0.2, 12)
+    assert stats.median(samples) == stats.median(samples)
+
+
+def test_interval_of_the_median_covers_the_truth_about_as_often_as_it_says():
+    covered = [e.low <= 1 <= e.high for e in (stats.median(RNG.lognormal(0, 0.2, 15)) for _ in range(200))]
+    assert 0.88 < np.mean(covered) <= 1
+
+
+def test_one_sample_has_no_interval():
+    estimate = stats.median([2.0])
+    assert estimate.value == 2.0
+    assert np.isnan(estimate.low) and np.isnan(estimate.high)
+
+
+def test_a_against_a_shows_no_difference():
+    differ = [not e.low <= 1 <= e.high for e in (stats.ratio(RNG.lognormal(0, 0.1, 20), RNG.lognormal(0, 0.1, 20)) for _ in range(100))]
+    assert np.mean(differ) < 0.12
+
+
+def test_a_slowdown_of_a_fifth_is_found():
+    found = [stats.ratio(1.2 * RNG.lognormal(0, 0.05, 15), RNG.lognormal(0, 0.05, 15)).low > 1 for _ in range(50)]
+    assert np.mean(found) > 0.95
+
+
+def test_slow_rounds_for_both_do_not_widen_the_ratio():
+    rounds = RNG.lognormal(0, 0.5, 20)
+    paired = stats.ratio(2 * rounds, rounds)
+    assert paired.high - paired.low < 1e-9
+    assert paired.value == pytest.approx(2)
+
+
+@pytest.mark.parametrize("data", [([], []), ([1.0], [1.0, 2.0])])
+def test_ratio_refuses_what_cannot_be_paired(data):
+    with pytest.raises(ValueError, match="one and the same size"):
+        stats.ratio(*data)
+
+
+def test_instability_names_the_reason():
+    assert stats.instability(np.full(10, 2.0)) == []
+    assert any("standard deviation" in r for r in stats.instability([1, 1.5, 1, 1.6]))
+    assert any("slowest" in r for r in stats.instability([1.0] * 30 + [2.0]))
+    assert stats.instability([1.0]) == ["fewer than two samples"]

@@ -1,0 +1,62 @@
+"""Virtual machines boot the image's own files, say what ran them, and leave nothing."""
+
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from boxlab import runtimes, sweep
+from boxlab.errors import NotReady
+from boxlab.runtimes import accelerator
+
+WORKLOAD = runtimes.Workload()
+
+
+@pytest.fixture(scope="module")
+def container_files():
+    runtime = runtimes.named("container")
+    runtime.prepare(WORKLOAD)
+    with runtime.start(WORKLOAD) as box:
+        return box.observe().inside["files_sha256"]
+
+
+@pytest.mark.parametrize(("kind", "first_process"), [("microvm", True), ("full-vm", False)])
+def test_a_vm_runs_the_containers_files_on_a_kernel_of_its_own(kind, first_process, container_files):
+    runtime = runtimes.named(kind)
+    runtime.prepare(WORKLOAD)
+    with runtime.start(WORKLOAD) as box:
+        seen = box.observe()
+        assert box.answer == "37.2"
+        assert set(runtime.phases) <= set(box.marks)
+        assert seen.inside["files_sha256"] == container_files
+        assert seen.inside["kernel"] == box.details["guest_kernel"]
+        assert (seen.inside["pid"] == 1) is first_process
+        assert psutil.Process(seen.pids[0]).name().startswith("qemu-system")
+        box.stop()
+    assert sweep.processes() == []
+
+
+def test_a_vm_that_hangs_is_killed_at_its_deadline(monkeypatch):
+    runtime = runtimes.named("microvm")
+    runtime.prepare(WORKLOAD)
+    monkeypatch.setattr(runtime, "deadline_s", 0.3)
+    with pytest.raises(NotReady, match="no 'ready' within 0.3 s"):
+        runtime.start(WORKLOAD)
+    assert sweep.processes() == []
+
+
+def test_the_accelerator_was_proven_by_a_boot_or_chosen_by_the_reader():
+    chosen = accelerator.choose()
+    assert chosen.boot_s or chosen.reason.startswith("chosen by")
+    assert chosen.emulated <= bool(chosen.reason)
+
+
+def test_a_killed_owner_leaves_no_vm():
+    script = "from boxlab import runtimes; w = runtimes.Workload(); r = runtimes.named('microvm'); r.prepare(w); b = r._spawn(w); print(b.pid, flush=True); input()"
+    owner = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with owner:
+        guest = psutil.Process(int(owner.stdout.readline()))
+        owner.send_signal(signal.SIGKILL)
+    assert psutil.wait_procs([guest], timeout=10)[1] == []
