@@ -17,6 +17,8 @@ help: ## list the commands
 book: host $(INSTALLED) ## measure on this machine and render the book into _build/html
 	@tools/book.sh
 
+test: export PROFILE := quick
+test: export BOXLAB_TERMINAL :=
 test: $(INSTALLED) ## prove it: library, engine, virtual machines, notebooks, rendered pages
 	@tools/setup.sh host browser
 	@$(BIN)/boxlab prepare
@@ -39,8 +41,8 @@ bench: host $(INSTALLED) ## time what is promised to be fast
 
 notebooks: host $(INSTALLED) ## authors: run the notebooks and store their outputs and records
 	@$(BIN)/boxlab prepare
-	@BOXLAB_STORE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
-	@$(BIN)/python tools/tidy_notebooks.py notebooks/*.ipynb
+	@BOXLAB_STORE=1 BOXLAB_TERMINAL= $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
+	  --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 lock: ## authors: resolve pyproject.toml into requirements.txt
 	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-annotate \

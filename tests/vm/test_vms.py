@@ -54,7 +54,7 @@ def test_the_accelerator_was_proven_by_a_boot_or_chosen_by_the_reader():
 
 
 def test_a_killed_owner_leaves_no_vm():
-    script = "from boxlab import runtimes; w = runtimes.Workload(); r = runtimes.named('microvm'); r.prepare(w); b = r._spawn(w); print(b.pid, flush=True); input()"
+    script = "from boxlab import runtimes; w = runtimes.Workload(); r = runtimes.named('microvm'); r.prepare(w); b = r._spawn(w); b.read(20); print(b.pid, flush=True); input()"
     owner = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with owner:
         guest = psutil.Process(int(owner.stdout.readline()))
