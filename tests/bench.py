@@ -81,15 +81,29 @@ def overhead() -> tuple[stats.Estimate, stats.Estimate]:
 
 def main() -> None:
     table = Table("what", "promise", "measured", box=None)
-    table.add_row("boxlab doctor", "under 2 s", records.seconds(np.median([seconds_of(BIN / "boxlab", "doctor") for _ in range(5)])))
+    table.add_row(
+        "boxlab doctor",
+        "under 2 s",
+        records.seconds(np.median([seconds_of(BIN / "boxlab", "doctor") for _ in range(5)])),
+    )
     table.add_row("unit tests", "under 10 s", records.seconds(seconds_of(BIN / "pytest", "-q", "tests/unit")))
-    table.add_row("images, nothing to do", "nothing", records.seconds(np.median([seconds_of(BIN / "boxlab", "prepare") for _ in range(3)])))
+    table.add_row(
+        "images, nothing to do",
+        "nothing",
+        records.seconds(np.median([seconds_of(BIN / "boxlab", "prepare") for _ in range(3)])),
+    )
     began = time.monotonic()
     run = experiments.startup(profile="quick", save_as="bench-startup")
     table.add_row("startup experiment, quick", "under 180 s", records.seconds(time.monotonic() - began))
     library, null = overhead()
-    table.add_row("container start, library / bare", "under 1.05", f"{library.value:.3f} ({library.low:.3f} – {library.high:.3f}), n = {PAIRS}")
-    table.add_row("container start, bare / bare", "about 1", f"{null.value:.3f} ({null.low:.3f} – {null.high:.3f}), n = {PAIRS}")
+    table.add_row(
+        "container start, library / bare",
+        "under 1.05",
+        f"{library.value:.3f} ({library.low:.3f} – {library.high:.3f}), n = {PAIRS}",
+    )
+    table.add_row(
+        "container start, bare / bare", "about 1", f"{null.value:.3f} ({null.low:.3f} – {null.high:.3f}), n = {PAIRS}"
+    )
     console = Console()
     console.print(table)
     console.print(run.caption())

@@ -5,11 +5,31 @@ from boxlab import records
 
 def run(emulated: bool = True, rounds: int = 5) -> records.Run:
     def arm(kind, label, base, phases, details):
-        return {"kind": kind, "label": label, "emulated": details.get("accelerator", {}).get("name") == "tcg", "phases": phases, "details": details}, base
+        return {
+            "kind": kind,
+            "label": label,
+            "emulated": details.get("accelerator", {}).get("name") == "tcg",
+            "phases": phases,
+            "details": details,
+        }, base
 
-    tcg = {"accelerator": {"name": "tcg" if emulated else "kvm", "boot_s": 2.0, "reason": "", "proven_at": "2026-01-01T00:00:00+00:00"}}
+    tcg = {
+        "accelerator": {
+            "name": "tcg" if emulated else "kvm",
+            "label": "software emulation (TCG)" if emulated else "KVM",
+            "boot_s": 2.0,
+            "reason": "",
+            "proven_at": "2026-01-01T00:00:00+00:00",
+        }
+    }
     arms = [
-        arm("container", "container", 0.2, {"started": "engine", "app": "interpreter", "ready": "imports"}, {"network": "none"}),
+        arm(
+            "container",
+            "container",
+            0.2,
+            {"started": "engine", "app": "interpreter", "ready": "imports"},
+            {"network": "none"},
+        ),
         arm("microvm", "microVM", 2.5, {"kernel": "QEMU", "init": "kernel", "app": "init", "ready": "imports"}, tcg),
     ]
     samples = []

@@ -64,7 +64,11 @@ class Measured(SphinxRole):
         source, line = self.get_source_info()
         notebook = f"/notebooks/{Path(self.env.docname).name}.ipynb"
         document = self.inliner.document
-        return [create_pending_glue_ref(document, source, line, notebook, self.text, inline=True, gtype="text", fmt_spec="s")], []
+        return [
+            create_pending_glue_ref(
+                document, source, line, notebook, self.text, inline=True, gtype="text", fmt_spec="s"
+            )
+        ], []
 
 
 def setup(app: Sphinx) -> dict:

@@ -61,7 +61,11 @@ def doctor(as_json: bool) -> None:
         for finding in findings:
             colour = _COLOURS[finding.state]
             fix = f"\n→ {finding.fix}" if finding.fix else ""
-            table.add_row(finding.what, f"[{colour}]{finding.state}[/]", finding.detail.replace("[", r"\[") + fix.replace("[", r"\["))
+            table.add_row(
+                finding.what,
+                f"[{colour}]{finding.state}[/]",
+                finding.detail.replace("[", r"\[") + fix.replace("[", r"\["),
+            )
         Console().print(table)
     if any(finding.state == checks.State.FAILURE for finding in findings):
         sys.exit(INFRASTRUCTURE)
@@ -92,7 +96,9 @@ def prepare() -> None:
 @click.option("--save-as", default="startup", show_default=True, help="Name of the record in notebooks/results.")
 @click.option("--json", "as_json", is_flag=True, help="The whole record instead of a table.")
 @click.argument("arms", nargs=-1)
-def startup(arms: tuple[str, ...], profile: str | None, rounds: int | None, seed: int | None, save_as: str, as_json: bool) -> None:
+def startup(
+    arms: tuple[str, ...], profile: str | None, rounds: int | None, seed: int | None, save_as: str, as_json: bool
+) -> None:
     """Measure how long ARMS (process, container, microvm, full-vm; all by default) take to start."""
     from boxlab import experiments, runtimes
 

@@ -64,20 +64,34 @@ def _guarded(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
 
 
 def _python() -> Iterator[Finding]:
-    yield Finding("machine", State.OK, f"{platform.system()} {platform.release()}, {platform.machine()}, {psutil.cpu_count()} CPUs, Python {platform.python_version()}")
+    yield Finding(
+        "machine",
+        State.OK,
+        f"{platform.system()} {platform.release()}, {platform.machine()}, {psutil.cpu_count()} CPUs, Python {platform.python_version()}",
+    )
 
 
 def _memory() -> Iterator[Finding]:
     memory = psutil.virtual_memory()
     free, total = memory.available / 2**30, memory.total / 2**30
     short = free < MEMORY_GIB
-    yield Finding("memory", State.WARNING if short else State.OK, f"{free:.1f} GiB of {total:.1f} GiB available", "close other programs" if short else "")
+    yield Finding(
+        "memory",
+        State.WARNING if short else State.OK,
+        f"{free:.1f} GiB of {total:.1f} GiB available",
+        "close other programs" if short else "",
+    )
 
 
 def _disk() -> Iterator[Finding]:
     free = shutil.disk_usage(paths.ROOT).free / 2**30
     short = free < DISK_GIB
-    yield Finding("disk", State.WARNING if short else State.OK, f"{free:.1f} GiB free here", f"free {DISK_GIB} GiB; `docker system df` shows the engine's part" if short else "")
+    yield Finding(
+        "disk",
+        State.WARNING if short else State.OK,
+        f"{free:.1f} GiB free here",
+        f"free {DISK_GIB} GiB; `docker system df` shows the engine's part" if short else "",
+    )
 
 
 def _engine() -> list[Finding]:
@@ -87,10 +101,24 @@ def _engine() -> list[Finding]:
         builder = client.api._get(client.api._url("/_ping")).headers.get("Builder-Version", "1")
     server = version["Version"]
     return [
-        Finding("engine", State.OK, f"answers at {engine.host()}: {info['OperatingSystem']}, kernel {info['KernelVersion']}"),
-        Finding("versions", State.OK, f"server {server} (API {version['ApiVersion']}), command {_cli_version()}, Python SDK {docker.__version__}"),
-        Finding("builder", State.OK, f"engine prefers {'BuildKit' if builder == '2' else 'the classic builder'}; command line: {_cli_builder()}; ours: the classic build call"),
-        Finding("cgroup", State.OK, f"version {info.get('CgroupVersion', '1')}, driver {info.get('CgroupDriver', 'unknown')}"),
+        Finding(
+            "engine", State.OK, f"answers at {engine.host()}: {info['OperatingSystem']}, kernel {info['KernelVersion']}"
+        ),
+        Finding(
+            "versions",
+            State.OK,
+            f"server {server} (API {version['ApiVersion']}), command {_cli_version()}, Python SDK {docker.__version__}",
+        ),
+        Finding(
+            "builder",
+            State.OK,
+            f"engine prefers {'BuildKit' if builder == '2' else 'the classic builder'}; command line: {_cli_builder()}; ours: the classic build call",
+        ),
+        Finding(
+            "cgroup",
+            State.OK,
+            f"version {info.get('CgroupVersion', '1')}, driver {info.get('CgroupDriver', 'unknown')}",
+        ),
         Finding("storage", State.OK, f"{info['Driver']} in {info['DockerRootDir']}"),
         Finding("architecture", State.OK, info["Architecture"]),
         Finding("runtimes", State.OK, ", ".join(sorted(info.get("Runtimes", {}))) or "none reported"),
@@ -100,7 +128,12 @@ def _engine() -> list[Finding]:
 def _cli_version() -> str:
     if not shutil.which("docker"):
         return "not installed"
-    return subprocess.run(["docker", "--version"], capture_output=True, text=True).stdout.strip().removeprefix("Docker version ") or "broken"
+    return (
+        subprocess.run(["docker", "--version"], capture_output=True, text=True)
+        .stdout.strip()
+        .removeprefix("Docker version ")
+        or "broken"
+    )
 
 
 def _cli_builder() -> str:
@@ -114,12 +147,19 @@ def _images() -> list[Finding]:
     with engine.plain_errors():
         found = {tag for image in engine.connect().images.list(filters={"label": engine.LABEL}) for tag in image.tags}
         if f"{images.PREFIX}base:latest" not in found:
-            return [Finding("base image", State.NOTE, "not made yet", "`make book` makes it, or `.venv/bin/boxlab prepare`")]
+            return [
+                Finding("base image", State.NOTE, "not made yet", "`make book` makes it, or `.venv/bin/boxlab prepare`")
+            ]
         labels = engine.connect().images.get(f"{images.PREFIX}base").labels
     missing = [name for name in images.names() if f"{images.PREFIX}{name}:latest" not in found]
     return [
         Finding("base image", State.OK, f"from {labels.get(images.ORIGIN_LABEL, 'an unknown origin')}"),
-        Finding("other images", State.NOTE if missing else State.OK, f"missing: {', '.join(missing)}" if missing else "all there", "`.venv/bin/boxlab prepare`" if missing else ""),
+        Finding(
+            "other images",
+            State.NOTE if missing else State.OK,
+            f"missing: {', '.join(missing)}" if missing else "all there",
+            "`.venv/bin/boxlab prepare`" if missing else "",
+        ),
     ]
 
 
@@ -129,10 +169,17 @@ def _qemu() -> Iterator[Finding]:
     if os.environ.get(accelerator.OVERRIDE):
         chosen = accelerator.choose()
     if chosen is None:
-        yield Finding("accelerator", State.NOTE, "not proven yet: no guest has run here", "`make book` proves it, or `.venv/bin/boxlab prepare`")
+        yield Finding(
+            "accelerator",
+            State.NOTE,
+            "not proven yet: no guest has run here",
+            "`make book` proves it, or `.venv/bin/boxlab prepare`",
+        )
         return
     proof = f"a guest was ready in {chosen.boot_s:.2f} s, {chosen.proven_at}" if chosen.boot_s else "not proven"
-    yield Finding("accelerator", State.WARNING if chosen.emulated else State.OK, f"{chosen.label}: {proof}", chosen.reason)
+    yield Finding(
+        "accelerator", State.WARNING if chosen.emulated else State.OK, f"{chosen.label}: {proof}", chosen.reason
+    )
 
 
 def _fonts() -> Iterator[Finding]:
@@ -140,17 +187,36 @@ def _fonts() -> Iterator[Finding]:
         yield Finding("fonts", State.OK, "Hangul comes with this system")
         return
     if not shutil.which("fc-list"):
-        yield Finding("fonts", State.NOTE, "fontconfig is not installed: a browser on this machine may lack fonts", "`sudo apt-get install fontconfig fonts-nanum`")
+        yield Finding(
+            "fonts",
+            State.NOTE,
+            "fontconfig is not installed: a browser on this machine may lack fonts",
+            "`sudo apt-get install fontconfig fonts-nanum`",
+        )
         return
-    korean = subprocess.run(["fc-list", ":lang=ko", "family"], capture_output=True, text=True, check=True).stdout.split("\n")[0]
-    yield Finding("fonts", State.OK, f"Hangul: {korean}") if korean else Finding("fonts", State.NOTE, "no font with Hangul", "`sudo apt-get install fonts-nanum`")
+    korean = subprocess.run(["fc-list", ":lang=ko", "family"], capture_output=True, text=True, check=True).stdout.split(
+        "\n"
+    )[0]
+    yield (
+        Finding("fonts", State.OK, f"Hangul: {korean}")
+        if korean
+        else Finding("fonts", State.NOTE, "no font with Hangul", "`sudo apt-get install fonts-nanum`")
+    )
 
 
 def _proxy() -> Iterator[Finding]:
     names = sorted({v.upper() for v in os.environ if v.lower() in ("http_proxy", "https_proxy", "no_proxy")})
-    yield Finding("proxy", State.NOTE if names else State.OK, f"set: {', '.join(names)}; passed to builds" if names else "none")
+    yield Finding(
+        "proxy", State.NOTE if names else State.OK, f"set: {', '.join(names)}; passed to builds" if names else "none"
+    )
 
 
 def _certificates() -> Iterator[Finding]:
     extra = len(images.extra_certificates())
-    yield Finding("certificates", State.NOTE if extra else State.OK, f"{extra} authorities beyond the public ones; put into the base image" if extra else "only the public authorities")
+    yield Finding(
+        "certificates",
+        State.NOTE if extra else State.OK,
+        f"{extra} authorities beyond the public ones; put into the base image"
+        if extra
+        else "only the public authorities",
+    )

@@ -73,7 +73,9 @@ def explain(error: Exception) -> EngineError:
         return EngineError(f"the disk is full: {text}", "see what fills it with `docker system df` and `df -h`")
     if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)) or "timed out" in lower:
         return EngineError(f"the engine did not answer within {TIMEOUT_S} s", "restart the engine")
-    if any(sign in text for sign in ("FileNotFoundError", "Connection refused", "ConnectionRefused", "Connection aborted")):
+    if any(
+        sign in text for sign in ("FileNotFoundError", "Connection refused", "ConnectionRefused", "Connection aborted")
+    ):
         return EngineError(f"no engine answers at {host()}", START_FIX)
     return EngineError(f"the engine said: {text}")
 

@@ -108,7 +108,11 @@ def extra_certificates() -> list[bytes]:
 
     Looked for where Debian and Ubuntu keep local ones and in the bundles that the usual environment variables name.
     """
-    bundles = [Path(os.environ[v]) for v in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT") if os.environ.get(v)]
+    bundles = [
+        Path(os.environ[v])
+        for v in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
+        if os.environ.get(v)
+    ]
     bundles += sorted(Path("/usr/local/share/ca-certificates").rglob("*.crt"))
     block = re.compile(rb"-----BEGIN CERTIFICATE-----\s+(.+?)\s+-----END CERTIFICATE-----", re.DOTALL)
 
@@ -149,7 +153,9 @@ def _origin() -> _Origin:
     try:
         with progress.bar("base", total=len(_MMDEBSTRAP_STEPS), unit="step") as bar:
             _mmdebstrap([*command, SUITE, str(tarball)], bar)
-        client.api.import_image_from_file(str(tarball), repository=f"{PREFIX}origin", tag="latest", changes=[f"LABEL {engine.LABEL}=1"])
+        client.api.import_image_from_file(
+            str(tarball), repository=f"{PREFIX}origin", tag="latest", changes=[f"LABEL {engine.LABEL}=1"]
+        )
     finally:
         tarball.unlink(missing_ok=True)
     return _Origin(f"{PREFIX}origin", f"Debian {SUITE}, its own packages by mmdebstrap")
@@ -177,12 +183,19 @@ def _mmdebstrap(command: list[str], bar: progress.tqdm) -> None:
                 bar.set_postfix_str(step)
                 bar.update()
     if process.returncode:
-        raise BuildError("mmdebstrap failed: " + " | ".join(lines[-5:]), "is the Debian mirror reachable? `sudo apt-get update` tells")
+        raise BuildError(
+            "mmdebstrap failed: " + " | ".join(lines[-5:]),
+            "is the Debian mirror reachable? `sudo apt-get update` tells",
+        )
 
 
-def _build(name: str, context: Path, labels: dict[str, str], build_args: dict[str, str], extra_files: dict[str, bytes]) -> None:
+def _build(
+    name: str, context: Path, labels: dict[str, str], build_args: dict[str, str], extra_files: dict[str, bytes]
+) -> None:
     """Build the image by the engine's build call, which every engine version and Podman knows."""
-    proxies = {k: v for k, v in os.environ.items() if k.lower() in ("http_proxy", "https_proxy", "no_proxy", "ftp_proxy")}
+    proxies = {
+        k: v for k, v in os.environ.items() if k.lower() in ("http_proxy", "https_proxy", "no_proxy", "ftp_proxy")
+    }
     stream = engine.connect().api.build(
         fileobj=_tar(context, extra_files),
         custom_context=True,
@@ -199,7 +212,10 @@ def _build(name: str, context: Path, labels: dict[str, str], build_args: dict[st
         for event in stream:
             if "error" in event:
                 tail = " | ".join("".join(output).splitlines()[-5:])
-                raise BuildError(f"the image {name} does not build: {event['error'].strip()} ({tail})", f"look at images/{name}/Dockerfile")
+                raise BuildError(
+                    f"the image {name} does not build: {event['error'].strip()} ({tail})",
+                    f"look at images/{name}/Dockerfile",
+                )
             text = event.get("stream", "")
             output.append(text)
             if step := re.match(r"Step (\d+)/(\d+) : (.*)", text):

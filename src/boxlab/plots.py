@@ -11,6 +11,7 @@ from html import escape
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -68,77 +69,86 @@ class Plot:
 def startup(run: records.Run) -> Plot:
     """Every start of every box as a dot on a logarithmic axis, with the median and its interval.
 
-    Hollow dots are the discarded round. Failures are counted at the right.
-
-    Raises:
-        RecordError: an arm has no successful start.
+    Hollow dots are the discarded round. Failures are counted at the right; a box that never became ready has only them.
     """
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH_IN, 0.62 * len(run.arms) + 1.0), layout="constrained")
         axes = figure.subplots()
-        names = []
+        _log_seconds(axes, [s.seconds for s in run.samples if s.seconds])
         for row, kind in enumerate(run.arms):
-            colour = COLOURS[kind]
-            samples = [s for s in run.samples if s.arm == kind and s.seconds is not None]
-            rows = row + 0.16 * _spread(len(samples))
-            x = np.array([s.seconds for s in samples])
-            thrown = np.array([s.discarded for s in samples], bool)
-            axes.scatter(x[~thrown], rows[~thrown], s=22, color=colour, alpha=0.75, linewidths=0, zorder=3)
-            axes.scatter(x[thrown], rows[thrown], s=22, facecolors="none", edgecolors=colour, linewidths=1.1, zorder=3)
-            median = run.median(kind)
-            axes.plot([median.low, median.high], [row - 0.33] * 2, color=colour, linewidth=2.4, solid_capstyle="butt", zorder=2)
-            axes.plot([median.value] * 2, [row - 0.42, row + 0.26], color=colour, linewidth=1.6, zorder=2)
-            failed = len(run.failures(kind))
-            note = records.seconds(median.value) + (f", {failed} failed" if failed else "")
-            axes.annotate(note, (max(x.max(), median.value), row), xytext=(9, 0), textcoords="offset points", va="center")
-            names.append(_name(run, kind))
-        axes.set_yticks(range(len(names)), names)
+            _draw_starts(axes, row, run, kind)
+        axes.set_yticks(range(len(run.arms)), [_name(run, kind) for kind in run.arms])
         axes.invert_yaxis()
         axes.tick_params(axis="y", length=0)
-        _log_seconds(axes, [s.seconds for s in run.samples if s.seconds])
         axes.set_xlabel("from the call to the first prediction (logarithmic)")
     return _finish(figure, _startup_alt(run), run.caption(), f"startup-{run.created}")
+
+
+def _draw_starts(axes: Axes, row: int, run: records.Run, kind: str) -> None:
+    """One arm's dots, the interval above them, and the median through both."""
+    failed = len(run.failures(kind))
+    if not run.kept(kind):
+        axes.annotate(f"never ready: {failed} failed", (axes.get_xlim()[0], row), va="center")
+        return
+    colour = COLOURS[kind]
+    samples = [s for s in run.samples if s.arm == kind and s.seconds is not None]
+    x, thrown = np.array([s.seconds for s in samples]), np.array([s.discarded for s in samples], bool)
+    y = row + 0.16 * _spread(len(samples))
+    axes.scatter(x[~thrown], y[~thrown], s=22, color=colour, alpha=0.75, linewidths=0, zorder=3)
+    axes.scatter(x[thrown], y[thrown], s=22, facecolors="none", edgecolors=colour, linewidths=1.1, zorder=3)
+    median = run.median(kind)
+    line = {"color": colour, "solid_capstyle": "butt", "zorder": 2}
+    axes.plot([median.low, median.high], [row - 0.33] * 2, linewidth=2.4, **line)
+    axes.plot([median.value] * 2, [row - 0.42, row + 0.26], linewidth=1.6, **line)
+    note = records.seconds(median.value) + (f", {failed} failed" if failed else "")
+    axes.annotate(note, (x.max(), row), xytext=(9, 0), textcoords="offset points", va="center")
 
 
 def phases(run: records.Run, kinds: tuple[str, ...] = ("container", "microvm")) -> Plot:
     """Where the time of one typical start goes: a waterfall for each box, all on one axis.
 
     Drawn from the start nearest to the median, so that the phases of a row add up to a start that really happened.
+    Boxes that did not run or never became ready are left out; where none is left, the plot says so in words.
     """
-    kinds = tuple(kind for kind in kinds if kind in run.arms)
-    with matplotlib.rc_context(_STYLE):
-        steps = {kind: _steps(run, kind) for kind in kinds}
-        rows = sum(len(s) for s in steps.values()) + 0.8 * (len(kinds) - 1)
-        figure = Figure(figsize=(_WIDTH_IN, 0.27 * rows + 0.9), layout="constrained")
+    steps = {kind: _steps(run, kind) for kind in kinds if kind in run.arms and run.kept(kind)}
+    if not steps:
+        reasons = [f"{kind}: {run.plan['left_out'][kind]['reason']}" for kind in kinds if kind in run.plan["left_out"]]
+        return Plot("", "Nothing to draw.", "; ".join(["Not measured here", *reasons]))
+    longest = max(end for rows in steps.values() for _, _, end in rows)
+    height = sum(map(len, steps.values())) + 0.8 * (len(steps) - 1)
+    with matplotlib.rc_context(_STYLE | {"font.size": 8.5}):
+        figure = Figure(figsize=(_WIDTH_IN, 0.27 * height + 0.9), layout="constrained")
         axes = figure.subplots()
-        longest = max(end for s in steps.values() for _, _, end in s)
-        row, ticks, names, described = 0.0, [], [], []
-        for kind in kinds:
-            for index, (label, begin, end) in enumerate(steps[kind]):
-                axes.barh(row, end - begin, left=begin, height=0.72, color=COLOURS[kind], alpha=PHASE_SHADES[index % 2], zorder=3)
-                at_right = end < 0.82 * longest
-                axes.annotate(
-                    records.seconds(end - begin),
-                    (end if at_right else begin, row),
-                    xytext=(4 if at_right else -4, 0),
-                    textcoords="offset points",
-                    va="center",
-                    ha="left" if at_right else "right",
-                    fontsize=8.5,
-                )
-                ticks.append(row)
-                names.append(f"{_name(run, kind)} · {label}" if index == 0 else label)
-                row += 1
-            described.append(f"{_name(run, kind)}: " + ", ".join(f"{label} {records.seconds(e - b)}" for label, b, e in steps[kind]))
-            row += 0.8
-        axes.set_yticks(ticks, names, fontsize=8.5)
+        y, ticks, names = 0.0, [], []
+        for kind, rows in steps.items():
+            for index, (label, begin, end) in enumerate(rows):
+                _draw_step(axes, y, begin, end, longest, COLOURS[kind], PHASE_SHADES[index % 2])
+                ticks.append(y)
+                names.append(label if index else f"{_name(run, kind)} · {label}")
+                y += 1
+            y += 0.8
+        axes.set_yticks(ticks, names)
         axes.invert_yaxis()
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", zorder=0)
         axes.set_xlim(0, longest * 1.02)
         axes.set_xlabel("seconds from the call")
-    alt = "Waterfall of the phases of one typical start. " + ". ".join(described) + "."
-    return _finish(figure, alt, "One start each, the one nearest to the median · " + run.caption(), f"phases-{run.created}")
+    caption = "One start each, the one nearest to the median · " + run.caption()
+    return _finish(figure, _phases_alt(run, steps), caption, f"phases-{'-'.join(steps)}-{run.created}")
+
+
+def _draw_step(axes: Axes, y: float, begin: float, end: float, longest: float, colour: str, shade: float) -> None:
+    """One phase as a bar, with its length beside it: on the right, or on the left where the plot ends."""
+    axes.barh(y, end - begin, left=begin, height=0.72, color=colour, alpha=shade, zorder=3)
+    at_right = end < 0.82 * longest
+    axes.annotate(
+        records.seconds(end - begin),
+        (end if at_right else begin, y),
+        xytext=(4 if at_right else -4, 0),
+        textcoords="offset points",
+        va="center",
+        ha="left" if at_right else "right",
+    )
 
 
 def _steps(run: records.Run, kind: str) -> list[tuple[str, float, float]]:
@@ -161,7 +171,7 @@ def _spread(n: int) -> np.ndarray:
     return np.linspace(-1, 1, n) if n > 1 else np.zeros(n)
 
 
-def _log_seconds(axes, values: list[float]) -> None:
+def _log_seconds(axes: Axes, values: list[float]) -> None:
     axes.set_xscale("log")
     axes.set_xlim(min(values) / 1.6, max(values) * 4)
     axes.xaxis.set_major_locator(LogLocator(10, subs=(1.0,)))
@@ -171,22 +181,35 @@ def _log_seconds(axes, values: list[float]) -> None:
 
 
 def _startup_alt(run: records.Run) -> str:
-    parts = []
-    for kind in run.arms:
+    def words(kind: str) -> str:
+        if not run.kept(kind):
+            return f"{_name(run, kind)}: never ready"
         median = run.median(kind)
-        parts.append(
-            f"{_name(run, kind)}: median {records.seconds(median.value)}, "
-            f"95 % interval {records.seconds(median.low)} to {records.seconds(median.high)}"
-            if math.isfinite(median.low)
-            else f"{_name(run, kind)}: {records.seconds(median.value)}, measured once"
-        )
-    return "Dot plot of the time from the call to the first prediction, on a logarithmic axis. " + "; ".join(parts) + "."
+        interval = f", 95 % interval {records.seconds(median.low)} to {records.seconds(median.high)}"
+        measured_once = math.isnan(median.low)
+        return f"{_name(run, kind)}: median {records.seconds(median.value)}{', measured once' if measured_once else interval}"
+
+    title = "Dot plot of the time from the call to the first prediction, on a logarithmic axis. "
+    return title + "; ".join(map(words, run.arms)) + "."
+
+
+def _phases_alt(run: records.Run, steps: dict[str, list[tuple[str, float, float]]]) -> str:
+    rows = [
+        f"{_name(run, kind)}: " + ", ".join(f"{label} {records.seconds(end - begin)}" for label, begin, end in phases)
+        for kind, phases in steps.items()
+    ]
+    return "Waterfall of the phases of one typical start. " + ". ".join(rows) + "."
 
 
 def _finish(figure: Figure, alt: str, caption: str, salt: str) -> Plot:
     buffer = io.StringIO()
     with matplotlib.rc_context(_STYLE | {"svg.hashsalt": salt}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        figure.savefig(
+            buffer,
+            format="svg",
+            transparent=True,
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)

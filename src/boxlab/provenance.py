@@ -77,12 +77,18 @@ def code() -> dict:
 
     def git(*arguments: str) -> str | None:
         try:
-            return subprocess.run(["git", *arguments], cwd=paths.ROOT, capture_output=True, text=True, check=True).stdout.strip()
+            return subprocess.run(
+                ["git", *arguments], cwd=paths.ROOT, capture_output=True, text=True, check=True
+            ).stdout.strip()
         except (OSError, subprocess.CalledProcessError):
             return None  # no git, or not a checkout: the version alone must do
 
     status = git("status", "--porcelain", "--", "src", "images")
-    return {"version": boxlab.__version__, "commit": git("rev-parse", "HEAD"), "modified": bool(status) if status is not None else None}
+    return {
+        "version": boxlab.__version__,
+        "commit": git("rev-parse", "HEAD"),
+        "modified": bool(status) if status is not None else None,
+    }
 
 
 def _read(path: str) -> str:

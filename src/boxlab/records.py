@@ -2,11 +2,12 @@
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 
-import jsonschema
+import fastjsonschema
 import numpy as np
 import pandas as pd
 
@@ -15,9 +16,6 @@ from boxlab.errors import RecordError
 
 SCHEMA = "containers-measured/record"
 VERSION = 1
-
-ACCELERATORS = {"kvm": "KVM", "hvf": "HVF", "tcg": "software emulation (TCG)"}
-"""How every plot, table and caption names what runs a guest."""
 
 NOT_MEASURED = "not measured here"
 
@@ -63,8 +61,10 @@ class Run:
 
     def accelerator(self) -> str | None:
         """What ran the virtual machines, in the words of every caption; None where none ran."""
-        names = {arm["details"]["accelerator"]["name"] for arm in self.plan["arms"] if "accelerator" in arm["details"]}
-        return ", ".join(sorted(ACCELERATORS[name] for name in names)) or None
+        labels = {
+            arm["details"]["accelerator"]["label"] for arm in self.plan["arms"] if "accelerator" in arm["details"]
+        }
+        return ", ".join(sorted(labels)) or None
 
     def frame(self) -> pd.DataFrame:
         """Every sample, a row each."""
@@ -112,7 +112,11 @@ class Run:
                     "median": seconds(median.value),
                     "95 % interval": f"{seconds(median.low)} – {seconds(median.high)}",
                     "middle half": f"{seconds(low)} – {seconds(high)}",
-                    "stop": seconds(np.median([s.stop_seconds for s in self.samples if s.arm == kind and s.stop_seconds is not None])),
+                    "stop": seconds(
+                        np.median(
+                            [s.stop_seconds for s in self.samples if s.arm == kind and s.stop_seconds is not None]
+                        )
+                    ),
                     "stable": "; ".join(stats.instability(values)) or "yes",
                 }
                 if kind != reference and self.kept(reference):
@@ -140,7 +144,9 @@ class Run:
             "memory": f"{self.plan['workload']['memory_mib']} MiB",
         }
         for kind in kinds:
-            phases = self.plan["left_out"][kind]["phases"] if kind in self.plan["left_out"] else self.arm(kind)["phases"]
+            phases = (
+                self.plan["left_out"][kind]["phases"] if kind in self.plan["left_out"] else self.arm(kind)["phases"]
+            )
             names = ["median", "low", "high", "n", "failed", "stop", "stable"]
             names += [f"vs_{other}" for other in kinds if other != kind]
             names += [name for mark in phases for name in (mark, f"{mark}_took")]
@@ -166,7 +172,9 @@ class Run:
             for other in kinds:
                 if other != kind and self.kept(kind).keys() & self.kept(other).keys():
                     against = self.ratio(kind, other)
-                    texts[f"{kind}_vs_{other}"] = f"{times(against.value)} ({times(against.low)} – {times(against.high)})"
+                    texts[f"{kind}_vs_{other}"] = (
+                        f"{times(against.value)} ({times(against.low)} – {times(against.high)})"
+                    )
         return texts
 
     def caption(self) -> str:
@@ -174,7 +182,8 @@ class Run:
         host, engine_facts = self.provenance["host"], self.provenance["engine"]
         parts = [
             f"n = {self.plan['rounds']} rounds (profile {self.profile}), first round discarded",
-            f"{host['cpu']}, {host['cpus']} CPUs, Linux {host['kernel']}" + (", itself a virtual machine" if host["is_virtual"] else ""),
+            f"{host['cpu']}, {host['cpus']} CPUs, Linux {host['kernel']}"
+            + (", itself a virtual machine" if host["is_virtual"] else ""),
             f"Docker Engine {engine_facts['version']}, {engine_facts['storage_driver']}, cgroup v{engine_facts['cgroup_version']}",
         ]
         if accelerator := self.accelerator():
@@ -201,13 +210,15 @@ class Run:
     def to_json(self) -> dict:
         """The record as plain data, checked against the schema."""
         data = {"schema": SCHEMA, "version": VERSION, **asdict(self)}
-        jsonschema.validate(data, _schema())
+        _validate()(data)
         return data
 
     def _values(self, kind: str) -> np.ndarray:
         values = np.array(list(self.kept(kind).values()))
         if not len(values):
-            raise RecordError(f"no start of {kind} succeeded: {'; '.join(self.failures(kind)) or 'it was not part of the run'}")
+            raise RecordError(
+                f"no start of {kind} succeeded: {'; '.join(self.failures(kind)) or 'it was not part of the run'}"
+            )
         return values
 
     def _name(self, kind: str) -> str:
@@ -233,9 +244,9 @@ def load(path: Path | str) -> Run:
     if data.get("version") != VERSION:
         raise RecordError(f"{path} has version {data.get('version')}, and this code reads {VERSION}", "update boxlab")
     try:
-        jsonschema.validate(data, _schema())
-    except jsonschema.ValidationError as error:
-        raise RecordError(f"{path} is not a valid record: {error.json_path}: {error.message}") from error
+        _validate()(data)
+    except fastjsonschema.JsonSchemaValueException as error:
+        raise RecordError(f"{path} is not a valid record: {error.message[:200]}") from error
     samples = [Sample(**sample) for sample in data["samples"]]
     return Run(**{k: v for k, v in data.items() if k not in ("schema", "version", "samples")}, samples=samples)
 
@@ -256,5 +267,5 @@ def _three(value: float) -> str:
 
 
 @cache
-def _schema() -> dict:
-    return json.loads(Path(__file__).with_name("record.schema.json").read_text())
+def _validate() -> Callable[[dict], dict]:
+    return fastjsonschema.compile(json.loads(Path(__file__).with_name("record.schema.json").read_text()))

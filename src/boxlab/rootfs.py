@@ -78,7 +78,10 @@ def disk(image: images.Built, init: str) -> Disk:
             maker.start()
             if status := maker.wait()["StatusCode"]:
                 complaint = maker.logs().decode().strip()
-                raise BuildError(f"no disk of {image.name}: mkfs ended with {status}: {complaint[-300:]}", "is the disk full? `docker system df`")
+                raise BuildError(
+                    f"no disk of {image.name}: mkfs ended with {status}: {complaint[-300:]}",
+                    "is the disk full? `docker system df`",
+                )
             _fetch(maker, "/disk.img", path, f"{image.name}: disk")
 
     key = f"{image.id}{kit.id}{[(member.name, data) for member, data in starter]}"
@@ -134,7 +137,9 @@ def _remove(path: Path) -> None:
 def _container(tag: str, command: list[str] | None = None) -> Iterator[Container]:
     """A container of ours that is not running yet, and is gone afterwards."""
     with engine.plain_errors():
-        container = engine.connect().containers.create(tag, command or ["true"], labels=engine.labels(), network_mode="none")
+        container = engine.connect().containers.create(
+            tag, command or ["true"], labels=engine.labels(), network_mode="none"
+        )
         try:
             yield container
         finally:
@@ -143,7 +148,9 @@ def _container(tag: str, command: list[str] | None = None) -> Iterator[Container
 
 def _untar(archive: Iterable[bytes], folder: Path, name: str) -> None:
     """Unpack a tar stream into `folder` with tar itself, which keeps owners, links and modes where it may."""
-    with subprocess.Popen(["tar", "--extract", "--directory", folder], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as tar:
+    with subprocess.Popen(
+        ["tar", "--extract", "--directory", folder], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as tar:
         try:
             with progress.bar(f"{name}: files", unit="B", unit_scale=True) as bar, tar.stdin:
                 for chunk in archive:
@@ -153,7 +160,9 @@ def _untar(archive: Iterable[bytes], folder: Path, name: str) -> None:
             pass  # tar gave up: its complaint says why
         complaint = tar.stderr.read().decode().strip()
     if tar.returncode:
-        raise BuildError(f"the files of {name} could not be unpacked: {complaint[-300:]}", "is the disk full? `df -h .`")
+        raise BuildError(
+            f"the files of {name} could not be unpacked: {complaint[-300:]}", "is the disk full? `df -h .`"
+        )
 
 
 def _put(container: Container, folder: str, members: list[tuple[tarfile.TarInfo, bytes]]) -> None:

@@ -41,7 +41,9 @@ def build(project, execute):
     return subprocess.run([project / "tools" / "book.sh"], env=environment, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize(("source", "execute", "complaint"), FAILING, ids=["a notebook that fails", "a glued name that no notebook provides"])
+@pytest.mark.parametrize(
+    ("source", "execute", "complaint"), FAILING, ids=["a notebook that fails", "a glued name that no notebook provides"]
+)
 def test_a_spoiled_book_is_not_rendered_the_first_time_nor_the_second(project, source, execute, complaint):
     write_notebook(project, source)
     for _ in range(2):
@@ -67,7 +69,10 @@ def test_without_an_engine_the_book_is_rendered_and_says_whose_results_it_shows(
     assert built.returncode == 0, built.stderr
     assert "no engine here" in built.stdout
     for page in ("book/06-startup.html", "notebooks/06-startup.html"):
-        assert "measured by the authors on the machine named under each plot" in (project / "_build" / "html" / page).read_text()
+        assert (
+            "measured by the authors on the machine named under each plot"
+            in (project / "_build" / "html" / page).read_text()
+        )
 
 
 def test_notebooks_run_again_when_the_library_or_an_image_changes(project, monkeypatch):

@@ -53,7 +53,9 @@ def look(page: Page, url: str) -> dict:
                 background: getComputedStyle(figure.closest('.text_html') ?? figure).backgroundColor,
             }))"""
         ),
-        "images": page.evaluate("[...document.images].map(i => ({src: i.src, alt: i.alt, loaded: i.naturalWidth > 0}))"),
+        "images": page.evaluate(
+            "[...document.images].map(i => ({src: i.src, alt: i.alt, loaded: i.naturalWidth > 0}))"
+        ),
         "glued": page.locator(".pasted-text").count(),
         "weight": page.evaluate(
             "[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')].reduce((sum, e) => sum + e.encodedBodySize, 0)"
@@ -68,7 +70,9 @@ def main(folder: Path) -> None:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=folder))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     base = f"http://127.0.0.1:{server.server_port}"
-    pages = sorted(str(path.relative_to(folder)) for name in ("book", "notebooks") for path in (folder / name).rglob("*.html"))
+    pages = sorted(
+        str(path.relative_to(folder)) for name in ("book", "notebooks") for path in (folder / name).rglob("*.html")
+    )
     seen = {}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)

@@ -23,7 +23,9 @@ def workload_image():
 
 
 def ours():
-    return {c.id for c in engine.connect().containers.list(all=True, filters={"label": engine.LABEL}, ignore_removed=True)}
+    return {
+        c.id for c in engine.connect().containers.list(all=True, filters={"label": engine.LABEL}, ignore_removed=True)
+    }
 
 
 @pytest.mark.parametrize("kind", ["process", "container"])
@@ -77,7 +79,13 @@ def test_a_container_that_does_not_get_ready_is_a_failure_and_gone(script, messa
 
 def test_a_container_out_of_memory_says_so():
     script = "import time; x = bytearray(200 << 20); time.sleep(60)"
-    container = EngineContainer(f"{images.PREFIX}base", ["python3", "-c", script], network_mode="none", mem_limit=32 << 20, memswap_limit=32 << 20)
+    container = EngineContainer(
+        f"{images.PREFIX}base",
+        ["python3", "-c", script],
+        network_mode="none",
+        mem_limit=32 << 20,
+        memswap_limit=32 << 20,
+    )
     try:
         with pytest.raises(NotReady, match="out of memory|exit status 137"):
             Console(container, WORKLOAD_MARKS, time.monotonic()).wait_for("ready", 20)
@@ -87,7 +95,9 @@ def test_a_container_out_of_memory_says_so():
 
 def test_a_container_deaf_to_sigterm_is_removed():
     before = ours()
-    container = EngineContainer(f"{images.PREFIX}base", ["sh", "-c", "trap '' TERM; echo up; while :; do sleep 60; done"], network_mode="none")
+    container = EngineContainer(
+        f"{images.PREFIX}base", ["sh", "-c", "trap '' TERM; echo up; while :; do sleep 60; done"], network_mode="none"
+    )
     assert container.read(10) == b"up\n"
     container.stop(grace_s=1)
     assert ours() == before
@@ -143,7 +153,9 @@ def test_an_interrupted_experiment_leaves_nothing_and_keeps_its_samples(number):
 
 def test_clean_removes_what_carries_our_label_and_nothing_else():
     client = engine.connect()
-    stranger = client.containers.create(f"{images.PREFIX}base", ["true"], labels={engine.LABEL: ""}, network_mode="none")
+    stranger = client.containers.create(
+        f"{images.PREFIX}base", ["true"], labels={engine.LABEL: ""}, network_mode="none"
+    )
     stranger_id = stranger.id
     ours_too = client.volumes.create(labels=engine.labels())
     foreign = client.volumes.create()
@@ -158,7 +170,9 @@ def test_clean_removes_what_carries_our_label_and_nothing_else():
 
 def test_pip_installs_a_package_inside_a_build(tmp_path, monkeypatch):
     (tmp_path / "probe").mkdir()
-    (tmp_path / "probe" / "Dockerfile").write_text(f"FROM {images.PREFIX}base\nRUN pip install six && python3 -c 'import six'\n")
+    (tmp_path / "probe" / "Dockerfile").write_text(
+        f"FROM {images.PREFIX}base\nRUN pip install six && python3 -c 'import six'\n"
+    )
     image_folders = images.paths.IMAGES
     (tmp_path / "base").symlink_to(image_folders / "base")
     monkeypatch.setattr(images.paths, "IMAGES", tmp_path)

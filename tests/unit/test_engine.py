@@ -11,9 +11,23 @@ from boxlab.runtimes.spawn import HostProcess
 @pytest.mark.parametrize(
     ("error", "message", "fix"),
     [
-        (docker.errors.DockerException("Error while fetching server API version: ('Connection aborted.', FileNotFoundError(2, 'No such file'))"), "no engine answers", "docker start"),
-        (docker.errors.DockerException("('Connection aborted.', ConnectionRefusedError(111, 'Connection refused'))"), "no engine answers", "docker start"),
-        (docker.errors.DockerException("('Connection aborted.', PermissionError(13, 'Permission denied'))"), "not allowed", "usermod -aG docker"),
+        (
+            docker.errors.DockerException(
+                "Error while fetching server API version: ('Connection aborted.', FileNotFoundError(2, 'No such file'))"
+            ),
+            "no engine answers",
+            "docker start",
+        ),
+        (
+            docker.errors.DockerException("('Connection aborted.', ConnectionRefusedError(111, 'Connection refused'))"),
+            "no engine answers",
+            "docker start",
+        ),
+        (
+            docker.errors.DockerException("('Connection aborted.', PermissionError(13, 'Permission denied'))"),
+            "not allowed",
+            "usermod -aG docker",
+        ),
         (docker.errors.APIError("write /x: no space left on device"), "the disk is full", "df -h"),
         (requests.exceptions.ReadTimeout("Read timed out. (read timeout=60)"), "did not answer", "restart the engine"),
         (docker.errors.APIError("conflict: name is taken"), "the engine said: conflict", ""),

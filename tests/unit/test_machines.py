@@ -65,7 +65,11 @@ def test_our_init_sets_up_what_a_container_gets_and_hands_over():
 
 def test_the_unit_runs_the_images_own_command():
     unit = rootfs._systemd_unit(IMAGE)[0][1].decode()
-    assert 'Environment="A=b c"' in unit and "ExecStart=/usr/bin/env python3 app.py" in unit and "WorkingDirectory=/app" in unit
+    assert (
+        'Environment="A=b c"' in unit
+        and "ExecStart=/usr/bin/env python3 app.py" in unit
+        and "WorkingDirectory=/app" in unit
+    )
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
 import re
 
-import pytest
 import pretended_run as runs
+import pytest
 
 from boxlab import plots
-from boxlab.errors import RecordError
 
 
 @pytest.mark.parametrize("draw", [plots.startup, plots.phases])
@@ -29,13 +28,20 @@ def test_failures_stand_beside_the_median():
     assert "1 failed" in plots.startup(run).svg
 
 
-def test_an_arm_without_success_is_an_error():
+def test_an_arm_that_never_became_ready_is_said_in_words():
     run = runs.run()
     for sample in run.samples:
         if sample.arm == "microvm":
             sample.seconds, sample.error = None, "hung"
-    with pytest.raises(RecordError, match="no start of microvm succeeded"):
-        plots.startup(run)
+    plot = plots.startup(run)
+    assert "never ready: 6 failed" in plot.svg
+    assert "microVM, emulated: never ready" in plot.alt
+    assert "microVM" not in plots.phases(run).alt
+
+
+def test_phases_of_a_box_that_did_not_run_are_replaced_by_the_reason():
+    plot = plots.phases(runs.run(), ("process",))
+    assert plot.svg == "" and "not on this system" in plot.caption
 
 
 @pytest.mark.parametrize("colour", plots.COLOURS.values())

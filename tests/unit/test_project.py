@@ -10,14 +10,20 @@ from boxlab import paths
 
 @pytest.fixture(scope="module")
 def files():
-    listing = subprocess.run(["git", "ls-files", "-z"], cwd=paths.ROOT, capture_output=True, text=True, check=True).stdout
+    listing = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=paths.ROOT, capture_output=True, text=True, check=True
+    ).stdout
     found = [paths.ROOT / name for name in listing.split("\0") if name]
     assert found
     return [path for path in found if path.is_file()]
 
 
 def test_no_file_holds_the_address_of_a_package_registry(files):
-    hosts = re.compile(r"https?://[^\s/]*(" + "|".join(["py" + "pi", "python" + "hosted", "npm" + "js", "deb" + r"\.debian", "registry-1" + r"\.docker"]) + ")")
+    hosts = re.compile(
+        r"https?://[^\s/]*("
+        + "|".join(["py" + "pi", "python" + "hosted", "npm" + "js", "deb" + r"\.debian", "registry-1" + r"\.docker"])
+        + ")"
+    )
     for path in files:
         assert not hosts.search(path.read_text(errors="ignore")), path
 

@@ -19,8 +19,8 @@ def test_the_same_samples_give_the_same_interval():
 
 
 def test_interval_of_the_median_covers_the_truth_about_as_often_as_it_says():
-    covered = [e.low <= 1 <= e.high for e in (stats.median(RNG.lognormal(0, 0.2, 15)) for _ in range(200))]
-    assert 0.88 < np.mean(covered) <= 1
+    covered = [e.low <= 1 <= e.high for e in (stats.median(RNG.lognormal(0, 0.2, 15)) for _ in range(80))]
+    assert 0.85 < np.mean(covered) <= 1
 
 
 def test_one_sample_has_no_interval():
@@ -30,12 +30,15 @@ def test_one_sample_has_no_interval():
 
 
 def test_a_against_a_shows_no_difference():
-    differ = [not e.low <= 1 <= e.high for e in (stats.ratio(RNG.lognormal(0, 0.1, 20), RNG.lognormal(0, 0.1, 20)) for _ in range(100))]
+    differ = [
+        not e.low <= 1 <= e.high
+        for e in (stats.ratio(RNG.lognormal(0, 0.1, 20), RNG.lognormal(0, 0.1, 20)) for _ in range(50))
+    ]
     assert np.mean(differ) < 0.12
 
 
 def test_a_slowdown_of_a_fifth_is_found():
-    found = [stats.ratio(1.2 * RNG.lognormal(0, 0.05, 15), RNG.lognormal(0, 0.05, 15)).low > 1 for _ in range(50)]
+    found = [stats.ratio(1.2 * RNG.lognormal(0, 0.05, 15), RNG.lognormal(0, 0.05, 15)).low > 1 for _ in range(25)]
     assert np.mean(found) > 0.95
 
 

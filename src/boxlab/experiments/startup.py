@@ -1,7 +1,6 @@
 """How long does each kind of box take from the call to its first useful output?"""
 
 import random
-import time
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -101,14 +100,22 @@ def _prepare(wanted: list[Runtime], workload: Workload) -> tuple[dict[str, Runti
             left_out[runtime.kind] = {"reason": str(error), "phases": list(runtime.phases)}
     if not ready:
         reasons = "; ".join(f"{kind}: {lack['reason']}" for kind, lack in left_out.items())
-        raise Unavailable(f"nothing to measure: {reasons or 'no arm was asked for'}", "`make doctor` says what this machine lacks")
+        raise Unavailable(
+            f"nothing to measure: {reasons or 'no arm was asked for'}", "`make doctor` says what this machine lacks"
+        )
     return ready, left_out
 
 
 def _arm(runtime: Runtime) -> dict:
     details = runtime.details()
     emulated = details.get("accelerator", {}).get("name") == "tcg"
-    return {"kind": runtime.kind, "label": runtime.label, "emulated": emulated, "phases": runtime.phases, "details": details}
+    return {
+        "kind": runtime.kind,
+        "label": runtime.label,
+        "emulated": emulated,
+        "phases": runtime.phases,
+        "details": details,
+    }
 
 
 def _sample(run: records.Run, runtime: Runtime, workload: Workload, number: int, position: int) -> records.Sample:
@@ -132,10 +139,18 @@ def _sample(run: records.Run, runtime: Runtime, workload: Workload, number: int,
 def _same_files(run: records.Run, runtime: Runtime, sha256: str) -> None:
     expected = run.plan["files_sha256"] = run.plan["files_sha256"] or sha256
     if sha256 != expected:
-        raise BoxlabError(f"{runtime.kind} ran other files than the boxes before it: nothing was compared", "`make clean`, then again")
+        raise BoxlabError(
+            f"{runtime.kind} ran other files than the boxes before it: nothing was compared", "`make clean`, then again"
+        )
 
 
 def _machine_cpu_seconds() -> float:
     """CPU time that all processes of this machine have used since it booted, in seconds."""
     times = psutil.cpu_times()
-    return sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
+    return (
+        sum(times)
+        - times.idle
+        - getattr(times, "iowait", 0.0)
+        - getattr(times, "guest", 0.0)
+        - getattr(times, "guest_nice", 0.0)
+    )

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from boxlab import images, paths, rootfs
 from boxlab.errors import NotReady, Unavailable
-from boxlab.records import ACCELERATORS
 from boxlab.runtimes import qemu
 from boxlab.runtimes.box import WORKLOAD_MARKS, Workload
 from boxlab.runtimes.console import Console
@@ -19,6 +18,9 @@ from boxlab.runtimes.spawn import HostProcess
 
 OVERRIDE = "BOXLAB_ACCELERATOR"
 """Environment variable that names the accelerator to use, without a probe: kvm, hvf or tcg."""
+
+LABELS = {"kvm": "KVM", "hvf": "HVF", "tcg": "software emulation (TCG)"}
+"""How every plot, table and caption names them."""
 
 HARDWARE_S = 5.0
 """A guest with hardware behind it boots well within this; one that hangs is killed."""
@@ -44,7 +46,7 @@ class Accelerator:
 
     @property
     def label(self) -> str:
-        return ACCELERATORS[self.name]
+        return LABELS[self.name]
 
     @property
     def emulated(self) -> bool:
@@ -59,8 +61,8 @@ def choose() -> Accelerator:
         BuildError, EngineError: the guest's image cannot be made.
     """
     if name := os.environ.get(OVERRIDE):
-        if name not in ACCELERATORS:
-            raise Unavailable(f"{OVERRIDE}={name} is no accelerator", f"one of: {', '.join(ACCELERATORS)}")
+        if name not in LABELS:
+            raise Unavailable(f"{OVERRIDE}={name} is no accelerator", f"one of: {', '.join(LABELS)}")
         return Accelerator(name, None, f"chosen by {OVERRIDE}", _now())
     return cached() or _prove_and_remember()
 
@@ -84,11 +86,13 @@ def _prove_and_remember() -> Accelerator:
         try:
             return _remember(Accelerator(hardware, _boot(disk, kernel, hardware, HARDWARE_S), "", _now()))
         except NotReady as error:
-            reason = f"{ACCELERATORS[hardware]} is there and does not boot Linux: {error}"
+            reason = f"{LABELS[hardware]} is there and does not boot Linux: {error}"
     try:
         return _remember(Accelerator("tcg", _boot(disk, kernel, "tcg", EMULATION_S), reason, _now()))
     except NotReady as error:
-        raise Unavailable(f"no virtual machine boots here: {error}", "look at the machine's load, and at QEMU's version") from error
+        raise Unavailable(
+            f"no virtual machine boots here: {error}", "look at the machine's load, and at QEMU's version"
+        ) from error
 
 
 def _refusal(hardware: str | None) -> str:

@@ -27,7 +27,9 @@ class Process(Runtime):
 
     def prepare(self, workload: Workload) -> None:
         if sys.platform != "linux":
-            raise Unavailable("a plain process can only run the image's Linux files on Linux", "leave out the arm 'process'")
+            raise Unavailable(
+                "a plain process can only run the image's Linux files on Linux", "leave out the arm 'process'"
+            )
         if not shutil.which("unshare"):
             raise Unavailable("the command `unshare` is missing", "`sudo apt-get install util-linux`")
         self._image = images.ensure(workload.image)

@@ -12,7 +12,9 @@ from pathlib import Path
 from boxlab import paths, rootfs
 from boxlab.errors import Unavailable
 
-INSTALL_FIX = "Debian, Ubuntu: `sudo apt-get install qemu-system-x86` (on arm64: qemu-system-arm); macOS: `brew install qemu`"
+INSTALL_FIX = (
+    "Debian, Ubuntu: `sudo apt-get install qemu-system-x86` (on arm64: qemu-system-arm); macOS: `brew install qemu`"
+)
 
 
 def architecture() -> str:

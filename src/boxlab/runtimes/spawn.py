@@ -132,10 +132,18 @@ class EngineContainer:
         """From the engine's log of events, as the container itself may be gone by now."""
         with engine.plain_errors():
             filters = {"container": self.id, "event": ["die", "oom"]}
-            events = list(self._api.events(since=int(time.time()) - 3600, until=int(time.time()) + 1, filters=filters, decode=True))
+            events = list(
+                self._api.events(
+                    since=int(time.time()) - 3600, until=int(time.time()) + 1, filters=filters, decode=True
+                )
+            )
         if any(event["Action"] == "oom" for event in events):
             return "out of memory"
-        return f"exit status {events[-1]['Actor']['Attributes']['exitCode']}" if events else "it closed its output and went on"
+        return (
+            f"exit status {events[-1]['Actor']['Attributes']['exitCode']}"
+            if events
+            else "it closed its output and went on"
+        )
 
     def stop(self, grace_s: float | None = None) -> None:
         """End it by SIGTERM and wait until the engine has removed it; after `grace_s` seconds (`STOP_S`) by force."""

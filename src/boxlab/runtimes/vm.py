@@ -37,14 +37,16 @@ class MicroVM(Runtime):
         self._accelerator = accelerator.choose()
         self._disk = rootfs.disk(self.image(workload), self.init)
         self._kernel = rootfs.kernel()
-        self._command = qemu.command(self._disk, self._kernel, self._accelerator.name, workload.cpus, workload.memory_mib)
+        self._command = qemu.command(
+            self._disk, self._kernel, self._accelerator.name, workload.cpus, workload.memory_mib
+        )
 
     def marks(self) -> dict[str, str]:
         return KERNEL_MARKS
 
     def details(self) -> dict:
         return {
-            "accelerator": asdict(self._accelerator),
+            "accelerator": asdict(self._accelerator) | {"label": self._accelerator.label},
             "machine": qemu.machine(self._accelerator.name).name,
             "qemu": qemu.version(),
             "guest_kernel": self._kernel.release,
@@ -76,4 +78,7 @@ class FullVM(MicroVM):
         return images.ensure("full-vm")
 
     def marks(self) -> dict[str, str]:
-        return KERNEL_MARKS | {"systemd": r"systemd \S+ running in system mode", "basic": r"Reached target.*basic\.target"}
+        return KERNEL_MARKS | {
+            "systemd": r"systemd \S+ running in system mode",
+            "basic": r"Reached target.*basic\.target",
+        }
