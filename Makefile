@@ -19,8 +19,8 @@ book: host $(INSTALLED) ## measure on this machine and render the book into _bui
 
 test: export PROFILE := quick
 test: export BOXLAB_TERMINAL :=
-test: $(INSTALLED) ## prove it: library, engine, virtual machines, notebooks, rendered pages
-	@tools/setup.sh host browser
+test: PARTS := browser
+test: host $(INSTALLED) ## prove it: library, engine, virtual machines, notebooks, rendered pages
 	@$(BIN)/boxlab prepare
 	@EXECUTE=off tools/book.sh
 	@$(BIN)/pytest
@@ -53,10 +53,9 @@ clean: ## remove what was made here: containers, images, caches, the rendered bo
 	@rm -rf _build .cache .pytest_cache
 
 host:
-	@tools/setup.sh host
+	@tools/setup.sh host $(PARTS)
 
 # The stamp is younger than what it was installed from, or it is installed again.
 $(INSTALLED): requirements.txt pyproject.toml
-	@tools/setup.sh host
 	@tools/setup.sh venv
 	@touch $@

@@ -6,11 +6,12 @@ cd "$(dirname "$0")/.."
 
 EXECUTE=${EXECUTE:-auto}
 if [ "$EXECUTE" = auto ]; then
-  if .venv/bin/boxlab prepare; then
+  if .venv/bin/boxlab doctor >/dev/null; then
+    .venv/bin/boxlab prepare
     EXECUTE=on
   else
     EXECUTE=off
-    echo "book: no engine here: rendering the stored outputs, and saying whose they are"
+    echo "book: no engine here (\`make doctor\` says why): rendering the stored outputs, and saying whose they are"
   fi
 fi
 # A notebook that the build runs has no terminal: its progress bars go to ours, if there is one.

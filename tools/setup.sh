@@ -26,8 +26,16 @@ engine_is_elsewhere() {
   have docker && [ "$(docker context show 2>/dev/null || echo default)" != default ]
 }
 
+# What the parts named (host, browser, venv) lack on this machine.
 missing_packages() {
-  local qemu chromium
+  case " $* " in *" host "*) missing_for_host ;; esac
+  case " $* " in *" browser "*) missing_for_browser ;; esac
+  # Debian keeps ensurepip, without which no virtual environment can be made, in a package of its own.
+  case " $* " in *" venv "*) python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv ;; esac
+}
+
+missing_for_host() {
+  local qemu
   case "$(uname -m)" in
     x86_64) qemu=qemu-system-x86 ;;
     *) qemu=qemu-system-arm ;;
@@ -36,19 +44,17 @@ missing_packages() {
   have "qemu-system-$(uname -m)" || echo "$qemu"
   have mmdebstrap || echo mmdebstrap debian-archive-keyring uidmap
   [ "$(id -u)" = 0 ] || have setfacl || echo acl
-  # Debian keeps ensurepip, without which no virtual environment can be made, in a package of its own.
-  python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
-  if [ "${1:-}" = browser ]; then
-    chromium=chromium
-    have chromium || have google-chrome || have chromium-browser || echo "$chromium"
-    fc-list :lang=ko 2>/dev/null | grep -q . || echo fontconfig fonts-nanum
-    have ip || echo iproute2
-  fi
+}
+
+missing_for_browser() {
+  have chromium || have google-chrome || have chromium-browser || echo chromium
+  fc-list :lang=ko 2>/dev/null | grep -q . || echo fontconfig fonts-nanum
+  have ip || echo iproute2
 }
 
 install_packages() {
   local packages
-  packages=$(missing_packages "${1:-}" | tr '\n' ' ')
+  packages=$(missing_packages "$@" | tr '\n' ' ')
   [ -n "$packages" ] || return 0
   if ! have apt-get; then
     say "this is not Debian or Ubuntu; please install by hand what stands for: $packages"
@@ -104,7 +110,7 @@ start_engine() {
 host() {
   local installed_now=no
   have dockerd || installed_now=yes
-  install_packages "${1:-}"
+  install_packages host "$@"
   start_engine "$installed_now"
 }
 
@@ -123,6 +129,7 @@ python() {
 
 venv() {
   local uv=
+  install_packages venv
   [ -x .venv/bin/python ] || "$(python)" -m venv .venv
   say "installing the locked packages into .venv"
   # uv does in seconds what takes pip a minute; where it cannot be had or does not get through, pip does it.
@@ -134,7 +141,7 @@ venv() {
 }
 
 case "${1:-}" in
-  host) host "${2:-}" ;;
+  host) host ${2:+"$2"} ;;
   venv) venv ;;
   *) sed -n '2,8s/^# \{0,1\}//p' "$0" && exit 2 ;;
 esac
