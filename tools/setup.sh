@@ -11,6 +11,8 @@ cd "$(dirname "$0")/.."
 have() { command -v "$1" >/dev/null 2>&1; }
 say() { printf 'setup: %s\n' "$*"; }
 
+running() { grep -qsx "$1" /proc/[0-9]*/comm; }
+
 # Run a command as root: directly, by sudo, or not at all.
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
@@ -92,7 +94,9 @@ start_engine() {
   if [ -d /run/systemd/system ]; then
     as_root systemctl start docker
   else
-    as_root rm -f /var/run/docker.pid # a crash or a half-done installation leaves it, and the engine then refuses to start
+    # A crash or a half-done installation leaves these behind, and the engine then refuses to start.
+    running dockerd || as_root rm -f /var/run/docker.pid
+    running containerd || as_root rm -f /var/run/docker/containerd/containerd.pid
     # The service's script raises a limit first, which not every virtual machine permits; the engine itself can do without.
     as_root service docker start >/dev/null 2>&1 || as_root setsid sh -c 'exec dockerd >>/var/log/docker.log 2>&1 </dev/null' &
   fi
