@@ -98,8 +98,7 @@ def kernel() -> Kernel:
             chunks, _ = source.get_archive("/kit", _BLOCK)
             with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
                 [member] = [m for m in tar if Path(m.name).name.startswith("vmlinux-")]
-                member.name = Path(member.name).name
-                tar.extract(member, path, filter="data")
+                (path / Path(member.name).name).write_bytes(tar.extractfile(member).read())
 
     [file] = _made_once(paths.CACHE / "kernels", "vm-kit", kit.id, make).iterdir()
     return Kernel(file, file.name.removeprefix("vmlinux-"))
