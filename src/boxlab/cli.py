@@ -74,19 +74,17 @@ def doctor(as_json: bool) -> None:
 @main.command()
 def prepare() -> None:
     """Build what is missing: images, disks, the kernel; and prove the accelerator. Does nothing that is done already."""
-    from boxlab import images, runtimes
+    from boxlab import runtimes
     from boxlab.errors import Unavailable
 
-    built = [image.name for image in images.ensure_all() if image.fresh]
-    lacking = []
+    ready = []
     for runtime in (kind() for kind in runtimes.ALL):
         try:
             runtime.prepare(runtimes.Workload())
+            ready.append(runtime.label)
         except Unavailable as error:
-            lacking.append(f"{runtime.kind}: {error}")
-    click.echo(f"built: {', '.join(built)}" if built else "all images are there")
-    for line in lacking:
-        click.echo(f"left out here: {line}", err=True)
+            click.echo(f"left out here: {runtime.label}: {error}", err=True)
+    click.echo(f"ready to run: {', '.join(ready) or 'nothing'}")
 
 
 @main.command()

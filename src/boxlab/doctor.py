@@ -43,27 +43,23 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Every check. A check that breaks is a finding too, never an exception."""
-    findings = [*_python(), *_memory(), *_disk()]
-    try:
-        findings += _engine()
-    except EngineError as error:
-        findings.append(Finding("engine", State.FAILURE, error.args[0], error.fix))
-    else:
-        findings += _images()
-    for check in (_qemu, _fonts, _proxy, _certificates):
-        findings += _guarded(check)
-    return findings
+    """Every check. What a check cannot do is a finding too, never an exception."""
+    checks = (_machine, _memory, _disk, _engine, _images, _qemu, _accelerator, _fonts, _proxy, _certificates)
+    return [finding for check in checks for finding in _guarded(check)]
 
 
 def _guarded(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    name = check.__name__.strip("_")
     try:
         return list(check())
+    except EngineError as error:
+        # The engine's own check says it; what hangs on the engine need not repeat it.
+        return [Finding(name, State.FAILURE, error.args[0], error.fix)] if check is _engine else []
     except BoxlabError as error:
-        return [Finding(check.__name__.strip("_"), State.WARNING, error.args[0], error.fix)]
+        return [Finding(name, State.WARNING, error.args[0], error.fix)]
 
 
-def _python() -> Iterator[Finding]:
+def _machine() -> Iterator[Finding]:
     yield Finding(
         "machine",
         State.OK,
@@ -94,13 +90,13 @@ def _disk() -> Iterator[Finding]:
     )
 
 
-def _engine() -> list[Finding]:
+def _engine() -> Iterator[Finding]:
     client = engine.connect()
     with engine.plain_errors():
         info, version = client.info(), client.version()
         builder = client.api._get(client.api._url("/_ping")).headers.get("Builder-Version", "1")
     server = version["Version"]
-    return [
+    yield from (
         Finding(
             "engine", State.OK, f"answers at {engine.host()}: {info['OperatingSystem']}, kernel {info['KernelVersion']}"
         ),
@@ -122,7 +118,7 @@ def _engine() -> list[Finding]:
         Finding("storage", State.OK, f"{info['Driver']} in {info['DockerRootDir']}"),
         Finding("architecture", State.OK, info["Architecture"]),
         Finding("runtimes", State.OK, ", ".join(sorted(info.get("Runtimes", {}))) or "none reported"),
-    ]
+    )
 
 
 def _cli_version() -> str:
@@ -143,43 +139,49 @@ def _cli_builder() -> str:
     return "BuildKit (buildx)" if buildx.returncode == 0 else "the classic builder (no buildx)"
 
 
-def _images() -> list[Finding]:
+def _images() -> Iterator[Finding]:
+    tags = _our_tags()
+    build = "`make book` makes it, or `.venv/bin/boxlab prepare`"
+    if "base" not in tags:
+        yield Finding("base image", State.NOTE, "not made yet", build)
+        return
+    yield Finding("base image", State.OK, f"from {tags['base'].get(images.ORIGIN_LABEL, 'an unknown origin')}")
+    missing = [name for name in images.names() if name not in tags and (name != "qemu" or qemu.in_container())]
+    if missing:
+        yield Finding("other images", State.NOTE, f"missing: {', '.join(missing)}", build)
+    else:
+        yield Finding("other images", State.OK, "all there")
+
+
+def _our_tags() -> dict[str, dict[str, str]]:
+    """The labels of each image of ours that is there, by its name."""
     with engine.plain_errors():
-        found = {tag for image in engine.connect().images.list(filters={"label": engine.LABEL}) for tag in image.tags}
-        if f"{images.PREFIX}base:latest" not in found:
-            return [
-                Finding("base image", State.NOTE, "not made yet", "`make book` makes it, or `.venv/bin/boxlab prepare`")
-            ]
-        labels = engine.connect().images.get(f"{images.PREFIX}base").labels
-    missing = [name for name in images.names() if f"{images.PREFIX}{name}:latest" not in found]
-    return [
-        Finding("base image", State.OK, f"from {labels.get(images.ORIGIN_LABEL, 'an unknown origin')}"),
-        Finding(
-            "other images",
-            State.NOTE if missing else State.OK,
-            f"missing: {', '.join(missing)}" if missing else "all there",
-            "`.venv/bin/boxlab prepare`" if missing else "",
-        ),
-    ]
+        found = engine.connect().images.list(filters={"label": engine.LABEL})
+    return {tag.removeprefix(images.PREFIX).split(":")[0]: image.labels for image in found for tag in image.tags}
 
 
 def _qemu() -> Iterator[Finding]:
-    yield Finding("QEMU", State.OK, f"{qemu.version()}, {qemu.binary()}")
-    chosen = accelerator.cached()
+    if qemu.in_container():
+        detail = "not on this host: virtual machines run QEMU in a container, and start a little later"
+        yield Finding("QEMU", State.NOTE, detail, qemu.INSTALL_FIX)
+    else:
+        yield Finding("QEMU", State.OK, f"{qemu.version()}, {shutil.which(qemu.name())}")
+
+
+def _accelerator() -> Iterator[Finding]:
+    proof = "`make book` proves it, or `.venv/bin/boxlab prepare`"
     if os.environ.get(accelerator.OVERRIDE):
         chosen = accelerator.choose()
+    elif qemu.in_container() and "qemu" not in _our_tags():
+        chosen = None
+    else:
+        chosen = accelerator.cached()
     if chosen is None:
-        yield Finding(
-            "accelerator",
-            State.NOTE,
-            "not proven yet: no guest has run here",
-            "`make book` proves it, or `.venv/bin/boxlab prepare`",
-        )
+        yield Finding("accelerator", State.NOTE, "not proven yet: no guest has run here", proof)
         return
-    proof = f"a guest was ready in {chosen.boot_s:.2f} s, {chosen.proven_at}" if chosen.boot_s else "not proven"
-    yield Finding(
-        "accelerator", State.WARNING if chosen.emulated else State.OK, f"{chosen.label}: {proof}", chosen.reason
-    )
+    proven = f"a guest was ready in {chosen.boot_s:.2f} s, {chosen.proven_at}" if chosen.boot_s else "not proven"
+    state = State.WARNING if chosen.emulated else State.OK
+    yield Finding("accelerator", state, f"{chosen.label}: {proven}", chosen.reason)
 
 
 def _fonts() -> Iterator[Finding]:

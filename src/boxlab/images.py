@@ -94,13 +94,19 @@ def ensure(name: str) -> Built:
         if name == "base" and origin.image.startswith(PREFIX):
             client.images.remove(origin.image, noprune=True)  # its layers live on in the base
         image = client.images.get(PREFIX + name)
-        _remove_replaced(client)
+        remove_replaced()
     return _built(name, image, fresh=True)
 
 
-def ensure_all() -> list[Built]:
-    """Every image of the book, parents first; what is already there is not built again."""
-    return [ensure(name) for name in names()]
+def remove_replaced() -> None:
+    """Remove images of ours that a rebuild has left without a tag, unless another still builds on them."""
+    client = engine.connect()
+    for image in client.images.list(filters={"label": engine.LABEL, "dangling": True}):
+        try:
+            client.images.remove(image.id)
+        except docker.errors.APIError as error:
+            if error.status_code != 409:  # in use
+                raise
 
 
 def extra_certificates() -> list[bytes]:
@@ -266,16 +272,6 @@ def _tar(context: Path, extra_files: dict[str, bytes]) -> io.BytesIO:
             add(name, data, 0o644)
     buffer.seek(0)
     return buffer
-
-
-def _remove_replaced(client: docker.DockerClient) -> None:
-    """Remove images of ours that a rebuild has left without a tag, unless another still builds on them."""
-    for image in client.images.list(filters={"label": engine.LABEL, "dangling": True}):
-        try:
-            client.images.remove(image.id)
-        except docker.errors.APIError as error:
-            if error.status_code != 409:  # in use
-                raise
 
 
 def _built(name: str, image: Image, fresh: bool) -> Built:

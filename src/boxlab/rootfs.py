@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import docker.errors
 from docker.models.containers import Container
 
 from boxlab import engine, images, paths, progress
@@ -21,6 +22,10 @@ from boxlab.errors import BuildError
 
 TINY_INIT = "/boxlab-init"
 SYSTEMD = "/lib/systemd/systemd"
+
+DISK_INSIDE = "/disk.img"
+KERNEL_INSIDE = "/vmlinux"
+"""Where an image made by `machine` has its disk and its kernel."""
 
 _BLOCK = 1 << 20
 
@@ -102,6 +107,41 @@ def kernel() -> Kernel:
 
     [file] = _made_once(paths.CACHE / "kernels", "vm-kit", kit.id, make).iterdir()
     return Kernel(file, file.name.removeprefix("vmlinux-"))
+
+
+def machine(disk: Disk, kernel: Kernel) -> str:
+    """Tag of an image that holds QEMU, `disk` and `kernel`: a whole virtual machine, for a host without QEMU.
+
+    Raises:
+        BuildError: QEMU's own image does not build.
+    """
+    qemu = images.ensure("qemu")
+    tag = f"{images.PREFIX}vm-{disk.image.name}"
+    key = images.short_hash(f"{qemu.id}{disk.path.name}{kernel.path}".encode())
+    with engine.plain_errors():
+        client = engine.connect()
+        try:
+            if client.images.get(tag).labels.get(images.KEY_LABEL) == key:
+                return tag
+        except docker.errors.ImageNotFound:
+            pass  # then it is made now
+        with _container(qemu.tag) as container:
+            for path, inside in ((disk.path, DISK_INSIDE), (kernel.path, KERNEL_INSIDE)):
+                member = tarfile.TarInfo(inside.lstrip("/"))
+                member.size, member.mode = path.stat().st_size, 0o644
+                container.put_archive("/", _tar_of(member, path))
+            container.commit(repository=tag, tag="latest", changes=[f"LABEL {images.KEY_LABEL}={key}"])
+        images.remove_replaced()
+    return tag
+
+
+def _tar_of(member: tarfile.TarInfo, path: Path) -> Iterator[bytes]:
+    """A tar stream with one file, block by block."""
+    yield member.tobuf()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            yield block
+    yield b"\0" * (-member.size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
 
 
 def _made_once(folder: Path, name: str, key: str, make: Callable[[Path], None]) -> Path:

@@ -1,6 +1,8 @@
 """QEMU's command line and the choice of an accelerator, without running either."""
 
+import io
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -16,14 +18,15 @@ KERNEL = rootfs.Kernel(Path("/vmlinux-6.1"), "6.1")
 
 @pytest.fixture(autouse=True)
 def a_qemu(monkeypatch):
-    monkeypatch.setattr(qemu, "binary", lambda: "/usr/bin/qemu")
+    monkeypatch.delenv(qemu.WHERE, raising=False)
+    monkeypatch.setattr(qemu.shutil, "which", lambda command: f"/usr/bin/{command}")
     monkeypatch.setattr(qemu, "version", lambda: "7.2")
     monkeypatch.setattr(qemu, "architecture", lambda: "x86_64")
     monkeypatch.setattr(qemu, "tsc_khz", lambda: 2000000)
 
 
 def arguments(name):
-    return " ".join(qemu.command(DISK, KERNEL, name, 1, 256))
+    return " ".join(qemu.Guest(DISK, KERNEL, name, 1, 256).command("/d.img", "/vmlinux"))
 
 
 def test_emulation_is_told_the_rate_of_the_time_stamp_counter():
@@ -49,11 +52,30 @@ def test_writes_of_a_guest_are_thrown_away():
     assert "snapshot=on" in arguments("tcg")
 
 
-def test_a_missing_qemu_names_the_package(monkeypatch):
-    monkeypatch.undo()
-    monkeypatch.setattr(qemu.shutil, "which", lambda name: None)
+def test_a_host_without_qemu_runs_it_in_a_container(monkeypatch):
+    assert not qemu.in_container()
+    monkeypatch.setattr(qemu.shutil, "which", lambda command: None)
+    assert qemu.in_container()
+
+
+def test_a_host_that_is_told_to_run_qemu_and_has_none_is_told_the_package(monkeypatch):
+    monkeypatch.setattr(qemu.shutil, "which", lambda command: None)
+    monkeypatch.setenv(qemu.WHERE, "host")
     with pytest.raises(Unavailable, match="apt-get install qemu"):
-        qemu.binary()
+        qemu.in_container()
+    monkeypatch.setenv(qemu.WHERE, "moon")
+    with pytest.raises(Unavailable, match="host or container"):
+        qemu.in_container()
+
+
+@pytest.mark.parametrize("size", [0, 1, 512, 513, 3 << 20])
+def test_a_file_is_packed_block_by_block_into_a_whole_tar(tmp_path, size):
+    (tmp_path / "file").write_bytes(b"x" * size)
+    member = tarfile.TarInfo("file")
+    member.size = size
+    packed = b"".join(rootfs._tar_of(member, tmp_path / "file"))
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        assert tar.extractfile("file").read() == b"x" * size
 
 
 def test_our_init_sets_up_what_a_container_gets_and_hands_over():
@@ -84,11 +106,11 @@ def probe(monkeypatch, tmp_path):
     monkeypatch.setattr(accelerator.sys, "platform", "linux")
     boots, tried = {}, []
 
-    def boot(disk, kernel, name, deadline_s):
-        tried.append(name)
-        if isinstance(boots[name], Exception):
-            raise boots[name]
-        return boots[name]
+    def boot(guest, deadline_s):
+        tried.append(guest.accelerator)
+        if isinstance(boots[guest.accelerator], Exception):
+            raise boots[guest.accelerator]
+        return boots[guest.accelerator]
 
     monkeypatch.setattr(accelerator, "_boot", boot)
     return boots, tried

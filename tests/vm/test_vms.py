@@ -7,9 +7,9 @@ import sys
 import psutil
 import pytest
 
-from boxlab import runtimes, sweep
+from boxlab import engine, images, runtimes, sweep
 from boxlab.errors import NotReady
-from boxlab.runtimes import accelerator
+from boxlab.runtimes import accelerator, qemu
 
 WORKLOAD = runtimes.Workload()
 
@@ -51,6 +51,27 @@ def test_the_accelerator_was_proven_by_a_boot_or_chosen_by_the_reader():
     chosen = accelerator.choose()
     assert chosen.boot_s or chosen.reason.startswith("chosen by")
     assert chosen.emulated <= bool(chosen.reason)
+
+
+@pytest.fixture
+def qemu_in_a_container(monkeypatch, tmp_path):
+    monkeypatch.setenv(qemu.WHERE, "container")
+    monkeypatch.setattr(accelerator, "_verdict", lambda: tmp_path / "accelerator.json")
+    qemu.version.cache_clear()
+    yield
+    qemu.version.cache_clear()
+    for image in ("vm-workload", "qemu"):
+        engine.connect().images.remove(f"{images.PREFIX}{image}", force=True)
+
+
+def test_a_host_without_qemu_needs_nothing_but_the_engine(qemu_in_a_container, container_files):
+    runtime = runtimes.named("microvm")
+    runtime.prepare(WORKLOAD)
+    with runtime.start(WORKLOAD) as box:
+        assert set(runtime.phases) <= set(box.marks)
+        assert box.observe().inside["files_sha256"] == container_files
+        assert "QEMU in a container" in box.details["accelerator"]["label"]
+    assert not engine.connect().containers.list(all=True, filters={"label": engine.LABEL})
 
 
 def test_a_killed_owner_leaves_no_vm():

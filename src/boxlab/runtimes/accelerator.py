@@ -9,12 +9,11 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from boxlab import images, paths, rootfs
-from boxlab.errors import NotReady, Unavailable
+from boxlab import engine, images, paths, rootfs
+from boxlab.errors import EngineError, NotReady, Unavailable
 from boxlab.runtimes import qemu
 from boxlab.runtimes.box import WORKLOAD_MARKS, Workload
 from boxlab.runtimes.console import Console
-from boxlab.runtimes.spawn import HostProcess
 
 OVERRIDE = "BOXLAB_ACCELERATOR"
 """Environment variable that names the accelerator to use, without a probe: kvm, hvf or tcg."""
@@ -76,19 +75,22 @@ def cached() -> Accelerator | None:
 
 
 def _prove_and_remember() -> Accelerator:
-    disk = rootfs.disk(images.ensure(Workload.image), rootfs.TINY_INIT)
+    workload = Workload()
+    disk = rootfs.disk(images.ensure(workload.image), rootfs.TINY_INIT)
     kernel = rootfs.kernel()
-    reason = ""
+
+    def boot(name: str, deadline_s: float) -> float:
+        return _boot(qemu.Guest(disk, kernel, name, workload.cpus, workload.memory_mib), deadline_s)
+
     hardware = {"linux": "kvm", "darwin": "hvf"}.get(sys.platform)
-    if refusal := _refusal(hardware):
-        reason = refusal
-    else:
+    reason = _refusal(hardware)
+    if not reason:
         try:
-            return _remember(Accelerator(hardware, _boot(disk, kernel, hardware, HARDWARE_S), "", _now()))
-        except NotReady as error:
+            return _remember(Accelerator(hardware, boot(hardware, HARDWARE_S), "", _now()))
+        except (NotReady, EngineError) as error:
             reason = f"{LABELS[hardware]} is there and does not boot Linux: {error}"
     try:
-        return _remember(Accelerator("tcg", _boot(disk, kernel, "tcg", EMULATION_S), reason, _now()))
+        return _remember(Accelerator("tcg", boot("tcg", EMULATION_S), reason, _now()))
     except NotReady as error:
         raise Unavailable(
             f"no virtual machine boots here: {error}", "look at the machine's load, and at QEMU's version"
@@ -99,6 +101,8 @@ def _refusal(hardware: str | None) -> str:
     """Why the machine's hardware virtualization need not even be tried; empty where it may work."""
     if hardware is None:
         return f"no accelerator is known for {sys.platform}"
+    if qemu.in_container() and not engine.is_local():
+        return "QEMU runs in a container on the engine's own virtual machine"
     if hardware == "kvm":
         device = Path("/dev/kvm")
         if not device.exists():
@@ -108,17 +112,17 @@ def _refusal(hardware: str | None) -> str:
     return ""
 
 
-def _boot(disk: rootfs.Disk, kernel: rootfs.Kernel, name: str, deadline_s: float) -> float:
+def _boot(guest: qemu.Guest, deadline_s: float) -> float:
     """Boot the workload once, and return the seconds to its first useful output."""
+    guest.prepare()
     began = time.monotonic()
-    workload = Workload()
-    guest = HostProcess(qemu.command(disk, kernel, name, workload.cpus, workload.memory_mib), qemu.environment())
+    spawned = guest.spawn()
     try:
-        console = Console(guest, WORKLOAD_MARKS, began)
+        console = Console(spawned, WORKLOAD_MARKS, began)
         console.wait_for("ready", deadline_s)
         return console.marks["ready"]
     finally:
-        guest.stop()
+        spawned.stop(grace_s=0)
 
 
 def _remember(accelerator: Accelerator) -> Accelerator:
@@ -137,6 +141,7 @@ def _circumstances() -> dict:
         "kernel": platform.release(),
         "machine": platform.machine(),
         "qemu": qemu.version(),
+        "qemu_in_container": qemu.in_container(),
         "may_use_kvm": kvm.exists() and os.access(kvm, os.R_OK | os.W_OK),
     }
 

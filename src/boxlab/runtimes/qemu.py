@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from boxlab import paths, rootfs
+from boxlab import engine, images, paths, rootfs
 from boxlab.errors import Unavailable
+from boxlab.runtimes.spawn import EngineContainer, HostProcess
+
+WHERE = "BOXLAB_QEMU"
+"""Environment variable that says where QEMU runs: host or container."""
 
 INSTALL_FIX = (
     "Debian, Ubuntu: `sudo apt-get install qemu-system-x86` (on arm64: qemu-system-arm); macOS: `brew install qemu`"
@@ -23,23 +27,36 @@ def architecture() -> str:
     return {"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
 
 
-def binary() -> str:
-    """Path of the QEMU for this machine's own architecture.
+def name() -> str:
+    """The command of the QEMU for this machine's own architecture."""
+    return f"qemu-system-{architecture()}"
+
+
+def in_container() -> bool:
+    """Whether QEMU runs inside a container of ours, as it must where the host has none; `WHERE` overrides.
 
     Raises:
-        Unavailable: there is none.
+        Unavailable: the host is asked for and has no QEMU.
     """
-    name = f"qemu-system-{architecture()}"
-    if found := shutil.which(name):
-        return found
-    raise Unavailable(f"{name} is not installed", INSTALL_FIX)
+    where = os.environ.get(WHERE) or ("host" if shutil.which(name()) else "container")
+    if where == "host" and not shutil.which(name()):
+        raise Unavailable(f"{name()} is not installed", INSTALL_FIX)
+    if where not in ("host", "container"):
+        raise Unavailable(f"{WHERE}={where} is no place for QEMU", "host or container")
+    return where == "container"
 
 
 @cache
 def version() -> str:
     """QEMU's version, such as 7.2.22."""
-    output = subprocess.run([binary(), "--version"], capture_output=True, text=True, check=True).stdout
-    return re.search(r"version (\S+)", output)[1]
+    if in_container():
+        with engine.plain_errors():
+            image = images.ensure("qemu").tag
+            output = engine.connect().containers.run(image, [name(), "--version"], remove=True, labels=engine.labels())
+            text = output.decode()
+    else:
+        text = subprocess.run([name(), "--version"], capture_output=True, text=True, check=True).stdout
+    return re.search(r"version (\S+)", text)[1]
 
 
 @cache
@@ -84,48 +101,71 @@ def machine(accelerator: str) -> Machine:
     return Machine("q35", "q35", "ttyS0")
 
 
-def command(disk: rootfs.Disk, kernel: rootfs.Kernel, accelerator: str, cpus: int, memory_mib: int) -> list[str]:
-    """The whole command that boots `disk`.
+@dataclass(frozen=True)
+class Guest:
+    """One virtual machine that can be started: what it boots, by what, and how much it has."""
 
-    - No initial RAM disk: this kernel has NVMe and ext4 built in, so the first file system it sees is the image's own.
-    - `-cpu max` under emulation, for its random number instruction: with QEMU's default the guest's Python waits for
-      entropy, 0.7 s of it.
-    - `snapshot=on`: what the guest writes goes to a file that is already unlinked, as a container's layer goes with it.
-    - `cryptomgr.notests`: the kernel's self-tests of ciphers took a quarter of a second under emulation.
-    - `panic=-1` with `-no-reboot`: when the first process ends the machine does, too.
-    """
-    box = machine(accelerator)
-    early = "earlyprintk=ttyS0" if box.console == "ttyS0" else "earlycon"
-    kernel_arguments = [
-        f"console={box.console}",
-        early,
-        "root=/dev/nvme0n1 rootfstype=ext4 rw",
-        "devtmpfs.mount=1",
-        "cryptomgr.notests",
-        "panic=-1",
-        *box.kernel_arguments,
-        f"init={disk.init}",
-    ]
-    return [
-        *_dies_with_us(),
-        binary(),
-        *("-machine", box.options),
-        *("-accel", accelerator),
-        *("-cpu", "max" if accelerator == "tcg" else "host"),
-        *("-smp", str(cpus)),
-        *("-m", str(memory_mib)),
-        *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
-        *("-serial", "stdio"),
-        *("-drive", f"id=root,if=none,format=raw,snapshot=on,file={disk.path}"),
-        *("-device", "nvme,drive=root,serial=root"),
-        *("-kernel", str(kernel.path)),
-        *("-append", " ".join(kernel_arguments)),
-    ]
+    disk: rootfs.Disk
+    kernel: rootfs.Kernel
+    accelerator: str
+    cpus: int
+    memory_mib: int
 
+    def command(self, disk: str, kernel: str) -> list[str]:
+        """The whole command that boots the guest from the files `disk` and `kernel`.
 
-def environment() -> dict[str, str]:
-    """The variables for QEMU's own process: its temporary files lie in our folder."""
-    return os.environ | {"TMPDIR": str(paths.scratch())}
+        - No initial RAM disk: this kernel has NVMe and ext4 built in, so the first file system that it sees is the
+          image's own.
+        - `-cpu max` under emulation, for its random number instruction: with QEMU's default the guest's Python waits
+          for entropy, 0.7 s of it.
+        - `snapshot=on`: what the guest writes goes to a file that is already unlinked, as a container's layer goes
+          with it.
+        - `cryptomgr.notests`: the kernel's self-tests of ciphers took a quarter of a second under emulation.
+        - `panic=-1` with `-no-reboot`: when the first process ends the machine does, too.
+        """
+        box = machine(self.accelerator)
+        early = "earlyprintk=ttyS0" if box.console == "ttyS0" else "earlycon"
+        kernel_arguments = [
+            f"console={box.console}",
+            early,
+            "root=/dev/nvme0n1 rootfstype=ext4 rw",
+            "devtmpfs.mount=1",
+            "cryptomgr.notests",
+            "panic=-1",
+            *box.kernel_arguments,
+            f"init={self.disk.init}",
+        ]
+        return [
+            name(),
+            *("-machine", box.options),
+            *("-accel", self.accelerator),
+            *("-cpu", "max" if self.accelerator == "tcg" else "host"),
+            *("-smp", str(self.cpus)),
+            *("-m", str(self.memory_mib)),
+            *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
+            *("-serial", "stdio"),
+            *("-drive", f"id=root,if=none,format=raw,snapshot=on,file={disk}"),
+            *("-device", "nvme,drive=root,serial=root"),
+            *("-kernel", kernel),
+            *("-append", " ".join(kernel_arguments)),
+        ]
+
+    def prepare(self) -> None:
+        """Make what a start needs beyond the files: the image that holds them, where QEMU runs in a container."""
+        if in_container():
+            rootfs.machine(self.disk, self.kernel)
+
+    def spawn(self) -> HostProcess | EngineContainer:
+        """Start QEMU, on the host or in a container."""
+        if in_container():
+            return EngineContainer(
+                rootfs.machine(self.disk, self.kernel),
+                self.command(rootfs.DISK_INSIDE, rootfs.KERNEL_INSIDE),
+                network_mode="none",
+                devices=["/dev/kvm"] if self.accelerator == "kvm" else [],
+            )
+        command = [*_dies_with_us(), *self.command(str(self.disk.path), str(self.kernel.path))]
+        return HostProcess(command, os.environ | {"TMPDIR": str(paths.scratch())})
 
 
 def _dies_with_us() -> list[str]:

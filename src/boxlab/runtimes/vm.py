@@ -5,7 +5,7 @@ from dataclasses import asdict
 from boxlab import images, rootfs
 from boxlab.runtimes import accelerator, qemu
 from boxlab.runtimes.box import Runtime, Workload
-from boxlab.runtimes.spawn import HostProcess
+from boxlab.runtimes.spawn import EngineContainer, HostProcess
 
 KERNEL_MARKS = {
     "kernel": r"Linux version (\S+)",
@@ -35,26 +35,29 @@ class MicroVM(Runtime):
 
     def prepare(self, workload: Workload) -> None:
         self._accelerator = accelerator.choose()
-        self._disk = rootfs.disk(self.image(workload), self.init)
-        self._kernel = rootfs.kernel()
-        self._command = qemu.command(
-            self._disk, self._kernel, self._accelerator.name, workload.cpus, workload.memory_mib
-        )
+        disk = rootfs.disk(self.image(workload), self.init)
+        self._guest = qemu.Guest(disk, rootfs.kernel(), self._accelerator.name, workload.cpus, workload.memory_mib)
+        self._guest.prepare()
+        if qemu.in_container():
+            before = {"created": "engine: create", "attached": "engine: attach", "started": "engine: start QEMU"}
+            self.phases = before | {mark: label for mark, label in type(self).phases.items() if mark != "spawned"}
 
     def marks(self) -> dict[str, str]:
         return KERNEL_MARKS
 
     def details(self) -> dict:
+        label = self._accelerator.label + (", QEMU in a container" if qemu.in_container() else "")
         return {
-            "accelerator": asdict(self._accelerator) | {"label": self._accelerator.label},
+            "accelerator": asdict(self._accelerator) | {"label": label},
             "machine": qemu.machine(self._accelerator.name).name,
             "qemu": qemu.version(),
-            "guest_kernel": self._kernel.release,
-            "command": self._command,
+            "qemu_in_container": qemu.in_container(),
+            "guest_kernel": self._guest.kernel.release,
+            "command": self._guest.command("DISK", "KERNEL"),
         }
 
-    def _spawn(self, workload: Workload) -> HostProcess:
-        return HostProcess(self._command, qemu.environment())
+    def _spawn(self, workload: Workload) -> HostProcess | EngineContainer:
+        return self._guest.spawn()
 
 
 class FullVM(MicroVM):
