@@ -18,8 +18,12 @@ fi
 if [ -t 2 ]; then BOXLAB_TERMINAL=/dev/tty; else BOXLAB_TERMINAL=; fi
 export EXECUTE BOXLAB_TERMINAL
 
-log=$(mktemp -p "${TMPDIR:-/tmp}" boxlab-book.XXXXXX)
-trap 'rm -f "$log"' EXIT
+# What Sphinx and Jupyter leave when they fail, they leave in our folder.
+export TMPDIR=$PWD/_build/tmp
+mkdir -p "$TMPDIR"
+trap 'rm -rf "$TMPDIR"' EXIT
+log=$TMPDIR/build.log
+
 if ! .venv/bin/jupyter-book build . --warningiserror --nitpick --keep-going --quiet >"$log" 2>&1; then
   cat "$log" >&2
   rm -rf _build/.doctrees # or the next build would take what this one has read, and pass without a word

@@ -46,10 +46,7 @@ class HostProcess:
 
     def pids(self) -> list[int]:
         """Every process of this host that serves it."""
-        try:
-            return [self.pid, *(child.pid for child in psutil.Process(self.pid).children(recursive=True))]
-        except psutil.NoSuchProcess:
-            return []
+        return _with_children(self.pid)
 
     def read(self, timeout_s: float) -> bytes | None:
         return _read(self._process.stdout.fileno(), timeout_s)
@@ -108,11 +105,9 @@ class EngineContainer:
                 raise
 
     def pids(self) -> list[int]:
-        """The processes in the container, by the engine host's numbers."""
-        with engine.plain_errors():
-            top = self._api.top(self.id)
-        column = top["Titles"].index("PID")
-        return [int(row[column]) for row in top["Processes"]]
+        """The processes in the container, by the engine host's numbers; the first alone where that is another host."""
+        first = self.inspect()["State"]["Pid"]
+        return _with_children(first) if engine.is_local() else [first]
 
     def inspect(self) -> dict:
         """What the engine knows of it."""
@@ -200,6 +195,14 @@ class _Frames:
             out += self._buffer[8 : 8 + length]
             self._buffer = self._buffer[8 + length :]
         return out
+
+
+def _with_children(pid: int) -> list[int]:
+    """A process and all below it; nothing where it is gone."""
+    try:
+        return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _read(fd: int, timeout_s: float) -> bytes | None:
