@@ -98,7 +98,8 @@ start_engine() {
     running dockerd || as_root rm -f /var/run/docker.pid
     running containerd || as_root rm -f /var/run/docker/containerd/containerd.pid
     # The service's script raises a limit first, which not every virtual machine permits; the engine itself can do without.
-    as_root service docker start >/dev/null 2>&1 || as_root setsid sh -c 'exec dockerd >>/var/log/docker.log 2>&1 </dev/null' &
+    # It must not keep our output open, or whoever reads that through a pipe waits for ever.
+    (as_root service docker start || as_root setsid sh -c 'exec dockerd >>/var/log/docker.log 2>&1') </dev/null >/dev/null 2>&1 &
   fi
   for _ in $(seq 300); do
     if engine_answers; then return 0; fi

@@ -1,7 +1,6 @@
 """Run one workload as a process, a container and a virtual machine, and measure them side by side.
 
-The way of data is one straight line, and no module imports one further down it:
-experiment -> runtime -> record -> plot and glued numbers.
+The way of data is one straight line: experiment -> runtime -> record -> plot and glued numbers.
 """
 
 __version__ = "0.1.0"

@@ -137,6 +137,7 @@ class Run:
         kinds = [*self.arms, *self.plan["left_out"]]
         texts = {
             "caption": self.caption(),
+            "machine": self.machine(),
             "accelerator": self.accelerator() or "nothing: no virtual machine ran here",
             "rounds": str(self.plan["rounds"]),
             "profile": self.profile,
@@ -177,15 +178,18 @@ class Run:
                     )
         return texts
 
+    def machine(self) -> str:
+        """The machine and the engine, in a few words."""
+        host, engine = self.provenance["host"], self.provenance["engine"]
+        virtual = ", itself a virtual machine" if host["is_virtual"] else ""
+        return (
+            f"{host['cpu']}, {host['cpus']} CPUs, kernel {host['kernel']}{virtual}; "
+            f"Docker Engine {engine['version']}, {engine['storage_driver']}, cgroup v{engine['cgroup_version']}"
+        )
+
     def caption(self) -> str:
         """What was measured, how often, on what: one line that belongs under every plot and table of this run."""
-        host, engine_facts = self.provenance["host"], self.provenance["engine"]
-        parts = [
-            f"n = {self.plan['rounds']} rounds (profile {self.profile}), first round discarded",
-            f"{host['cpu']}, {host['cpus']} CPUs, Linux {host['kernel']}"
-            + (", itself a virtual machine" if host["is_virtual"] else ""),
-            f"Docker Engine {engine_facts['version']}, {engine_facts['storage_driver']}, cgroup v{engine_facts['cgroup_version']}",
-        ]
+        parts = [f"n = {self.plan['rounds']} rounds after a discarded one (profile {self.profile})", self.machine()]
         if accelerator := self.accelerator():
             parts.append(f"VMs by {accelerator}")
         parts.append(self.created[:10])

@@ -17,7 +17,7 @@ class Container(Runtime):
     phases = {
         "created": "engine: create",
         "attached": "engine: attach",
-        "started": "engine: namespaces, cgroup, runc",
+        "started": "engine: mount, runc, namespaces",
         "app": "interpreter",
         "ready": "imports, model, prediction",
     }
