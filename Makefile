@@ -26,7 +26,7 @@ test: host $(INSTALLED) ## prove it: library, engine, virtual machines, notebook
 	@$(BIN)/pytest
 
 unit: $(INSTALLED) ## only the tests that need no engine, in seconds
-	@$(BIN)/pytest -m "not engine" --ignore=notebooks
+	@$(BIN)/pytest tests/unit
 
 lab: host $(INSTALLED) ## open JupyterLab on the notebooks
 	@$(BIN)/boxlab prepare
@@ -49,8 +49,9 @@ lock: ## authors: resolve pyproject.toml into requirements.txt
 	  --no-emit-index-url --no-emit-find-links pyproject.toml --output-file requirements.txt
 
 clean: ## remove what was made here: containers, images, caches, the rendered book
+	@rm -rf _build .pytest_cache
 	@if [ -x $(BIN)/boxlab ]; then $(BIN)/boxlab clean --images; fi
-	@rm -rf _build .cache .pytest_cache
+	@rm -rf .cache
 
 host:
 	@tools/setup.sh host $(PARTS)

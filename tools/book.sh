@@ -6,16 +6,22 @@ cd "$(dirname "$0")/.."
 
 EXECUTE=${EXECUTE:-auto}
 if [ "$EXECUTE" = auto ]; then
-  if .venv/bin/boxlab doctor >/dev/null; then
-    .venv/bin/boxlab prepare
-    EXECUTE=on
-  else
-    EXECUTE=off
-    echo "book: no engine here (\`make doctor\` says why): rendering the stored outputs, and saying whose they are"
-  fi
+  status=0
+  .venv/bin/boxlab doctor >/dev/null || status=$?
+  case $status in
+    0)
+      .venv/bin/boxlab prepare
+      EXECUTE=on
+      ;;
+    3)
+      EXECUTE=off
+      echo "book: no engine here (\`make doctor\` says why): rendering the stored outputs, and saying whose they are"
+      ;;
+    *) exit "$status" ;;
+  esac
 fi
 # A notebook that the build runs has no terminal: its progress bars go to ours, if there is one.
-if [ -t 2 ]; then BOXLAB_TERMINAL=/dev/tty; else BOXLAB_TERMINAL=; fi
+if [ -t 2 ]; then BOXLAB_TERMINAL=$(tty <&2); else BOXLAB_TERMINAL=; fi
 export EXECUTE BOXLAB_TERMINAL
 
 # What Sphinx and Jupyter leave when they fail, they leave in our folder.

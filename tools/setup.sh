@@ -8,6 +8,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+PATH=$PATH:/usr/sbin:/sbin # where Debian keeps dockerd, and a reader who is not root has no look
+
 have() { command -v "$1" >/dev/null 2>&1; }
 say() { printf 'setup: %s\n' "$*"; }
 
@@ -37,85 +39,10 @@ missing_packages() {
 }
 
 missing_for_host() {
-  local qemu
-  case "$(uname -m)" in
-    x86_64) qemu=qemu-system-x86 ;;
-    *) qemu=qemu-system-arm ;;
-  esac
-  engine_answers || engine_is_elsewhere || have dockerd || echo docker.io
-  have "qemu-system-$(uname -m)" || echo "$qemu"
-  have mmdebstrap || echo mmdebstrap debian-archive-keyring uidmap
-  [ "$(id -u)" = 0 ] || have setfacl || echo acl
-}
-
-missing_for_browser() {
-  have chromium || have google-chrome || have chromium-browser || echo chromium
-  fc-list :lang=ko 2>/dev/null | grep -q . || echo fontconfig fonts-nanum
-  have ip || echo iproute2
-}
-
-install_packages() {
-  local packages
-  packages=$(missing_packages "$@" | tr '\n' ' ')
-  [ -n "$packages" ] || return 0
-  if ! have apt-get; then
-    say "this is not Debian or Ubuntu; please install by hand what stands for: $packages"
-    return 0
-  fi
-  if ! may_be_root; then
-    say "not root and no sudo; please have somebody run: apt-get install --no-install-recommends $packages"
-    return 0
-  fi
-  say "installing $packages"
-  as_root apt-get update -qq
-  # shellcheck disable=SC2086  # a list of words is what is wanted
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends $packages >/dev/null
-}
-
-start_engine() {
-  local answer installed_now=$1
-  engine_answers && return 0
-  answer=$(have docker && engine_answer || echo "the docker command is missing")
-  if [[ $answer == *"permission denied"* ]]; then
-    if [ "$installed_now" = yes ] && may_be_root && have setfacl; then
-      say "you may use the engine from now on (the group docker, whose members are root on this machine)"
-      as_root usermod -aG docker "$(id -un)"
-      as_root setfacl -m "u:$(id -un):rw" /var/run/docker.sock # until the next login makes the group count
-      engine_answers && return 0
-    fi
-    say "not allowed to use the engine; run: sudo usermod -aG docker $(id -un) && newgrp docker, then make again"
-    return 0
-  fi
-  if engine_is_elsewhere || ! have dockerd || ! may_be_root; then
-    say "no engine answers; start Docker Desktop, or run: sudo systemctl start docker"
-    return 0
-  fi
-  say "starting the engine"
-  if [ -d /run/systemd/system ]; then
-    as_root systemctl start docker
-  else
-    # A crash or a half-done installation leaves these behind, and the engine then refuses to start.
-    running dockerd || as_root rm -f /var/run/docker.pid
-    running containerd || as_root rm -f /var/run/docker/containerd/containerd.pid
-    # The service's script raises a limit first, which not every virtual machine permits; the engine itself can do without.
-    # It must not keep our output open, or whoever reads that through a pipe waits for ever.
-    (as_root service docker start || as_root setsid sh -c 'exec dockerd >>/var/log/docker.log 2>&1') </dev/null >/dev/null 2>&1 &
-  fi
-  for _ in $(seq 300); do
-    if engine_answers; then return 0; fi
-    if [[ $(engine_answer) == *"permission denied"* ]]; then
-      start_engine "$installed_now"
-      return
-    fi
-    sleep 0.2
-  done
-  say "the engine does not come up; its log: /var/log/docker.log, or journalctl -u docker"
-}
-
-host() {
-  local installed_now=no
-  have dockerd || installed_now=yes
+  local installed_now=no before=yes
+  have dockerd || before=no
   install_packages host "$@"
+  if [ "$before" = no ] && have dockerd; then installed_now=yes; fi
   start_engine "$installed_now"
 }
 

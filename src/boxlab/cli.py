@@ -1,4 +1,4 @@
-"""The command `boxlab`. Exit status: 0 fine, 1 a finding, 2 wrong usage, 3 the machine or the engine is in the way."""
+"""The command `boxlab`. Exit status: 0 fine, 2 wrong usage, 3 the machine or the engine is in the way, 130 interrupted."""
 
 import json
 import signal
@@ -26,6 +26,9 @@ def _one_line_errors() -> Iterator[None]:
         yield
     except BoxlabError as error:
         click.echo(f"boxlab: {error}", err=True)
+        sys.exit(INFRASTRUCTURE)
+    except OSError as error:
+        click.echo(f"boxlab: {error.filename or 'the system'}: {error.strerror}", err=True)
         sys.exit(INFRASTRUCTURE)
     except KeyboardInterrupt:
         click.echo("boxlab: interrupted; nothing of ours is left running", err=True)
@@ -88,7 +91,7 @@ def prepare() -> None:
 
 
 @main.command()
-@click.option("--profile", help="quick, class or paper.")
+@click.option("--profile", type=click.Choice(["quick", "class", "paper"]), help="How thoroughly to measure.")
 @click.option("--rounds", type=int, help="Rounds that count; by default as many as the profile says.")
 @click.option("--seed", type=int, help="Seed of the order.")
 @click.option("--save-as", default="startup", show_default=True, help="Name of the record in notebooks/results.")

@@ -57,6 +57,8 @@ def _guarded(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
         return [Finding(name, State.FAILURE, error.args[0], error.fix)] if check is _engine else []
     except BoxlabError as error:
         return [Finding(name, State.WARNING, error.args[0], error.fix)]
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        return [Finding(name, State.WARNING, f"this check does not work here: {error}")]
 
 
 def _machine() -> Iterator[Finding]:
@@ -172,7 +174,7 @@ def _accelerator() -> Iterator[Finding]:
     proof = "`make book` proves it, or `.venv/bin/boxlab prepare`"
     if os.environ.get(accelerator.OVERRIDE):
         chosen = accelerator.choose()
-    elif qemu.in_container() and "qemu" not in _our_tags():
+    elif qemu.in_container() and not images.find("qemu"):
         chosen = None
     else:
         chosen = accelerator.cached()

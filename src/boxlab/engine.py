@@ -10,12 +10,15 @@ from pathlib import Path
 import docker
 import requests
 import urllib3
-from docker.context import ContextAPI
+from docker.context import Context, ContextAPI
+from docker.context.config import get_current_context_name
 
 from boxlab.errors import EngineError
 
 LABEL = "org.containers-measured"
 """Label of every engine object of ours; the run that made it is under ``LABEL + ".run"``."""
+
+RUN_LABEL = f"{LABEL}.run"
 
 RUN = uuid.uuid4().hex[:12]
 """Id of this Python process's run, on everything that it starts."""
@@ -26,20 +29,23 @@ TIMEOUT_S = 60
 START_FIX = "start Docker Desktop, or `sudo systemctl start docker` (without systemd: `sudo service docker start`)"
 
 
+MARK = "BOXLAB_RUN"
+"""Environment variable by which a process that we started is known, whoever its parent is by now."""
+
+
 def labels() -> dict[str, str]:
-    """The labels for a new object of this run."""
-    return {LABEL: "1", f"{LABEL}.run": RUN}
+    """The labels for a new container, network or volume of this run.
+
+    Only ``.run`` says that an object is ours: an image's labels are inherited by what others make of it.
+    """
+    return {LABEL: "1", RUN_LABEL: RUN}
 
 
 def host() -> str:
     """Address of the engine: ``DOCKER_HOST``, else the current context, else the first socket that exists."""
     if address := os.environ.get("DOCKER_HOST"):
         return address
-    name = os.environ.get("DOCKER_CONTEXT") or ContextAPI.get_current_context().name
-    if name != "default":
-        context = ContextAPI.get_context(name)
-        if context is None:
-            raise EngineError(f"there is no Docker context {name!r}", "list them with `docker context ls`")
+    if context := _context():
         return context.Host
     runtime_dir = Path(os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}"))
     sockets = [
@@ -51,31 +57,49 @@ def host() -> str:
     return f"unix://{next((s for s in sockets if s.exists()), sockets[0])}"
 
 
+def _context() -> Context | None:
+    """The Docker context that is chosen, if any is.
+
+    Raises:
+        EngineError: it is chosen and does not exist.
+    """
+    name = os.environ.get("DOCKER_CONTEXT") or get_current_context_name()
+    if name == "default":
+        return None
+    if context := ContextAPI.get_context(name):
+        return context
+    raise EngineError(f"there is no Docker context {name!r}", "`docker context ls`, then `docker context use NAME`")
+
+
 @contextmanager
 def plain_errors() -> Iterator[None]:
     """Turn what the SDK raises into an `EngineError` of one line with its fix."""
     try:
         yield
-    except (docker.errors.DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+    except (
+        docker.errors.DockerException,
+        requests.RequestException,
+        urllib3.exceptions.HTTPError,
+        ConnectionError,
+        TimeoutError,
+    ) as error:
         raise explain(error) from error
 
 
 def explain(error: Exception) -> EngineError:
     """The `EngineError` that says what `error` means."""
-    text = getattr(error, "explanation", None) or str(error)
-    lower = text.lower()
-    if "permission denied" in lower and "connect" in lower + str(type(error)).lower() or "PermissionError" in text:
+    text = " ".join(str(getattr(error, "explanation", None) or error).split())
+    if "PermissionError" in text:
         return EngineError(
             f"not allowed to use the engine's socket ({host()})",
             "`sudo usermod -aG docker $USER`, then log in again (members of that group are root on this machine)",
         )
-    if "no space left" in lower:
+    if "no space left" in text.lower():
         return EngineError(f"the disk is full: {text}", "see what fills it with `docker system df` and `df -h`")
-    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)) or "timed out" in lower:
+    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)):
         return EngineError(f"the engine did not answer within {TIMEOUT_S} s", "restart the engine")
-    if any(
-        sign in text for sign in ("FileNotFoundError", "Connection refused", "ConnectionRefused", "Connection aborted")
-    ):
+    gone = ("FileNotFoundError", "Connection refused", "ConnectionRefused", "Connection aborted", "Connection reset")
+    if any(sign in text for sign in gone):
         return EngineError(f"no engine answers at {host()}", START_FIX)
     return EngineError(f"the engine said: {text}")
 
@@ -88,14 +112,19 @@ def connect() -> docker.DockerClient:
         EngineError: nothing answers there, or we may not ask.
     """
     with plain_errors():
-        environment = os.environ | {"DOCKER_HOST": host()}
-        client = docker.DockerClient.from_env(version="auto", timeout=TIMEOUT_S, environment=environment)
+        options = {"version": "auto", "timeout": TIMEOUT_S}
+        context = None if os.environ.get("DOCKER_HOST") else _context()
+        if context:
+            client = docker.DockerClient(base_url=context.Host, tls=context.TLSConfig or False, **options)
+        else:
+            client = docker.DockerClient.from_env(environment=os.environ | {"DOCKER_HOST": host()}, **options)
         client.ping()
     return client
 
 
+@cache
 def is_local() -> bool:
-    """Whether the engine's processes and clock are those of this very kernel."""
+    """Whether the containers run on this very kernel."""
     if not host().startswith("unix://"):
         return False
     with plain_errors():

@@ -33,7 +33,14 @@ class NotReady(BoxlabError):
     """A box was started and did not reach its first useful output.
 
     Counted as a failure of the box, never as a long sample.
+
+    Attributes:
+        hung: whether it was still silent at its deadline.
     """
+
+    def __init__(self, message: str, fix: str = "", hung: bool = False):
+        super().__init__(message, fix)
+        self.hung = hung
 
 
 class Unavailable(BoxlabError):

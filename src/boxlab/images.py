@@ -6,12 +6,17 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import certifi
 import docker.errors
+import requests
+import urllib3
 from docker.models.images import Image
 
 from boxlab import engine, paths, progress
@@ -64,49 +69,60 @@ def names() -> list[str]:
     return ordered
 
 
-def ensure(name: str) -> Built:
-    """The image `name`, built first where it is missing or its files have changed.
+def find(name: str) -> Built | None:
+    """The image `name`, if it is there and neither its files nor its parents have changed since; never builds.
 
     Raises:
-        BuildError: there is no such image, or its build failed.
+        BuildError: the book has no such image.
         EngineError: the engine does not answer.
     """
-    context = paths.IMAGES / name
-    if not (context / "Dockerfile").is_file():
-        raise BuildError(f"there is no image {name!r}", f"one of: {', '.join(names())}")
+    context = _context(name)
+    parent = _parent(name)
+    built_on = find(parent) if parent else None
+    if parent and not built_on:
+        return None
     with engine.plain_errors():
-        client = engine.connect()
-        parent = _parent(name)
-        key = _key(context, ensure(parent).id if parent else HUB_DIGEST)
-        try:
-            image = client.images.get(PREFIX + name)
-            if image.labels.get(KEY_LABEL) == key:
-                return _built(name, image, fresh=False)
-        except docker.errors.ImageNotFound:
-            pass  # then it is built now
-        extra_labels, build_args, extra_files = {KEY_LABEL: key}, {}, {}
+        image = _get(PREFIX + name)
+    current = image and image.labels.get(KEY_LABEL) == _key(context, built_on)
+    return _built(name, image, fresh=False) if current else None
+
+
+def ensure(name: str) -> Built:
+    """The image `name`, built first where it is missing or its files or parents have changed.
+
+    Raises:
+        BuildError: the book has no such image, or its build failed.
+        EngineError: the engine does not answer.
+    """
+    if found := find(name):
+        return found
+    context = _context(name)
+    parent = _parent(name)
+    labels = {KEY_LABEL: _key(context, ensure(parent) if parent else None)}
+    with engine.plain_errors():
+        replaced = _get(PREFIX + name)
         if name == "base":
-            origin = _origin()
-            extra_labels[ORIGIN_LABEL] = origin.description
-            build_args["ORIGIN"] = origin.image
-            extra_files = {f"certificates/host-{i}.crt": pem for i, pem in enumerate(extra_certificates())}
-        _build(name, context, extra_labels, build_args, extra_files)
-        if name == "base" and origin.image.startswith(PREFIX):
-            client.images.remove(origin.image, noprune=True)  # its layers live on in the base
-        image = client.images.get(PREFIX + name)
-        remove_replaced()
-    return _built(name, image, fresh=True)
+            with _origin() as origin:
+                certificates = {f"certificates/host-{i}.crt": pem for i, pem in enumerate(extra_certificates())}
+                _build(
+                    name, context, labels | {ORIGIN_LABEL: origin.description}, {"ORIGIN": origin.image}, certificates
+                )
+        else:
+            _build(name, context, labels, {}, {})
+        if replaced:
+            remove_unused(replaced.id)
+        return _built(name, _get(PREFIX + name), fresh=True)
 
 
-def remove_replaced() -> None:
-    """Remove images of ours that a rebuild has left without a tag, unless another still builds on them."""
+def remove_unused(image_id: str) -> None:
+    """Remove an image that a newer one has replaced, unless something still uses it or has given it a name."""
     client = engine.connect()
-    for image in client.images.list(filters={"label": engine.LABEL, "dangling": True}):
-        try:
-            client.images.remove(image.id)
-        except docker.errors.APIError as error:
-            if error.status_code != 409:  # in use
-                raise
+    try:
+        if not client.images.get(image_id).tags:
+            client.images.remove(image_id)
+    except docker.errors.APIError as error:
+        if error.status_code not in (404, 409):  # gone already, or in use
+            raise
 
 
 def extra_certificates() -> list[bytes]:
@@ -138,15 +154,30 @@ class _Origin:
     description: str
 
 
-def _origin() -> _Origin:
-    """The distribution's root filesystem: from Docker Hub, else from the distribution's own packages."""
+@contextmanager
+def _origin() -> Iterator[_Origin]:
+    """The distribution's root filesystem: from Docker Hub, else from its own packages; unnamed again once built upon."""
     client = engine.connect()
+    reference = f"python@{HUB_DIGEST}"
+    was_there = _get(reference) is not None
     try:
-        print(f"base: asking Docker Hub for {HUB_IMAGE}")
-        image = client.images.pull(f"python@{HUB_DIGEST}")
-        return _Origin(image.id, f"Docker Hub, {HUB_IMAGE}@{HUB_DIGEST}")
-    except docker.errors.APIError as error:
-        print(f"base: Docker Hub cannot be used ({error.explanation}): making it from Debian's packages")
+        print(f"base: asking Docker Hub for {HUB_IMAGE}", file=sys.stderr)
+        image = client.images.pull(reference)
+        origin = _Origin(image.id, f"Docker Hub, {HUB_IMAGE}@{HUB_DIGEST}")
+    except (docker.errors.APIError, requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        reason = " ".join(str(getattr(error, "explanation", error)).split())
+        print(f"base: Docker Hub cannot be used ({reason}): making it from Debian's packages", file=sys.stderr)
+        was_there, reference = False, f"{PREFIX}origin"
+        origin = _from_packages(reference)
+    try:
+        yield origin
+    finally:
+        if not was_there:
+            client.images.remove(reference, noprune=True)  # its layers live on in the base
+
+
+def _from_packages(tag: str) -> _Origin:
+    """A root filesystem made by mmdebstrap from the packages of Debian, imported as `tag`."""
     if not shutil.which("mmdebstrap"):
         raise BuildError(
             "no base image: Docker Hub cannot be reached and mmdebstrap is not installed",
@@ -155,16 +186,16 @@ def _origin() -> _Origin:
     excluded = ("/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/man/*")
     command = ["mmdebstrap", "--variant=minbase", "--include=ca-certificates,python3,python3-venv"]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in excluded]
-    tarball = paths.scratch() / "base.tar"
+    tarball = paths.scratch() / f"base-{engine.RUN}.tar"
     try:
         with progress.bar("base", total=len(_MMDEBSTRAP_STEPS), unit="step") as bar:
             _mmdebstrap([*command, SUITE, str(tarball)], bar)
-        client.api.import_image_from_file(
-            str(tarball), repository=f"{PREFIX}origin", tag="latest", changes=[f"LABEL {engine.LABEL}=1"]
+        engine.connect().api.import_image_from_file(
+            str(tarball), repository=tag, tag="latest", changes=[f"LABEL {engine.LABEL}=1"]
         )
     finally:
         tarball.unlink(missing_ok=True)
-    return _Origin(f"{PREFIX}origin", f"Debian {SUITE}, its own packages by mmdebstrap")
+    return _Origin(tag, f"Debian {SUITE}, its own packages by mmdebstrap")
 
 
 _MMDEBSTRAP_STEPS = (
@@ -180,19 +211,22 @@ _MMDEBSTRAP_STEPS = (
 
 def _mmdebstrap(command: list[str], bar: progress.tqdm) -> None:
     """Run mmdebstrap, moving `bar` on as its steps begin."""
-    environment = os.environ | {"TMPDIR": str(paths.scratch())}
+    environment = os.environ | {"TMPDIR": str(paths.scratch()), engine.MARK: engine.RUN}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         lines = []
-        for line in process.stderr:
-            lines.append(line.rstrip())
-            if step := next((step for step in _MMDEBSTRAP_STEPS if step in line), None):
-                bar.set_postfix_str(step)
-                bar.update()
+        try:
+            for line in process.stderr:
+                lines.append(line.rstrip())
+                if step := next((step for step in _MMDEBSTRAP_STEPS if step in line), None):
+                    bar.set_postfix_str(step)
+                    bar.update()
+        except BaseException:  # Ctrl-C: it removes its own folder when it is told to end
+            process.terminate()
+            process.wait()
+            raise
     if process.returncode:
-        raise BuildError(
-            "mmdebstrap failed: " + " | ".join(lines[-5:]),
-            "is the Debian mirror reachable? `sudo apt-get update` tells",
-        )
+        last = " | ".join(lines[-5:])
+        raise BuildError(f"mmdebstrap failed: {last}", "is the Debian mirror reachable? `sudo apt-get update` tells")
 
 
 def _build(
@@ -214,9 +248,12 @@ def _build(
         timeout=_STALLED_S,
     )
     output: list[str] = []
+    layer = ""  # the last one made; the ones before it are its parents and go with it
     with progress.bar(name, unit="step") as bar:
         for event in stream:
             if "error" in event:
+                if layer:
+                    remove_unused(layer)
                 tail = " | ".join("".join(output).splitlines()[-5:])
                 raise BuildError(
                     f"the image {name} does not build: {event['error'].strip()} ({tail})",
@@ -224,6 +261,8 @@ def _build(
                 )
             text = event.get("stream", "")
             output.append(text)
+            if made := re.match(r" ---> ([0-9a-f]{12,})", text):
+                layer = made[1]
             if step := re.match(r"Step (\d+)/(\d+) : (.*)", text):
                 bar.total, bar.n = int(step[2]), int(step[1]) - 1
                 bar.set_postfix_str(step[3][:50])
@@ -237,10 +276,27 @@ def _parent(name: str) -> str | None:
     return found[1] if found else None
 
 
-def _key(context: Path, parent_id: str) -> str:
-    """Hash of everything that an image is made of: its files and its parent."""
-    parts = (f"{path.relative_to(context)}\0".encode() + path.read_bytes() for path in _files(context))
-    return short_hash(parent_id.encode(), *parts)
+def _context(name: str) -> Path:
+    folder = paths.IMAGES / name
+    if not (folder / "Dockerfile").is_file():
+        raise BuildError(f"there is no image {name!r}", f"one of: {', '.join(names())}")
+    return folder
+
+
+def _get(reference: str) -> Image | None:
+    """The image of that name, if there is one."""
+    try:
+        return engine.connect().images.get(reference)
+    except docker.errors.ImageNotFound:
+        return None
+
+
+def _key(context: Path, parent: Built | None) -> str:
+    """Hash of everything that an image is made of: its files and its parent, or its origin and this host's authorities."""
+    parts = [f"{path.relative_to(context)}\0".encode() + path.read_bytes() for path in _files(context)]
+    if parent:
+        return short_hash(parent.id.encode(), *parts)
+    return short_hash(HUB_DIGEST.encode(), SUITE.encode(), *extra_certificates(), *parts)
 
 
 def short_hash(*parts: bytes) -> str:
@@ -275,15 +331,15 @@ def _tar(context: Path, extra_files: dict[str, bytes]) -> io.BytesIO:
 
 
 def _built(name: str, image: Image, fresh: bool) -> Built:
-    config = image.attrs["Config"]
+    config = image.attrs["Config"]  # newer engines leave out what is empty
     return Built(
         name=name,
         tag=PREFIX + name,
         id=image.id,
         size_bytes=image.attrs["Size"],
-        environment=dict(variable.split("=", 1) for variable in config["Env"] or ()),
-        command=[*(config["Entrypoint"] or ()), *(config["Cmd"] or ())],
-        working_dir=config["WorkingDir"] or "/",
+        environment=dict(variable.split("=", 1) for variable in config.get("Env") or ()),
+        command=[*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())],
+        working_dir=config.get("WorkingDir") or "/",
         labels=image.labels,
         fresh=fresh,
     )

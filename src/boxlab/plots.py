@@ -173,7 +173,8 @@ def _spread(n: int) -> np.ndarray:
 
 def _log_seconds(axes: Axes, values: list[float]) -> None:
     axes.set_xscale("log")
-    axes.set_xlim(min(values) / 1.6, max(values) * 4)
+    if values:
+        axes.set_xlim(min(values) / 1.6, max(values) * 4)
     axes.xaxis.set_major_locator(LogLocator(10, subs=(1.0,)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x * 1000:g} ms" if x < 1 else f"{x:g} s"))
     axes.xaxis.set_minor_formatter(NullFormatter())

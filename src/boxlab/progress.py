@@ -2,6 +2,9 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
 
 from tqdm import tqdm
 
@@ -9,10 +12,23 @@ TERMINAL = "BOXLAB_TERMINAL"
 """Environment variable: the terminal that bars are drawn on instead of the error output; set and empty, none is drawn."""
 
 
-def bar(description: str, **options) -> tqdm:
-    """A progress bar with time left, for a `with` block; `options` are tqdm's. Without a terminal or a notebook, silent."""
+@contextmanager
+def bar(description: str, **options) -> Iterator[tqdm]:
+    """A progress bar with time left; `options` are tqdm's. Without a terminal or a notebook to draw on, silent."""
     path = os.environ.get(TERMINAL)
-    if path:
-        return tqdm(desc=description, file=open(path, "w"), leave=False, **options)
-    in_notebook = "ipykernel" in sys.modules
-    return tqdm(desc=description, disable=path == "" or (False if in_notebook else None), **options)
+    file = _terminal(path) if path else None
+    silent = True if path is not None and not file else (False if file or "ipykernel" in sys.modules else None)
+    try:
+        with tqdm(desc=description, file=file, leave=not file, disable=silent, **options) as drawn:
+            yield drawn
+    finally:
+        if file:
+            file.close()
+
+
+def _terminal(path: str) -> TextIO | None:
+    """The terminal at `path`, without becoming its session's own; None where it is not to be had any more."""
+    try:
+        return os.fdopen(os.open(path, os.O_WRONLY | os.O_NOCTTY), "w")
+    except OSError:
+        return None

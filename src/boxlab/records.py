@@ -72,7 +72,7 @@ class Run:
 
     def kept(self, kind: str) -> dict[int, float]:
         """Seconds of the starts of one arm that count, by round."""
-        return {s.round: s.seconds for s in self.samples if s.arm == kind and not s.discarded and s.seconds is not None}
+        return {sample.round: sample.seconds for sample in self._kept(kind)}
 
     def median(self, kind: str) -> stats.Estimate:
         """Median start of one arm in seconds.
@@ -92,8 +92,11 @@ class Run:
     def typical(self, kind: str) -> Sample:
         """The kept sample nearest to the median: a real start, whose phases add up."""
         middle = self.median(kind).value
-        kept = [s for s in self.samples if s.arm == kind and not s.discarded and s.seconds is not None]
-        return min(kept, key=lambda s: abs(s.seconds - middle))
+        return min(self._kept(kind), key=lambda sample: abs(sample.seconds - middle))
+
+    def stop_median(self, kind: str) -> float:
+        """Median time of one arm from being told to end until it was gone, in seconds."""
+        return float(np.median([s.stop_seconds for s in self._kept(kind)]))
 
     def failures(self, kind: str) -> list[str]:
         """Why starts of one arm failed, discarded rounds included."""
@@ -112,11 +115,7 @@ class Run:
                     "median": seconds(median.value),
                     "95 % interval": f"{seconds(median.low)} – {seconds(median.high)}",
                     "middle half": f"{seconds(low)} – {seconds(high)}",
-                    "stop": seconds(
-                        np.median(
-                            [s.stop_seconds for s in self.samples if s.arm == kind and s.stop_seconds is not None]
-                        )
-                    ),
+                    "stop": seconds(self.stop_median(kind)),
                     "stable": "; ".join(stats.instability(values)) or "yes",
                 }
                 if kind != reference and self.kept(reference):
@@ -162,7 +161,7 @@ class Run:
                 f"{kind}_low": seconds(median.low),
                 f"{kind}_high": seconds(median.high),
                 f"{kind}_n": str(len(values)),
-                f"{kind}_stop": seconds(sample.stop_seconds),
+                f"{kind}_stop": seconds(self.stop_median(kind)),
                 f"{kind}_stable": "; ".join(stats.instability(values)) or "yes",
             }
             before = 0.0
@@ -217,6 +216,9 @@ class Run:
         _validate()(data)
         return data
 
+    def _kept(self, kind: str) -> list[Sample]:
+        return [s for s in self.samples if s.arm == kind and not s.discarded and s.seconds is not None]
+
     def _values(self, kind: str) -> np.ndarray:
         values = np.array(list(self.kept(kind).values()))
         if not len(values):
@@ -256,12 +258,16 @@ def load(path: Path | str) -> Run:
 
 
 def seconds(value: float) -> str:
-    """A time as text with three significant digits: 21.3 ms, 2.55 s."""
+    """A time as text with three significant digits: 21.3 ms, 2.55 s; a dash where there is none (NaN)."""
+    if np.isnan(value):
+        return "–"
     return f"{_three(value * 1000)} ms" if value < 1 else f"{_three(value)} s"
 
 
 def times(value: float) -> str:
-    """A ratio as text with two significant digits: 0.11, 12."""
+    """A ratio as text with two significant digits: 0.11, 12; a dash where there is none (NaN)."""
+    if np.isnan(value):
+        return "–"
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import docker.errors
 from docker.models.containers import Container
 
 from boxlab import engine, images, paths, progress
 from boxlab.errors import BuildError
+from boxlab.interrupts import deferred
 
 TINY_INIT = "/boxlab-init"
 SYSTEMD = "/lib/systemd/systemd"
@@ -120,18 +120,17 @@ def machine(disk: Disk, kernel: Kernel) -> str:
     key = images.short_hash(f"{qemu.id}{disk.path.name}{kernel.path}".encode())
     with engine.plain_errors():
         client = engine.connect()
-        try:
-            if client.images.get(tag).labels.get(images.KEY_LABEL) == key:
-                return tag
-        except docker.errors.ImageNotFound:
-            pass  # then it is made now
+        replaced = next(iter(client.images.list(name=tag)), None)
+        if replaced and replaced.labels.get(images.KEY_LABEL) == key:
+            return tag
         with _container(qemu.tag) as container:
             for path, inside in ((disk.path, DISK_INSIDE), (kernel.path, KERNEL_INSIDE)):
                 member = tarfile.TarInfo(inside.lstrip("/"))
                 member.size, member.mode = path.stat().st_size, 0o644
                 container.put_archive("/", _tar_of(member, path))
             container.commit(repository=tag, tag="latest", changes=[f"LABEL {images.KEY_LABEL}={key}"])
-        images.remove_replaced()
+        if replaced:
+            images.remove_unused(replaced.id)
     return tag
 
 
@@ -175,20 +174,26 @@ def _remove(path: Path) -> None:
 @contextmanager
 def _container(tag: str, command: list[str] | None = None) -> Iterator[Container]:
     """A container of ours that is not running yet, and is gone afterwards."""
+    container = None
     with engine.plain_errors():
-        container = engine.connect().containers.create(
-            tag, command or ["true"], labels=engine.labels(), network_mode="none"
-        )
         try:
+            with deferred():
+                container = engine.connect().containers.create(
+                    tag, command or ["true"], labels=engine.labels(), network_mode="none"
+                )
             yield container
         finally:
-            container.remove(force=True, v=True)
+            if container:
+                container.remove(force=True, v=True)
 
 
 def _untar(archive: Iterable[bytes], folder: Path, name: str) -> None:
-    """Unpack a tar stream into `folder` with tar itself, which keeps owners, links and modes where it may."""
+    """Unpack a tar stream into `folder` with tar itself, which keeps owners, links and modes where it may.
+
+    Without what is in /dev: only root may make devices, and a plain process has no need of them.
+    """
     with subprocess.Popen(
-        ["tar", "--extract", "--directory", folder], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+        ["tar", "--extract", "--exclude=dev/*", "--directory", folder], stdin=subprocess.PIPE, stderr=subprocess.PIPE
     ) as tar:
         try:
             with progress.bar(f"{name}: files", unit="B", unit_scale=True) as bar, tar.stdin:

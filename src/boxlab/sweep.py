@@ -8,10 +8,11 @@ import docker.errors
 import psutil
 
 from boxlab import engine, paths
-from boxlab.errors import EngineError
+from boxlab.errors import BoxlabError, EngineError
+from boxlab.images import PREFIX
 
-MARK = "BOXLAB_RUN"
-"""Environment variable by which a process that we started is known, whoever its parent is by now."""
+KILLED_S = 10
+"""How long a killed process may take to go."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,20 @@ def processes() -> list[Leftover]:
 
     def remover(process):
         def remove():
-            process.kill()
-            process.wait(10)
+            try:
+                process.kill()
+                process.wait(KILLED_S)
+            except psutil.NoSuchProcess:
+                pass  # that is what we want
+            except psutil.TimeoutExpired as error:
+                raise BoxlabError(f"process {process.pid} does not end", "it hangs in the kernel: restart") from error
 
         return remove
 
     found = []
     for process in psutil.process_iter(["name"]):
         try:
-            if MARK in process.environ():
+            if engine.MARK in process.environ():
                 found.append(Leftover("process", f"{process.pid} {process.info['name']}", remover(process)))
         except (psutil.AccessDenied, psutil.NoSuchProcess):
             continue  # another user's, or gone meanwhile: neither is ours
@@ -55,24 +61,29 @@ def scratch_files() -> list[Leftover]:
 
 
 def engine_objects(images: bool = False) -> list[Leftover]:
-    """Containers, networks and volumes with our label; with `images`, image tags as well.
+    """Containers, networks and volumes that a run of ours made; with `images`, the names of our images as well.
+
+    What a reader builds on our images inherits their labels. It is not ours: a container is known by its run's label,
+    an image by the name that we gave it.
 
     Raises:
         EngineError: the engine does not answer.
     """
-    ours = {"label": engine.LABEL}
+    made_by_us = {"label": engine.RUN_LABEL}
     with engine.plain_errors():
         client = engine.connect()
         found = [
             Leftover("container", c.name, lambda c=c: c.remove(force=True, v=True))
-            for c in client.containers.list(all=True, filters=ours, ignore_removed=True)
+            for c in client.containers.list(all=True, filters=made_by_us, ignore_removed=True)
         ]
-        found += [Leftover("network", n.name, n.remove) for n in client.networks.list(filters=ours)]
-        found += [Leftover("volume", v.name, v.remove) for v in client.volumes.list(filters=ours)]
+        found += [Leftover("network", n.name, n.remove) for n in client.networks.list(filters=made_by_us)]
+        found += [Leftover("volume", v.name, v.remove) for v in client.volumes.list(filters=made_by_us)]
         if images:
+            tags = (tag for image in client.images.list(filters={"label": engine.LABEL}) for tag in image.tags)
             found += [
-                Leftover("image", (i.tags or [i.short_id])[0], lambda i=i: client.images.remove(i.id, force=True))
-                for i in client.images.list(filters=ours)
+                Leftover("image", tag, lambda tag=tag: client.images.remove(tag))
+                for tag in tags
+                if tag.startswith(PREFIX)
             ]
     return found
 
@@ -96,10 +107,7 @@ def sweep(images: bool = False) -> list[Leftover]:
 
 
 def _remove(find: Callable[[], list[Leftover]]) -> list[Leftover]:
-    """Remove what `find` finds, until nothing more goes.
-
-    Parents of an image that the classic builder made only go after their children, so one pass is not enough.
-    """
+    """Remove what `find` finds, until nothing more goes: some things only go after others."""
     removed: list[Leftover] = []
     while found := find():
         went, refused = [], None

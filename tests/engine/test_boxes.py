@@ -1,6 +1,5 @@
 """A box starts until ready, can be looked at, and is gone, whatever happened to it. On the real engine."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -24,7 +23,8 @@ def workload_image():
 
 def ours():
     return {
-        c.id for c in engine.connect().containers.list(all=True, filters={"label": engine.LABEL}, ignore_removed=True)
+        c.id
+        for c in engine.connect().containers.list(all=True, filters={"label": engine.RUN_LABEL}, ignore_removed=True)
     }
 
 
@@ -38,7 +38,7 @@ def test_three_verbs(kind):
         assert list(box.marks.values()) == sorted(box.marks.values())
         assert set(runtime.phases) <= set(box.marks)
         seen = box.observe()
-        assert seen.inside["kernel"] == os.uname().release
+        assert seen.inside["kernel"] == engine.connect().info()["KernelVersion"]
         assert len(seen.pids) == 1
         assert box.stop() < 5
     assert ours() == before
@@ -151,21 +151,22 @@ def test_an_interrupted_experiment_leaves_nothing_and_keeps_its_samples(number):
     assert sweep.processes() == []
 
 
-def test_clean_removes_what_carries_our_label_and_nothing_else():
+def test_clean_removes_what_we_made_and_not_what_a_reader_made_of_our_images():
     client = engine.connect()
-    stranger = client.containers.create(
-        f"{images.PREFIX}base", ["true"], labels={engine.LABEL: ""}, network_mode="none"
-    )
-    stranger_id = stranger.id
-    ours_too = client.volumes.create(labels=engine.labels())
-    foreign = client.volumes.create()
+    readers = client.containers.create(f"{images.PREFIX}base", ["true"], network_mode="none")
+    readers.commit(repository="readers-own", tag="image")
+    volume, ours_too = client.volumes.create(), client.volumes.create(labels=engine.labels())
     try:
         removed = {(item.kind, item.name) for item in sweep.sweep()}
-        assert ("volume", ours_too.name) in removed
-        assert foreign.name in {v.name for v in client.volumes.list()}
-        assert stranger_id not in ours()
+        assert removed == {("volume", ours_too.name)}
+        assert readers.id in {c.id for c in client.containers.list(all=True)}
+        assert volume.name in {v.name for v in client.volumes.list()}
+        with_images = {item.name for item in sweep.engine_objects(images=True)}
+        assert f"{images.PREFIX}base:latest" in with_images and "readers-own:image" not in with_images
     finally:
-        foreign.remove()
+        readers.remove()
+        volume.remove()
+        client.images.remove("readers-own:image")
 
 
 def test_pip_installs_a_package_inside_a_build(tmp_path, monkeypatch):

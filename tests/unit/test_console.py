@@ -1,5 +1,6 @@
 import time
 
+import psutil
 import pytest
 
 from boxlab.errors import NotReady
@@ -68,11 +69,21 @@ def test_a_silent_process_is_left_at_the_deadline_and_not_later():
     assert 0.2 <= time.monotonic() - began < 2
 
 
-def test_a_process_deaf_to_sigterm_is_killed():
-    process = HostProcess(["sh", "-c", "trap '' TERM; echo up; while :; do sleep 60; done"], {"PATH": "/usr/bin:/bin"})
+def test_a_process_deaf_to_sigterm_is_killed_with_all_below_it():
+    process = HostProcess(["sh", "-c", "trap '' TERM; sleep 60 & echo up; wait; wait"], {"PATH": "/usr/bin:/bin"})
     assert process.read(5) == b"up\n"
+    family = [psutil.Process(pid) for pid in process.pids()]
+    assert len(family) == 2
     process.stop(grace_s=0.3)
-    assert process.pids() == []
+    assert psutil.wait_procs(family, timeout=5)[1] == []
+
+
+def test_children_of_a_process_that_ends_go_with_it():
+    process = HostProcess(["sh", "-c", "sleep 60 & echo up; read line"], {"PATH": "/usr/bin:/bin"})
+    assert process.read(5) == b"up\n"
+    family = [psutil.Process(pid) for pid in process.pids()]
+    process.stop()
+    assert psutil.wait_procs(family, timeout=5)[1] == []
 
 
 @pytest.mark.parametrize("cut", range(1, 24))

@@ -52,6 +52,15 @@ def test_an_unknown_context_is_named(monkeypatch):
         engine.host()
 
 
+def test_a_context_whose_definition_is_gone_is_named(monkeypatch, tmp_path):
+    (tmp_path / "config.json").write_text('{"currentContext": "desktop-linux"}')
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(EngineError, match="no Docker context 'desktop-linux'"):
+        engine.host()
+
+
 def test_without_an_engine_connecting_says_what_to_do(monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     engine.connect.cache_clear()

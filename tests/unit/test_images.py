@@ -1,10 +1,13 @@
 import tarfile
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from boxlab import images
 from boxlab.errors import BuildError
 
+BUILT = images.Built("x", "t", "sha256:1", 1, {}, [], "/", {}, False)
 PEM = b"-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n"
 
 
@@ -16,11 +19,27 @@ def test_parents_come_before_children():
 
 def test_the_key_follows_files_and_parent(tmp_path):
     (tmp_path / "Dockerfile").write_text("FROM x")
-    key = images._key(tmp_path, "parent")
-    assert images._key(tmp_path, "parent") == key
-    assert images._key(tmp_path, "other parent") != key
+    parent, other = (replace(BUILT, id=name) for name in ("parent", "other"))
+    key = images._key(tmp_path, parent)
+    assert images._key(tmp_path, parent) == key
+    assert images._key(tmp_path, other) != key
     (tmp_path / "Dockerfile").write_text("FROM y")
-    assert images._key(tmp_path, "parent") != key
+    assert images._key(tmp_path, parent) != key
+
+
+def test_the_bases_key_follows_this_hosts_authorities(tmp_path, monkeypatch):
+    (tmp_path / "Dockerfile").write_text("FROM x")
+    keys = set()
+    for authorities in ([], [PEM]):
+        monkeypatch.setattr(images, "extra_certificates", lambda found=authorities: found)
+        keys.add(images._key(tmp_path, None))
+    assert len(keys) == 2
+
+
+def test_an_image_of_which_the_engine_leaves_out_what_is_empty():
+    image = SimpleNamespace(id="sha256:1", labels={}, attrs={"Size": 1, "Config": {}})
+    built = images._built("base", image, fresh=False)
+    assert (built.environment, built.command, built.working_dir) == ({}, [], "/")
 
 
 def test_the_context_is_the_same_whenever_it_is_packed(tmp_path):

@@ -2,7 +2,7 @@ import signal
 
 import pytest
 
-from boxlab.runtimes.interrupts import deferred
+from boxlab.interrupts import deferred
 
 
 def test_an_interrupt_comes_after_the_block():

@@ -2,6 +2,7 @@
 
 import io
 import json
+import signal
 import tarfile
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from boxlab import images, rootfs
 from boxlab.errors import NotReady, Unavailable
 from boxlab.runtimes import accelerator, qemu
+from boxlab.runtimes.spawn import HostProcess
 
 IMAGE = images.Built("workload", "t", "sha256:1", 1, {"A": "b c"}, ["python3", "app.py"], "/app", {}, False)
 DISK = rootfs.Disk(Path("/d.img"), IMAGE, rootfs.TINY_INIT)
@@ -26,7 +28,7 @@ def a_qemu(monkeypatch):
 
 
 def arguments(name):
-    return " ".join(qemu.Guest(DISK, KERNEL, name, 1, 256).command("/d.img", "/vmlinux"))
+    return " ".join(qemu.guest(DISK, KERNEL, name, 1, 256).command("/d.img", "/vmlinux"))
 
 
 def test_emulation_is_told_the_rate_of_the_time_stamp_counter():
@@ -46,6 +48,15 @@ def test_where_the_rate_is_unknown_the_machine_has_a_timer(monkeypatch):
 def test_arm64_has_its_own_machine(monkeypatch):
     monkeypatch.setattr(qemu, "architecture", lambda: "aarch64")
     assert "-machine virt" in arguments("tcg") and "ttyAMA0" in arguments("tcg")
+
+
+def test_a_command_ends_when_its_owners_input_closes():
+    process = HostProcess([*qemu.WATCHED, "sleep", "60"], {"PATH": "/usr/bin:/bin"})
+    try:
+        process._process.stdin.close()
+        assert process._process.wait(5) == 128 + signal.SIGTERM
+    finally:
+        process.stop(grace_s=0)
 
 
 def test_writes_of_a_guest_are_thrown_away():
@@ -99,6 +110,7 @@ def probe(monkeypatch, tmp_path):
     """An accelerator module whose boots are scripted: name -> seconds or an error."""
     monkeypatch.delenv(accelerator.OVERRIDE, raising=False)
     monkeypatch.setattr(accelerator.paths, "CACHE", tmp_path)
+    monkeypatch.setattr(accelerator.paths, "SCRATCH", tmp_path / "scratch")
     monkeypatch.setattr(accelerator.images, "ensure", lambda name: IMAGE)
     monkeypatch.setattr(accelerator.rootfs, "disk", lambda image, init: DISK)
     monkeypatch.setattr(accelerator.rootfs, "kernel", lambda: KERNEL)
@@ -129,6 +141,20 @@ def test_kvm_that_opens_and_does_not_boot_falls_back_with_the_reason(probe):
     boots |= {"kvm": NotReady("killed by SIGABRT"), "tcg": 2.5}
     chosen = accelerator.choose()
     assert chosen.emulated and "SIGABRT" in chosen.reason
+
+
+def test_kvm_that_was_only_too_slow_is_asked_again_next_time(probe):
+    boots, tried = probe
+    boots |= {"kvm": NotReady("no 'ready' within 5 s", hung=True), "tcg": 2.5}
+    assert accelerator.choose().emulated
+    boots["kvm"] = 0.4
+    assert accelerator.choose().name == "kvm"
+
+
+def test_an_unreadable_verdict_is_none(probe):
+    accelerator._verdict().parent.mkdir(exist_ok=True)
+    accelerator._verdict().write_text('{"circ')
+    assert accelerator.cached() is None
 
 
 def test_nothing_boots_is_an_error(probe):

@@ -39,6 +39,13 @@ def test_an_arm_that_never_became_ready_is_said_in_words():
     assert "microVM" not in plots.phases(run).alt
 
 
+def test_a_run_in_which_nothing_became_ready_can_be_drawn():
+    run = runs.run()
+    for sample in run.samples:
+        sample.seconds, sample.error = None, "hung"
+    assert "never ready" in plots.startup(run).svg
+
+
 def test_phases_of_a_box_that_did_not_run_are_replaced_by_the_reason():
     plot = plots.phases(runs.run(), ("process",))
     assert plot.svg == "" and "not on this system" in plot.caption

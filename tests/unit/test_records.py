@@ -87,6 +87,18 @@ def test_an_arm_that_did_not_run_has_texts_all_the_same():
     assert texts["process_ready_took"] == records.NOT_MEASURED
 
 
+def test_one_sample_has_no_interval_and_no_traceback():
+    run = runs.run(rounds=1)
+    assert run.texts()["container_low"] == "–"
+    assert run.table().loc["container", "95 % interval"] == "– – –"
+
+
+def test_the_discarded_rounds_stop_does_not_count():
+    run = runs.run()
+    run.samples[0].stop_seconds = 50.0
+    assert run.stop_median("container") == 0.05
+
+
 def test_phases_of_the_typical_start_add_up():
     run = runs.run()
     sample = run.typical("microvm")

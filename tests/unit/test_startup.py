@@ -14,6 +14,7 @@ class Pretended(Runtime):
     label = "pretended"
     phases = {"ready": "all of it"}
     files = "same"
+    silent = False
 
     def __init__(self, kind, fails=(), interrupts=None):
         self.kind, self.fails, self.interrupts = kind, set(fails), interrupts
@@ -39,6 +40,8 @@ class PretendedBox:
         self.runtime, self.marks, self.stopped = runtime, {"ready": 0.5}, False
 
     def observe(self):
+        if self.runtime.silent:
+            raise NotReady("silent")
         return Observation({"files_sha256": self.runtime.files}, [])
 
     def stop(self):
@@ -88,6 +91,19 @@ def test_a_failed_start_is_counted_and_the_run_goes_on():
     assert run.failures("a") == ["it hung"]
     assert len(run.kept("a")) == 2 and len(run.kept("b")) == 3
     assert run.complete
+
+
+def test_a_box_that_is_ready_and_then_says_nothing_is_a_failure_too():
+    box = Pretended("a")
+    box.silent = True
+    run = experiments.startup([box, Pretended("b")], rounds=2)
+    assert run.failures("a") == ["silent"] * 3 and run.kept("a") == {}
+    assert len(run.kept("b")) == 2 and box.stops == box.starts
+
+
+def test_an_arm_named_twice_is_refused():
+    with pytest.raises(BoxlabError, match="named twice"):
+        experiments.startup([Pretended("a"), Pretended("a")], rounds=1)
 
 
 def test_every_box_is_stopped():

@@ -18,9 +18,10 @@ def test_the_same_samples_give_the_same_interval():
     assert stats.median(samples) == stats.median(samples)
 
 
-def test_interval_of_the_median_covers_the_truth_about_as_often_as_it_says():
-    covered = [e.low <= 1 <= e.high for e in (stats.median(RNG.lognormal(0, 0.2, 15)) for _ in range(80))]
-    assert 0.85 < np.mean(covered) <= 1
+def test_interval_of_the_median_covers_the_truth_about_as_often_as_it_says_and_is_no_wider_than_it_must():
+    estimates = [stats.median(RNG.lognormal(0, 0.2, 15)) for _ in range(80)]
+    assert np.mean([e.low <= 1 <= e.high for e in estimates]) > 0.85
+    assert np.mean([e.high - e.low for e in estimates]) < 0.35
 
 
 def test_one_sample_has_no_interval():

@@ -92,6 +92,9 @@ def startup(
 
 def _prepare(wanted: list[Runtime], workload: Workload) -> tuple[dict[str, Runtime], dict[str, dict]]:
     ready, left_out = {}, {}
+    kinds = [runtime.kind for runtime in wanted]
+    if len(set(kinds)) < len(kinds):
+        raise BoxlabError(f"an arm is named twice: {', '.join(kinds)}", "name each once")
     for runtime in wanted:
         try:
             runtime.prepare(workload)
@@ -123,16 +126,14 @@ def _sample(run: records.Run, runtime: Runtime, workload: Workload, number: int,
     sample = records.Sample(runtime.kind, number, position, number < DISCARDED_ROUNDS, None, {}, None, 0.0)
     busy = _machine_cpu_seconds()
     try:
-        box = runtime.start(workload)
+        with runtime.start(workload) as box:
+            sample.machine_cpu_seconds = _machine_cpu_seconds() - busy
+            _same_files(run, runtime, box.observe().inside["files_sha256"])
+            sample.stop_seconds = box.stop()
+            sample.seconds, sample.marks = box.marks["ready"], box.marks
     except NotReady as error:
+        sample.machine_cpu_seconds = _machine_cpu_seconds() - busy
         sample.error = str(error)
-        sample.machine_cpu_seconds = _machine_cpu_seconds() - busy
-        return sample
-    with box:
-        sample.machine_cpu_seconds = _machine_cpu_seconds() - busy
-        sample.seconds, sample.marks = box.marks["ready"], box.marks
-        _same_files(run, runtime, box.observe().inside["files_sha256"])
-        sample.stop_seconds = box.stop()
     return sample
 
 
@@ -145,12 +146,10 @@ def _same_files(run: records.Run, runtime: Runtime, sha256: str) -> None:
 
 
 def _machine_cpu_seconds() -> float:
-    """CPU time that all processes of this machine have used since it booted, in seconds."""
+    """CPU time that this machine has spent working since it booted, in seconds.
+
+    Without `iowait` and `steal`, in which it does nothing, and `guest`, which is in `user` already.
+    """
     times = psutil.cpu_times()
-    return (
-        sum(times)
-        - times.idle
-        - getattr(times, "iowait", 0.0)
-        - getattr(times, "guest", 0.0)
-        - getattr(times, "guest_nice", 0.0)
-    )
+    worked = ("user", "nice", "system", "irq", "softirq")
+    return sum(getattr(times, name, 0.0) for name in worked)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from boxlab import engine, images, paths, rootfs
 from boxlab.errors import EngineError, NotReady, Unavailable
+from boxlab.interrupts import deferred
 from boxlab.runtimes import qemu
 from boxlab.runtimes.box import WORKLOAD_MARKS, Workload
 from boxlab.runtimes.console import Console
@@ -68,9 +69,10 @@ def choose() -> Accelerator:
 
 def cached() -> Accelerator | None:
     """The verdict of an earlier proof, if this is still the same machine, kernel and QEMU."""
-    if not _verdict().exists():
+    try:
+        verdict = json.loads(_verdict().read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
         return None
-    verdict = json.loads(_verdict().read_text())
     return Accelerator(**verdict["accelerator"]) if verdict["circumstances"] == _circumstances() else None
 
 
@@ -80,21 +82,23 @@ def _prove_and_remember() -> Accelerator:
     kernel = rootfs.kernel()
 
     def boot(name: str, deadline_s: float) -> float:
-        return _boot(qemu.Guest(disk, kernel, name, workload.cpus, workload.memory_mib), deadline_s)
+        return _boot(qemu.guest(disk, kernel, name, workload.cpus, workload.memory_mib), deadline_s)
 
     hardware = {"linux": "kvm", "darwin": "hvf"}.get(sys.platform)
-    reason = _refusal(hardware)
+    reason, passing = _refusal(hardware), False
     if not reason:
         try:
             return _remember(Accelerator(hardware, boot(hardware, HARDWARE_S), "", _now()))
-        except (NotReady, EngineError) as error:
+        except NotReady as error:
             reason = f"{LABELS[hardware]} is there and does not boot Linux: {error}"
+            passing = error.hung  # perhaps only because the machine was busy: ask again next time
     try:
-        return _remember(Accelerator("tcg", boot("tcg", EMULATION_S), reason, _now()))
+        proven = Accelerator("tcg", boot("tcg", EMULATION_S), reason, _now())
     except NotReady as error:
         raise Unavailable(
             f"no virtual machine boots here: {error}", "look at the machine's load, and at QEMU's version"
         ) from error
+    return proven if passing else _remember(proven)
 
 
 def _refusal(hardware: str | None) -> str:
@@ -114,20 +118,26 @@ def _refusal(hardware: str | None) -> str:
 
 def _boot(guest: qemu.Guest, deadline_s: float) -> float:
     """Boot the workload once, and return the seconds to its first useful output."""
-    guest.prepare()
-    began = time.monotonic()
-    spawned = guest.spawn()
+    began, spawned = time.monotonic(), None
     try:
+        with deferred():
+            spawned = guest.spawn()
         console = Console(spawned, WORKLOAD_MARKS, began)
         console.wait_for("ready", deadline_s)
         return console.marks["ready"]
+    except EngineError as error:
+        if guest.accelerator == "tcg" or "kvm" not in str(error):
+            raise
+        raise NotReady(str(error)) from error  # the engine may not hand the device on
     finally:
-        spawned.stop(grace_s=0)
+        if spawned:
+            spawned.stop(grace_s=0)
 
 
 def _remember(accelerator: Accelerator) -> Accelerator:
-    _verdict().parent.mkdir(parents=True, exist_ok=True)
-    _verdict().write_text(json.dumps({"circumstances": _circumstances(), "accelerator": asdict(accelerator)}, indent=2))
+    draft = paths.scratch() / f"accelerator-{engine.RUN}.json"
+    draft.write_text(json.dumps({"circumstances": _circumstances(), "accelerator": asdict(accelerator)}, indent=2))
+    draft.replace(_verdict())
     return accelerator
 
 

@@ -5,8 +5,8 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
+from boxlab.interrupts import deferred
 from boxlab.runtimes.console import Console
-from boxlab.runtimes.interrupts import deferred
 from boxlab.runtimes.spawn import EngineContainer, HostProcess
 
 WORKLOAD_MARKS = {
@@ -141,9 +141,9 @@ class Runtime(ABC):
             spawned_at = time.monotonic() - t0
             console = Console(spawned, self.marks() | WORKLOAD_MARKS, t0)
             answer = console.wait_for("ready", self.deadline_s)
+            calls = {name: at - t0 for name, at in spawned.times.items()} or {"spawned": spawned_at}
+            return Box(self.kind, console, spawned, calls | console.marks, answer, self.details())
         except BaseException:  # Ctrl-C as well: nothing may stay
             if spawned:
                 spawned.stop(grace_s=0)
             raise
-        calls = {name: at - t0 for name, at in spawned.times.items()} or {"spawned": spawned_at}
-        return Box(self.kind, console, spawned, calls | console.marks, answer, self.details())

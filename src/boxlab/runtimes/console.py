@@ -52,7 +52,7 @@ class Console:
             chunk = self._source.read(self._t0 + deadline_s - time.monotonic())
             arrived = time.monotonic() - self._t0
             if chunk is None:
-                raise NotReady(f"no {mark!r} within {deadline_s:g} s; {self._last_words()}")
+                raise NotReady(f"no {mark!r} within {deadline_s:g} s; {self._last_words()}", hung=True)
             if not chunk:
                 raise NotReady(f"it ended before {mark!r}: {self._source.exit_reason()}; {self._last_words()}")
             self._received += len(chunk)

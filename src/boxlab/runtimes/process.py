@@ -3,6 +3,7 @@
 import os
 import resource
 import shutil
+import subprocess
 import sys
 
 from boxlab import images, rootfs
@@ -27,21 +28,26 @@ class Process(Runtime):
 
     def prepare(self, workload: Workload) -> None:
         if sys.platform != "linux":
-            raise Unavailable(
-                "a plain process can only run the image's Linux files on Linux", "leave out the arm 'process'"
-            )
-        if not shutil.which("unshare"):
+            raise Unavailable("a plain process can only run the image's Linux files on Linux", "leave it out")
+        unshare = shutil.which("unshare")
+        if not unshare:
             raise Unavailable("the command `unshare` is missing", "`sudo apt-get install util-linux`")
         self._image = images.ensure(workload.image)
-        self._root = rootfs.directory(self._image)
+        as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
+        self._enter = [unshare, *as_root, f"--root={rootfs.directory(self._image)}", f"--wd={self._image.working_dir}"]
+        tried = subprocess.run([*self._enter, "/bin/true"], capture_output=True, text=True)
+        if tried.returncode:
+            raise Unavailable(
+                f"a process may not change its root folder here: {tried.stderr.strip()}",
+                "run as root, or on Ubuntu: `sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`",
+            )
 
     def details(self) -> dict:
         return {"user_namespace": os.geteuid() != 0}
 
     def _spawn(self, workload: Workload) -> HostProcess:
-        as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
-        argv = ["unshare", *as_root, f"--root={self._root}", f"--wd={self._image.working_dir}", *self._image.command]
-        process = HostProcess(argv, self._image.environment)
+        process = HostProcess([*self._enter, *self._image.command], self._image.environment)
         limit = workload.memory_mib << 20
         resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, limit))
+        os.sched_setaffinity(process.pid, sorted(os.sched_getaffinity(0))[-workload.cpus :])
         return process

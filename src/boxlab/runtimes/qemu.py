@@ -4,14 +4,25 @@ import os
 import platform
 import re
 import shutil
-import subprocess
+import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from boxlab import engine, images, paths, rootfs
+from boxlab import images, paths, rootfs
 from boxlab.errors import Unavailable
+from boxlab.runtimes.console import Console
 from boxlab.runtimes.spawn import EngineContainer, HostProcess
+
+WATCHED = [
+    "/bin/sh",
+    "-c",
+    'exec 3<&0; "$@" </dev/null & vm=$!; trap "kill $vm" TERM; (cat <&3 >/dev/null; kill $vm) & wait $vm',
+    "sh",
+]
+"""A prefix that ends the command after it when the input closes: QEMU itself would run on after its owner was killed."""
+
+VERSION_S = 20
 
 WHERE = "BOXLAB_QEMU"
 """Environment variable that says where QEMU runs: host or container."""
@@ -49,14 +60,15 @@ def in_container() -> bool:
 @cache
 def version() -> str:
     """QEMU's version, such as 7.2.22."""
+    command = [name(), "--version"]
     if in_container():
-        with engine.plain_errors():
-            image = images.ensure("qemu").tag
-            output = engine.connect().containers.run(image, [name(), "--version"], remove=True, labels=engine.labels())
-            text = output.decode()
+        asked = EngineContainer(images.ensure("qemu").tag, command, network_mode="none")
     else:
-        text = subprocess.run([name(), "--version"], capture_output=True, text=True, check=True).stdout
-    return re.search(r"version (\S+)", text)[1]
+        asked = HostProcess(command, dict(os.environ))
+    try:
+        return Console(asked, {"version": r"version (\S+)"}, time.monotonic()).wait_for("version", VERSION_S)
+    finally:
+        asked.stop(grace_s=0)
 
 
 @cache
@@ -103,13 +115,15 @@ def machine(accelerator: str) -> Machine:
 
 @dataclass(frozen=True)
 class Guest:
-    """One virtual machine that can be started: what it boots, by what, and how much it has."""
+    """One virtual machine that can be started: what it boots, by what, how much it has, and the image that QEMU runs in
+    where it runs in a container."""
 
     disk: rootfs.Disk
     kernel: rootfs.Kernel
     accelerator: str
     cpus: int
     memory_mib: int
+    image: str | None = None
 
     def command(self, disk: str, kernel: str) -> list[str]:
         """The whole command that boots the guest from the files `disk` and `kernel`.
@@ -150,24 +164,20 @@ class Guest:
             *("-append", " ".join(kernel_arguments)),
         ]
 
-    def prepare(self) -> None:
-        """Make what a start needs beyond the files: the image that holds them, where QEMU runs in a container."""
-        if in_container():
-            rootfs.machine(self.disk, self.kernel)
-
     def spawn(self) -> HostProcess | EngineContainer:
         """Start QEMU, on the host or in a container."""
-        if in_container():
+        if self.image:
             return EngineContainer(
-                rootfs.machine(self.disk, self.kernel),
-                self.command(rootfs.DISK_INSIDE, rootfs.KERNEL_INSIDE),
+                self.image,
+                [*WATCHED, *self.command(rootfs.DISK_INSIDE, rootfs.KERNEL_INSIDE)],
                 network_mode="none",
                 devices=["/dev/kvm"] if self.accelerator == "kvm" else [],
             )
-        command = [*_dies_with_us(), *self.command(str(self.disk.path), str(self.kernel.path))]
+        command = [*WATCHED, *self.command(str(self.disk.path), str(self.kernel.path))]
         return HostProcess(command, os.environ | {"TMPDIR": str(paths.scratch())})
 
 
-def _dies_with_us() -> list[str]:
-    """A prefix by which the kernel ends QEMU when our own process is killed; only Linux has it."""
-    return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+def guest(disk: rootfs.Disk, kernel: rootfs.Kernel, accelerator: str, cpus: int, memory_mib: int) -> Guest:
+    """A guest that is ready to be started: where QEMU runs in a container, the image that holds its files is made."""
+    image = rootfs.machine(disk, kernel) if in_container() else None
+    return Guest(disk, kernel, accelerator, cpus, memory_mib, image)

@@ -11,12 +11,13 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import docker.errors
 import psutil
 import requests
 
-from boxlab import engine, sweep
+from boxlab import engine
 
 STOP_S = 10
 """How long something may take to end when told to, before it is killed."""
@@ -36,7 +37,7 @@ class HostProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=environment | {sweep.MARK: engine.RUN},
+            env=environment | {engine.MARK: engine.RUN},
             start_new_session=True,
         )
 
@@ -49,7 +50,9 @@ class HostProcess:
         return _with_children(self.pid)
 
     def read(self, timeout_s: float) -> bytes | None:
-        return _read(self._process.stdout.fileno(), timeout_s)
+        output = self._process.stdout
+        ready, _, _ = select.select([output], [], [], max(0.0, timeout_s))
+        return os.read(output.fileno(), 1 << 16) if ready else None
 
     def exit_reason(self) -> str:
         try:
@@ -61,14 +64,13 @@ class HostProcess:
     def stop(self, grace_s: float | None = None) -> None:
         """End it by SIGTERM, and after `grace_s` seconds (by default `STOP_S`) by SIGKILL."""
         self._process.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):  # deaf to SIGTERM: the next line is not to be ignored
             self._process.wait(STOP_S if grace_s is None else grace_s)
-        except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):  # what it started itself is gone, too
             os.killpg(self.pid, signal.SIGKILL)
-            self._process.wait()
-        finally:
-            self._process.stdin.close()
-            self._process.stdout.close()
+        self._process.wait()
+        self._process.stdin.close()
+        self._process.stdout.close()
 
 
 class EngineContainer:
@@ -105,9 +107,11 @@ class EngineContainer:
                 raise
 
     def pids(self) -> list[int]:
-        """The processes in the container, by the engine host's numbers; the first alone where that is another host."""
+        """The processes in the container by the engine host's numbers; the first alone where those are not ours to see."""
         first = self.inspect()["State"]["Pid"]
-        return _with_children(first) if engine.is_local() else [first]
+        cgroup = Path(f"/proc/{first}/cgroup")
+        seen = cgroup.exists() and (self.id in cgroup.read_text() or cgroup.read_text().startswith("0::/\n"))
+        return _with_children(first) if seen else [first]
 
     def inspect(self) -> dict:
         """What the engine knows of it."""
@@ -117,7 +121,8 @@ class EngineContainer:
     def read(self, timeout_s: float) -> bytes | None:
         deadline = time.monotonic() + timeout_s
         while True:  # a chunk may end inside a frame's header, and then holds no output yet
-            chunk = _read(self._socket.fileno(), deadline - time.monotonic())
+            with engine.plain_errors():
+                chunk = self._receive(deadline - time.monotonic())
             if not chunk:
                 return chunk
             if payload := self._frames.payload(chunk):
@@ -153,6 +158,11 @@ class EngineContainer:
                 except requests.RequestException:
                     pass  # deaf to SIGTERM: this is how the SDK says that a wait timed out
             self._remove()
+
+    def _receive(self, timeout_s: float) -> bytes | None:
+        waiting = getattr(self._socket, "pending", lambda: 0)()  # TLS may have read ahead of what select sees
+        ready = waiting or select.select([self._socket], [], [], max(0.0, timeout_s))[0]
+        return self._socket.recv(1 << 16) if ready else None
 
     def _disconnect(self) -> None:
         """Hang up, or the engine waits for us to read what the container printed. The SDK shares the socket with its
@@ -203,9 +213,3 @@ def _with_children(pid: int) -> list[int]:
         return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
     except psutil.NoSuchProcess:
         return []
-
-
-def _read(fd: int, timeout_s: float) -> bytes | None:
-    """What has come on `fd`: b"" at its end, None when nothing came in time."""
-    ready, _, _ = select.select([fd], [], [], max(0.0, timeout_s))
-    return os.read(fd, 1 << 16) if ready else None

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 from boxlab import images, rootfs
+from boxlab.errors import Unavailable
 from boxlab.runtimes import accelerator, qemu
 from boxlab.runtimes.box import Runtime, Workload
 from boxlab.runtimes.spawn import EngineContainer, HostProcess
@@ -36,8 +37,8 @@ class MicroVM(Runtime):
     def prepare(self, workload: Workload) -> None:
         self._accelerator = accelerator.choose()
         disk = rootfs.disk(self.image(workload), self.init)
-        self._guest = qemu.Guest(disk, rootfs.kernel(), self._accelerator.name, workload.cpus, workload.memory_mib)
-        self._guest.prepare()
+        name = self._accelerator.name
+        self._guest = qemu.guest(disk, rootfs.kernel(), name, workload.cpus, workload.memory_mib)
         if qemu.in_container():
             before = {"created": "engine: create", "attached": "engine: attach", "started": "engine: start QEMU"}
             self.phases = before | {mark: label for mark, label in type(self).phases.items() if mark != "spawned"}
@@ -78,6 +79,10 @@ class FullVM(MicroVM):
     deadline_s = 120.0
 
     def image(self, workload: Workload) -> images.Built:
+        if workload.image != Workload.image:
+            raise Unavailable(
+                f"the full VM has no operating system around {workload.image!r}", "leave out the arm full-vm"
+            )
         return images.ensure("full-vm")
 
     def marks(self) -> dict[str, str]:
