@@ -39,6 +39,85 @@ missing_packages() {
 }
 
 missing_for_host() {
+  [ "$(uname -s)" = Linux ] || return 0 # elsewhere the engine is Docker Desktop's or the like, and QEMU runs in a container
+  engine_answers || engine_is_elsewhere || have dockerd || echo docker.io
+  case "$(uname -m)" in
+    x86_64) have qemu-system-x86_64 || echo qemu-system-x86 ;;
+    *) have qemu-system-aarch64 || echo qemu-system-arm ;;
+  esac
+  have mmdebstrap || echo mmdebstrap debian-archive-keyring uidmap
+  [ "$(id -u)" = 0 ] || have setfacl || echo acl
+}
+
+missing_for_browser() {
+  have chromium || have google-chrome || have chromium-browser || echo chromium
+  fc-list :lang=ko 2>/dev/null | grep -q . || echo fontconfig fonts-nanum
+  have ip || echo iproute2
+}
+
+install_packages() {
+  local packages
+  packages=$(missing_packages "$@" | tr '\n' ' ')
+  [ -n "$packages" ] || return 0
+  if ! have apt-get; then
+    say "this is not Debian or Ubuntu; please install by hand what stands for: $packages"
+    return 0
+  fi
+  if ! may_be_root; then
+    say "not root and no sudo; please have somebody run: apt-get install --no-install-recommends $packages"
+    return 0
+  fi
+  say "installing $packages"
+  as_root apt-get update -qq
+  # shellcheck disable=SC2086  # a list of words is what is wanted
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends $packages >/dev/null
+}
+
+start_engine() {
+  local answer installed_now=$1
+  engine_answers && return 0
+  if engine_is_elsewhere; then
+    say "the engine that you chose (a context or DOCKER_HOST) does not answer; start it"
+    return 0
+  fi
+  answer=$(have docker && engine_answer || echo "the docker command is missing")
+  if [[ $answer == *"permission denied"* ]]; then
+    if [ "$installed_now" = yes ] && may_be_root && have setfacl; then
+      say "you may use the engine from now on (the group docker, whose members are root on this machine)"
+      as_root usermod -aG docker "$(id -un)"
+      as_root setfacl -m "u:$(id -un):rw" /var/run/docker.sock # until the next login makes the group count
+      engine_answers && return 0
+    fi
+    say "not allowed to use the engine; run: sudo usermod -aG docker $(id -un) && newgrp docker, then make again"
+    return 0
+  fi
+  if ! have dockerd || ! may_be_root; then
+    say "no engine answers; start Docker Desktop, or run: sudo systemctl start docker"
+    return 0
+  fi
+  say "starting the engine"
+  if [ -d /run/systemd/system ]; then
+    as_root systemctl start docker
+  else
+    # A crash or a half-done installation leaves these behind, and the engine then refuses to start.
+    running dockerd || as_root rm -f /var/run/docker.pid
+    running containerd || as_root rm -f /var/run/docker/containerd/containerd.pid
+    # The service's script raises a limit first, which not every virtual machine permits; the engine itself can do without.
+    # It must not keep our output open, or whoever reads that through a pipe waits for ever.
+    (as_root service docker start || as_root setsid sh -c 'exec dockerd >>/var/log/docker.log 2>&1') </dev/null >/dev/null 2>&1 &
+  fi
+  for _ in $(seq 300); do
+    if engine_answers; then return 0; fi
+    if [[ $(engine_answer) == *"permission denied"* ]]; then
+      start_engine "$installed_now"
+      return
+    fi
+    sleep 0.2
+  done
+  say "the engine does not come up; its log: /var/log/docker.log, or journalctl -u docker"
+}
+
+host() {
   local installed_now=no before=yes
   have dockerd || before=no
   install_packages host "$@"
