@@ -4,6 +4,7 @@ import io
 import json
 import signal
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,22 @@ def test_a_command_ends_when_its_owners_input_closes():
         assert process._process.wait(5) == 128 + signal.SIGTERM
     finally:
         process.stop(grace_s=0)
+
+
+@pytest.mark.parametrize(("script", "status"), [("exit 7", 7), ("kill -ABRT $$", 128 + signal.SIGABRT)])
+def test_a_watched_command_keeps_its_exit_status(script, status):
+    process = HostProcess([*qemu.WATCHED, "sh", "-c", script], {"PATH": "/usr/bin:/bin"})
+    assert process._process.wait(5) == status
+    process.stop()
+
+
+def test_a_watched_command_is_gone_when_the_watch_ends():
+    script = "trap 'sleep 0.5; exit 0' TERM; echo up; while :; do sleep 0.1; done"
+    process = HostProcess([*qemu.WATCHED, "sh", "-c", script], {"PATH": "/usr/bin:/bin"})
+    assert process.read(5) == b"up\n"
+    began = time.monotonic()
+    process.stop()
+    assert time.monotonic() - began > 0.5
 
 
 def test_writes_of_a_guest_are_thrown_away():

@@ -14,12 +14,17 @@ from boxlab.errors import Unavailable
 from boxlab.runtimes.console import Console
 from boxlab.runtimes.spawn import EngineContainer, HostProcess
 
-WATCHED = [
-    "/bin/sh",
-    "-c",
-    'exec 3<&0; "$@" </dev/null & vm=$!; trap "kill $vm" TERM; (cat <&3 >/dev/null; kill $vm) & wait $vm',
-    "sh",
-]
+_WATCH = """
+exec 3<&0
+"$@" </dev/null & vm=$!
+trap 'kill $vm' TERM
+(cat <&3 >/dev/null; kill $vm) &
+wait $vm; status=$?
+wait $vm # the first one also returns when the trap has run, and then the machine is not gone yet
+exit $status
+"""
+
+WATCHED = ["/bin/sh", "-c", _WATCH, "sh"]
 """A prefix that ends the command after it when the input closes: QEMU itself would run on after its owner was killed."""
 
 VERSION_S = 20
