@@ -23,10 +23,11 @@ test: PARTS := browser
 test: host $(INSTALLED) ## prove it: library, engine, virtual machines, notebooks, rendered pages
 	@$(BIN)/boxlab prepare
 	@EXECUTE=off tools/book.sh
-	@$(BIN)/pytest
+	@# Notebooks are tests as well: nbval runs them and compares the outputs of their deterministic cells.
+	@$(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=1200 tests notebooks
 
 unit: $(INSTALLED) ## only the tests that need no engine, in seconds
-	@$(BIN)/pytest tests/unit
+	@$(BIN)/pytest -p no:nbval tests/unit
 
 lab: host $(INSTALLED) ## open JupyterLab on the notebooks
 	@$(BIN)/boxlab prepare

@@ -6,6 +6,12 @@ from boxlab import stats
 RNG = np.random.default_rng(7)
 
 
+@pytest.fixture(autouse=True)
+def fewer_resamples(monkeypatch):
+    """Enough to see what an interval does; the hundreds of them here would take seconds otherwise."""
+    monkeypatch.setattr(stats, "RESAMPLES", 999)
+
+
 def test_median_lies_in_its_interval():
     samples = RNG.lognormal(0, 0.2, 30)
     estimate = stats.median(samples)
