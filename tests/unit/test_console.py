@@ -9,14 +9,20 @@ from boxlab.runtimes.console import LIMIT_BYTES, Console
 from boxlab.runtimes.spawn import HostProcess, _Frames
 
 
-def all_gone(processes: list[psutil.Process], within_s: float = 5) -> bool:
-    """Whether all have ended by then; one that nobody has asked after yet (a zombie) has."""
+def ended(process: psutil.Process) -> bool:
+    """Whether it runs no more; one that nobody has asked after yet (a zombie) does not."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def all_end(processes: list[psutil.Process], within_s: float = 5) -> bool:
+    """Whether all have ended by then."""
     deadline = time.monotonic() + within_s
-    while any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes):
-        if time.monotonic() > deadline:
-            return False
+    while not all(map(ended, processes)) and time.monotonic() < deadline:
         time.sleep(0.01)
-    return True
+    return all(map(ended, processes))
 
 
 class Scripted:
@@ -85,7 +91,7 @@ def test_a_process_deaf_to_sigterm_is_killed_with_all_below_it():
     family = [psutil.Process(pid) for pid in process.pids()]
     assert len(family) == 2
     process.stop(grace_s=0.3)
-    assert all_gone(family)
+    assert all_end(family)
 
 
 def test_children_of_a_process_that_ends_go_with_it():
@@ -93,7 +99,7 @@ def test_children_of_a_process_that_ends_go_with_it():
     assert process.read(5) == b"up\n"
     family = [psutil.Process(pid) for pid in process.pids()]
     process.stop()
-    assert all_gone(family)
+    assert all_end(family)
 
 
 @pytest.mark.parametrize("cut", range(1, 24))
