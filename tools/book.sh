@@ -28,6 +28,7 @@ export EXECUTE BOXLAB_TERMINAL
 export TMPDIR=$PWD/_build/tmp
 mkdir -p "$TMPDIR"
 trap 'rm -rf "$TMPDIR"' EXIT
+trap 'echo "book: interrupted; nothing of ours is left running" >&2; exit 130' INT TERM
 log=$TMPDIR/build.log
 
 if ! .venv/bin/jupyter-book build . --warningiserror --nitpick --keep-going --quiet >"$log" 2>&1; then
