@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from boxlab import engine, images, paths, rootfs
@@ -64,7 +65,7 @@ def choose() -> Accelerator:
         if name not in LABELS:
             raise Unavailable(f"{OVERRIDE}={name} is no accelerator", f"one of: {', '.join(LABELS)}")
         return Accelerator(name, None, f"chosen by {OVERRIDE}", _now())
-    return cached() or _prove_and_remember()
+    return cached() or _prove(qemu.in_container())
 
 
 def cached() -> Accelerator | None:
@@ -76,7 +77,9 @@ def cached() -> Accelerator | None:
     return Accelerator(**verdict["accelerator"]) if verdict["circumstances"] == _circumstances() else None
 
 
-def _prove_and_remember() -> Accelerator:
+@cache
+def _prove(in_container: bool) -> Accelerator:
+    """Boot a guest by the best accelerator that does; asked once a process, so that all arms of a run have the same."""
     workload = Workload()
     disk = rootfs.disk(images.ensure(workload.image), rootfs.TINY_INIT)
     kernel = rootfs.kernel()
