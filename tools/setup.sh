@@ -13,7 +13,15 @@ PATH=$PATH:/usr/sbin:/sbin # where Debian keeps dockerd, and a reader who is not
 have() { command -v "$1" >/dev/null 2>&1; }
 say() { printf 'setup: %s\n' "$*"; }
 
-running() { grep -qsx "$1" /proc/[0-9]*/comm; }
+
+# Whether a process of that name runs; one that has ended and is not yet cleared away has no command line any more.
+running() {
+  local comm
+  for comm in $(grep -lsx "$1" /proc/[0-9]*/comm); do
+    if grep -qs . "${comm%comm}cmdline"; then return 0; fi
+  done
+  return 1
+}
 
 # Run a command as root: directly, by sudo, or not at all.
 as_root() {
