@@ -1,21 +1,13 @@
-"""What all tests share: which of them need the engine, and the count of what there is before the first one."""
-
-from pathlib import Path
+"""What all tests share: the count of what there is before the first one, to be compared after the last."""
 
 import pytest
 from census import census
-
-TESTS = Path(__file__).parent
-NEED_NO_ENGINE = (TESTS / "unit", TESTS / "book", TESTS / "browser")
 
 BEFORE = pytest.StashKey[set[str]]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs an engine, and move the census to the end."""
-    for item in items:
-        if not any(folder in item.path.parents for folder in NEED_NO_ENGINE):
-            item.add_marker("engine")
+    """Move the census to the end."""
     items.sort(key=lambda item: item.path.name == "test_census.py")
 
 

@@ -45,7 +45,6 @@ class Built:
     name: str
     tag: str
     id: str
-    size_bytes: int
     environment: dict[str, str]
     command: list[str]
     working_dir: str
@@ -336,7 +335,6 @@ def _built(name: str, image: Image, fresh: bool) -> Built:
         name=name,
         tag=PREFIX + name,
         id=image.id,
-        size_bytes=image.attrs["Size"],
         environment=dict(variable.split("=", 1) for variable in config.get("Env") or ()),
         command=[*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())],
         working_dir=config.get("WorkingDir") or "/",

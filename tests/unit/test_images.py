@@ -7,7 +7,7 @@ import pytest
 from boxlab import images
 from boxlab.errors import BuildError
 
-BUILT = images.Built("x", "t", "sha256:1", 1, {}, [], "/", {}, False)
+BUILT = images.Built("x", "t", "sha256:1", {}, [], "/", {}, False)
 PEM = b"-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n"
 
 
@@ -37,7 +37,7 @@ def test_the_bases_key_follows_this_hosts_authorities(tmp_path, monkeypatch):
 
 
 def test_an_image_of_which_the_engine_leaves_out_what_is_empty():
-    image = SimpleNamespace(id="sha256:1", labels={}, attrs={"Size": 1, "Config": {}})
+    image = SimpleNamespace(id="sha256:1", labels={}, attrs={"Config": {}})
     built = images._built("base", image, fresh=False)
     assert (built.environment, built.command, built.working_dir) == ({}, [], "/")
 

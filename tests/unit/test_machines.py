@@ -14,7 +14,7 @@ from boxlab.errors import NotReady, Unavailable
 from boxlab.runtimes import accelerator, qemu
 from boxlab.runtimes.spawn import HostProcess
 
-IMAGE = images.Built("workload", "t", "sha256:1", 1, {"A": "b c"}, ["python3", "app.py"], "/app", {}, False)
+IMAGE = images.Built("workload", "t", "sha256:1", {"A": "b c"}, ["python3", "app.py"], "/app", {}, False)
 DISK = rootfs.Disk(Path("/d.img"), IMAGE, rootfs.TINY_INIT)
 KERNEL = rootfs.Kernel(Path("/vmlinux-6.1"), "6.1")
 
