@@ -37,7 +37,8 @@ def run(emulated: bool = True, rounds: int = 5) -> records.Run:
         for position, (plan, base) in enumerate(arms):
             seconds = base * (1 + 0.01 * number)
             marks = {mark: seconds * (i + 1) / len(plan["phases"]) for i, mark in enumerate(plan["phases"])}
-            samples.append(records.Sample(plan["kind"], number, position, number == 0, seconds, marks, 0.05, seconds))
+            values = {"seconds": seconds, "stop": 0.05, "machine_cpu": seconds}
+            samples.append(records.Sample(plan["kind"], number, position, number == 0, None, values, marks))
     return records.Run(
         experiment="startup",
         profile="quick",
@@ -50,6 +51,7 @@ def run(emulated: bool = True, rounds: int = 5) -> records.Run:
             "discarded_rounds": 1,
             "seed": 1,
             "order": [["container", "microvm"]] * (rounds + 1),
+            "metrics": records.STARTUP_METRICS,
             "measures": "t0 to t1",
             "workload": {"image": "workload", "cpus": 1, "memory_mib": 256},
             "files_sha256": "0" * 64,

@@ -74,7 +74,7 @@ def startup(run: records.Run) -> Plot:
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH_IN, 0.62 * len(run.arms) + 1.0), layout="constrained")
         axes = figure.subplots()
-        _log_seconds(axes, [s.seconds for s in run.samples if s.seconds])
+        _log_seconds(axes, [s.values[run.main] for s in run.samples if run.main in s.values])
         for row, kind in enumerate(run.arms):
             _draw_starts(axes, row, run, kind)
         axes.set_yticks(range(len(run.arms)), [_name(run, kind) for kind in run.arms])
@@ -91,8 +91,8 @@ def _draw_starts(axes: Axes, row: int, run: records.Run, kind: str) -> None:
         axes.annotate(f"never ready: {failed} failed", (axes.get_xlim()[0], row), va="center")
         return
     colour = COLOURS[kind]
-    samples = [s for s in run.samples if s.arm == kind and s.seconds is not None]
-    x, thrown = np.array([s.seconds for s in samples]), np.array([s.discarded for s in samples], bool)
+    samples = [s for s in run.samples if s.arm == kind and run.main in s.values]
+    x, thrown = np.array([s.values[run.main] for s in samples]), np.array([s.discarded for s in samples], bool)
     y = row + 0.16 * _spread(len(samples))
     axes.scatter(x[~thrown], y[~thrown], s=22, color=colour, alpha=0.75, linewidths=0, zorder=3)
     axes.scatter(x[thrown], y[thrown], s=22, facecolors="none", edgecolors=colour, linewidths=1.1, zorder=3)
@@ -162,8 +162,7 @@ def _steps(run: records.Run, kind: str) -> list[tuple[str, float, float]]:
 
 
 def _name(run: records.Run, kind: str) -> str:
-    arm = run.arm(kind)
-    return f"{arm['label']}, emulated" if arm["emulated"] else arm["label"]
+    return run.name(kind, ", emulated")
 
 
 def _spread(n: int) -> np.ndarray:

@@ -15,9 +15,16 @@ from boxlab import paths, stats
 from boxlab.errors import RecordError
 
 SCHEMA = "containers-measured/record"
-VERSION = 1
+VERSION = 2
 
 NOT_MEASURED = "not measured here"
+
+STARTUP_METRICS = {
+    "seconds": {"unit": "s", "label": "from the call to the first prediction"},
+    "stop": {"unit": "s", "label": "stop"},
+    "machine_cpu": {"unit": "s", "label": "CPU time of the whole machine", "in_table": False},
+}
+"""What is measured of a start. It stands here because records of version 1 hold nothing else."""
 
 STORE = "BOXLAB_STORE"
 """Environment variable: set where records are to be those behind the stored outputs, and not this machine's own."""
@@ -25,22 +32,37 @@ STORE = "BOXLAB_STORE"
 
 @dataclass
 class Sample:
-    """One start of one box."""
+    """One measurement of one arm: a start, a box at rest, an image, a trial.
+
+    Attributes:
+        arm: kind of the arm.
+        round: number of the block that it belongs to, from zero.
+        position: its place in the block, from zero.
+        discarded: whether the block only warms up; kept in the record and not counted.
+        level: the step on the plan's scale, such as the number of instances; None where there is none.
+        values: metric -> number in the unit that the plan's `metrics` state; what was not to be had is missing.
+        marks: end of a phase -> seconds from t0.
+        notes: what happened, in words, where a number cannot say it.
+        error: why it failed; None where it did not.
+    """
 
     arm: str
     round: int
     position: int
     discarded: bool
-    seconds: float | None
-    marks: dict[str, float]
-    stop_seconds: float | None
-    machine_cpu_seconds: float
+    level: int | None = None
+    values: dict[str, float] = field(default_factory=dict)
+    marks: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
     error: str | None = None
 
 
 @dataclass
 class Run:
-    """One run of one experiment. `record.schema.json` says what `plan` and `provenance` hold."""
+    """One run of one experiment. `record.schema.json` says what `plan` and `provenance` hold.
+
+    Where a method takes a `metric`, None stands for the experiment's main one.
+    """
 
     experiment: str
     profile: str
@@ -59,6 +81,21 @@ class Run:
         """The plan of one arm."""
         return next(arm for arm in self.plan["arms"] if arm["kind"] == kind)
 
+    def name(self, kind: str, emulated: str = " (TCG)") -> str:
+        """How plots and tables call an arm; one that was emulated carries `emulated`."""
+        arm = self.arm(kind)
+        return arm["label"] + (emulated if arm["emulated"] else "")
+
+    @property
+    def main(self) -> str:
+        """The metric that the experiment is about."""
+        return next(iter(self.plan["metrics"]))
+
+    @property
+    def levels(self) -> list[int]:
+        """The steps of the plan's scale, in order; empty where it has none."""
+        return sorted({level for level in self.plan.get("levels", ())})
+
     def accelerator(self) -> str | None:
         """What ran the virtual machines, in the words of every caption; None where none ran."""
         labels = {
@@ -67,43 +104,79 @@ class Run:
         return ", ".join(sorted(labels)) or None
 
     def frame(self) -> pd.DataFrame:
-        """Every sample, a row each."""
-        return pd.DataFrame([asdict(sample) for sample in self.samples])
+        """Every sample, a row each; a metric, a phase and a note each have a column."""
+        return pd.json_normalize([asdict(sample) for sample in self.samples]).rename(
+            columns=lambda name: name.removeprefix("values.")
+        )
 
-    def kept(self, kind: str) -> dict[int, float]:
-        """Seconds of the starts of one arm that count, by round."""
-        return {sample.round: sample.seconds for sample in self._kept(kind)}
+    def kept(self, kind: str, metric: str | None = None, level: int | None = None) -> dict[int, float]:
+        """Values of one arm that count, by round."""
+        metric = metric or self.main
+        return {
+            sample.round: sample.values[metric]
+            for sample in self.samples
+            if sample.arm == kind and not sample.discarded and sample.level == level and metric in sample.values
+        }
 
-    def median(self, kind: str) -> stats.Estimate:
-        """Median start of one arm in seconds.
+    def median(self, kind: str, metric: str | None = None, level: int | None = None) -> stats.Estimate:
+        """Median of one arm with its interval, in the metric's unit.
 
         Raises:
-            RecordError: no start of it succeeded.
+            RecordError: it has no value.
         """
-        return stats.median(self._values(kind))
+        values = list(self.kept(kind, metric, level).values())
+        if not values:
+            raise RecordError(
+                f"nothing of {kind} was measured: {'; '.join(self.failures(kind)) or 'it was not part of the run'}"
+            )
+        return stats.median(values)
 
-    def ratio(self, kind: str, to: str) -> stats.Estimate:
-        """Ratio of the median starts of two arms, over the rounds in which both succeeded."""
-        rounds = sorted(self.kept(kind).keys() & self.kept(to).keys())
+    def ratio(self, kind: str, to: str, metric: str | None = None) -> stats.Estimate:
+        """Ratio of the medians of two arms, over the rounds in which both succeeded."""
+        one, other = self.kept(kind, metric), self.kept(to, metric)
+        rounds = sorted(one.keys() & other.keys())
         if not rounds:
-            raise RecordError(f"no round in which both {kind} and {to} became ready")
-        return stats.ratio([self.kept(kind)[r] for r in rounds], [self.kept(to)[r] for r in rounds])
+            raise RecordError(f"no round in which both {kind} and {to} were measured")
+        return stats.ratio([one[r] for r in rounds], [other[r] for r in rounds])
+
+    def points(self, kind: str, metric: str | None = None, least: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Levels and values of one arm's samples that count, from level `least` up."""
+        metric = metric or self.main
+        chosen = [
+            (s.level, s.values[metric])
+            for s in self.samples
+            if s.arm == kind and not s.discarded and metric in s.values and (s.level or 0) >= least
+        ]
+        return np.array([level for level, _ in chosen]), np.array([value for _, value in chosen])
+
+    def line(self, kind: str, metric: str | None = None, least: int = 1) -> stats.Line:
+        """The straight line through one arm's values over the levels from `least` up.
+
+        Raises:
+            RecordError: fewer than three points, or all on one level.
+        """
+        levels, values = self.points(kind, metric, least)
+        if len(levels) < 3 or len(set(levels)) < 2:
+            raise RecordError(f"too few points of {kind} for a line: {len(levels)}")
+        return stats.line(levels, values)
 
     def typical(self, kind: str) -> Sample:
-        """The kept sample nearest to the median: a real start, whose phases add up."""
+        """The kept sample nearest to the median: a real one, whose phases add up."""
         middle = self.median(kind).value
-        return min(self._kept(kind), key=lambda sample: abs(sample.seconds - middle))
-
-    def stop_median(self, kind: str) -> float:
-        """Median time of one arm from being told to end until it was gone, in seconds."""
-        return float(np.median([s.stop_seconds for s in self._kept(kind)]))
+        kept = [s for s in self.samples if s.arm == kind and not s.discarded and self.main in s.values]
+        return min(kept, key=lambda sample: abs(sample.values[self.main] - middle))
 
     def failures(self, kind: str) -> list[str]:
-        """Why starts of one arm failed, discarded rounds included."""
+        """Why measurements of one arm failed, discarded rounds included."""
         return [s.error for s in self.samples if s.arm == kind and s.error]
 
-    def table(self, reference: str = "container") -> pd.DataFrame:
-        """One row an arm: how often, median and interval, spread, ratio to `reference`, failures, and whether it is stable."""
+    def say(self, metric: str, value: float) -> str:
+        """A value of `metric` as text."""
+        return quantity(value, self.plan["metrics"][metric]["unit"])
+
+    def table(self, reference: str | None = "container") -> pd.DataFrame:
+        """One row an arm: how often, median and interval of the main metric, spread, failures, whether it is stable, the
+        medians of the other metrics, and the ratio to `reference`."""
         rows = {}
         for kind in self.arms:
             values = np.array(list(self.kept(kind).values()))
@@ -112,26 +185,30 @@ class Run:
                 median = stats.median(values)
                 low, high = np.percentile(values, [25, 75])
                 row |= {
-                    "median": seconds(median.value),
-                    "95 % interval": f"{seconds(median.low)} – {seconds(median.high)}",
-                    "middle half": f"{seconds(low)} – {seconds(high)}",
-                    "stop": seconds(self.stop_median(kind)),
+                    "median": self.say(self.main, median.value),
+                    "95 % interval": f"{self.say(self.main, median.low)} – {self.say(self.main, median.high)}",
+                    "middle half": f"{self.say(self.main, low)} – {self.say(self.main, high)}",
                     "stable": "; ".join(stats.instability(values)) or "yes",
                 }
                 if kind != reference and self.kept(reference):
                     against = self.ratio(kind, reference)
                     row[f"× {reference}"] = f"{times(against.value)} ({times(against.low)} – {times(against.high)})"
-            rows[self._name(kind)] = row
+            for metric, facts in self.plan["metrics"].items():
+                if metric != self.main and facts.get("in_table", True) and self.kept(kind, metric):
+                    row[facts["label"]] = self.say(metric, self.median(kind, metric).value)
+            rows[self.name(kind)] = row
         table = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
-        table.index.name = f"start, profile {self.profile}"
+        table.index.name = f"{self.experiment}, profile {self.profile}"
         return table
 
     def texts(self) -> dict[str, str]:
         """Every number of this run as text, under the name by which the prose quotes it.
 
-        For each arm KIND: KIND_median, KIND_low, KIND_high (interval of the median), KIND_n, KIND_failed, KIND_stop,
-        KIND_stable, KIND_vs_OTHER (ratio of medians with its interval), KIND_MARK (end of a phase in the typical start)
-        and KIND_MARK_took (its length). An arm that did not run here has "not measured here" under each name.
+        For each arm KIND: KIND_median, KIND_low, KIND_high (interval of the median) of the main metric, KIND_n,
+        KIND_failed, KIND_stable, KIND_vs_OTHER (ratio of medians with its interval); KIND_METRIC for the median of every
+        other metric; KIND_MARK (end of a phase in the typical sample) and KIND_MARK_took (its length). With levels:
+        KIND_slope and KIND_intercept, each with _low and _high. An arm that did not run here has "not measured here"
+        under each name.
         """
         kinds = [*self.arms, *self.plan["left_out"]]
         texts = {
@@ -140,42 +217,64 @@ class Run:
             "accelerator": self.accelerator() or "nothing: no virtual machine ran here",
             "rounds": str(self.plan["rounds"]),
             "profile": self.profile,
-            "cpus": str(self.plan["workload"]["cpus"]),
-            "memory": f"{self.plan['workload']['memory_mib']} MiB",
         }
+        if workload := self.plan["workload"]:
+            texts |= {"cpus": f"{workload['cpus']:g}", "memory": f"{workload['memory_mib']} MiB"}
         for kind in kinds:
-            phases = (
-                self.plan["left_out"][kind]["phases"] if kind in self.plan["left_out"] else self.arm(kind)["phases"]
-            )
-            names = ["median", "low", "high", "n", "failed", "stop", "stable"]
-            names += [f"vs_{other}" for other in kinds if other != kind]
-            names += [name for mark in phases for name in (mark, f"{mark}_took")]
-            texts |= dict.fromkeys((f"{kind}_{name}" for name in names), NOT_MEASURED)
-            values = np.array(list(self.kept(kind).values()))
+            texts |= dict.fromkeys(self._text_names(kind, kinds), NOT_MEASURED)
             texts[f"{kind}_failed"] = str(len(self.failures(kind)))
-            if not len(values):
-                continue
-            median, sample = stats.median(values), self.typical(kind)
-            texts |= {
-                f"{kind}_median": seconds(median.value),
-                f"{kind}_low": seconds(median.low),
-                f"{kind}_high": seconds(median.high),
-                f"{kind}_n": str(len(values)),
-                f"{kind}_stop": seconds(self.stop_median(kind)),
-                f"{kind}_stable": "; ".join(stats.instability(values)) or "yes",
-            }
-            before = 0.0
-            for mark in (mark for mark in phases if mark in sample.marks):
-                texts[f"{kind}_{mark}"] = seconds(sample.marks[mark])
-                texts[f"{kind}_{mark}_took"] = seconds(sample.marks[mark] - before)
-                before = sample.marks[mark]
-            for other in kinds:
-                if other != kind and self.kept(kind).keys() & self.kept(other).keys():
-                    against = self.ratio(kind, other)
-                    texts[f"{kind}_vs_{other}"] = (
-                        f"{times(against.value)} ({times(against.low)} – {times(against.high)})"
-                    )
+            for metric in self.plan["metrics"]:
+                if metric != self.main and self.kept(kind, metric):
+                    texts[f"{kind}_{metric}"] = self.say(metric, self.median(kind, metric).value)
+            if self.levels:
+                texts |= self._line_texts(kind)
+            elif self.kept(kind):
+                texts |= self._median_texts(kind, kinds)
         return texts
+
+    def _text_names(self, kind: str, kinds: list[str]) -> list[str]:
+        left_out = self.plan["left_out"]
+        phases = left_out[kind]["phases"] if kind in left_out else self.arm(kind)["phases"]
+        names = ["median", "low", "high", "n", "failed", "stable"]
+        if self.levels:
+            names += [f"{part}{end}" for part in ("slope", "intercept") for end in ("", "_low", "_high")]
+        names += [metric for metric in self.plan["metrics"] if metric != self.main]
+        names += [f"vs_{other}" for other in kinds if other != kind]
+        names += [name for mark in phases for name in (mark, f"{mark}_took")]
+        return [f"{kind}_{name}" for name in names]
+
+    def _median_texts(self, kind: str, kinds: list[str]) -> dict[str, str]:
+        values, median, sample = list(self.kept(kind).values()), self.median(kind), self.typical(kind)
+        texts = {
+            f"{kind}_median": self.say(self.main, median.value),
+            f"{kind}_low": self.say(self.main, median.low),
+            f"{kind}_high": self.say(self.main, median.high),
+            f"{kind}_n": str(len(values)),
+            f"{kind}_stable": "; ".join(stats.instability(values)) or "yes",
+        }
+        before = 0.0
+        for mark in (mark for mark in self.arm(kind)["phases"] if mark in sample.marks):
+            texts[f"{kind}_{mark}"] = seconds(sample.marks[mark])
+            texts[f"{kind}_{mark}_took"] = seconds(sample.marks[mark] - before)
+            before = sample.marks[mark]
+        for other in kinds:
+            if other != kind and self.kept(kind).keys() & self.kept(other).keys():
+                against = self.ratio(kind, other)
+                texts[f"{kind}_vs_{other}"] = f"{times(against.value)} ({times(against.low)} – {times(against.high)})"
+        return texts
+
+    def _line_texts(self, kind: str) -> dict[str, str]:
+        try:
+            line = self.line(kind)
+        except RecordError:
+            return {}
+        parts = {"slope": line.slope, "intercept": line.intercept}
+        ends = {"": "value", "_low": "low", "_high": "high"}
+        return {
+            f"{kind}_{part}{end}": self.say(self.main, getattr(estimate, name))
+            for part, estimate in parts.items()
+            for end, name in ends.items()
+        } | {f"{kind}_n": str(line.n)}
 
     def machine(self) -> str:
         """The machine and the engine, in a few words."""
@@ -188,7 +287,10 @@ class Run:
 
     def caption(self) -> str:
         """What was measured, how often, on what: one line that belongs under every plot and table of this run."""
-        parts = [f"n = {self.plan['rounds']} rounds after a discarded one (profile {self.profile})", self.machine()]
+        warm_up = " after a discarded one" if self.plan["discarded_rounds"] else ""
+        rounds = self.plan["rounds"]
+        often = f"{rounds} round{'s' if rounds > 1 else ''}"
+        parts = [f"n = {often}{warm_up} (profile {self.profile})", self.machine()]
         if accelerator := self.accelerator():
             parts.append(f"VMs by {accelerator}")
         parts.append(self.created[:10])
@@ -216,21 +318,6 @@ class Run:
         _validate()(data)
         return data
 
-    def _kept(self, kind: str) -> list[Sample]:
-        return [s for s in self.samples if s.arm == kind and not s.discarded and s.seconds is not None]
-
-    def _values(self, kind: str) -> np.ndarray:
-        values = np.array(list(self.kept(kind).values()))
-        if not len(values):
-            raise RecordError(
-                f"no start of {kind} succeeded: {'; '.join(self.failures(kind)) or 'it was not part of the run'}"
-            )
-        return values
-
-    def _name(self, kind: str) -> str:
-        arm = self.arm(kind)
-        return f"{arm['label']} (TCG)" if arm["emulated"] else arm["label"]
-
 
 def load(path: Path | str) -> Run:
     """Read a record.
@@ -247,21 +334,67 @@ def load(path: Path | str) -> Run:
         raise RecordError(f"{path} is not a whole record: {error}", "measure again") from error
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise RecordError(f"{path} is JSON and not a record of ours")
-    if data.get("version") != VERSION:
-        raise RecordError(f"{path} has version {data.get('version')}, and this code reads {VERSION}", "update boxlab")
+    version = data.get("version")
+    if version not in (*_UPGRADES, VERSION):
+        raise RecordError(f"{path} has version {version}, and this code reads up to {VERSION}", "update boxlab")
     try:
+        while data["version"] != VERSION:
+            data = _UPGRADES[data["version"]](data)
         _validate()(data)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RecordError(f"{path} is not a valid record of version {version}: {error!r}") from error
     except fastjsonschema.JsonSchemaValueException as error:
         raise RecordError(f"{path} is not a valid record: {error.message[:200]}") from error
     samples = [Sample(**sample) for sample in data["samples"]]
     return Run(**{k: v for k, v in data.items() if k not in ("schema", "version", "samples")}, samples=samples)
 
 
+def _from_version_1(data: dict) -> dict:
+    """Version 1 knew starts alone, and had their three times as fields."""
+    names = {"seconds": "seconds", "stop_seconds": "stop", "machine_cpu_seconds": "machine_cpu"}
+
+    def sample(old: dict) -> dict:
+        values = {new: old[name] for name, new in names.items() if old[name] is not None}
+        return {name: value for name, value in old.items() if name not in names} | {"values": values}
+
+    return data | {
+        "version": 2,
+        "plan": data["plan"] | {"metrics": STARTUP_METRICS},
+        "samples": [sample(old) for old in data["samples"]],
+    }
+
+
+_UPGRADES: dict[int, Callable[[dict], dict]] = {1: _from_version_1}
+"""What makes of a record of this version one of the next."""
+
+
 def seconds(value: float) -> str:
-    """A time as text with three significant digits: 21.3 ms, 2.55 s; a dash where there is none (NaN)."""
+    """A time as text with three significant digits: 21.3 ms, 2.55 s, 90.1 ns; a dash where there is none (NaN)."""
     if np.isnan(value):
         return "–"
-    return f"{_three(value * 1000)} ms" if value < 1 else f"{_three(value)} s"
+    for unit, factor in (("s", 1), ("ms", 1e-3), ("µs", 1e-6)):
+        if abs(value) >= factor * 0.9995:
+            return f"{_three(value / factor)} {unit}"
+    return f"{_three(value * 1e9)} ns"
+
+
+def size(value: float) -> str:
+    """Bytes as text with three significant digits in binary units: 3.42 MiB, 238 MiB; a dash where there is none (NaN)."""
+    if np.isnan(value):
+        return "–"
+    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if abs(value) >= factor * 0.9995:
+            return f"{_three(value / factor)} {unit}"
+    return f"{value:.0f} B"
+
+
+def quantity(value: float, unit: str) -> str:
+    """A value as text: `unit` is s, B (bytes) or 1 (a count or a share)."""
+    if unit == "s":
+        return seconds(value)
+    if unit == "B":
+        return size(value)
+    return "–" if np.isnan(value) else f"{value:.0f}" if float(value).is_integer() else f"{value:.3g}"
 
 
 def times(value: float) -> str:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import bootstrap
+from scipy.stats import bootstrap, linregress
+from scipy.stats import t as student_t
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
@@ -18,6 +19,53 @@ class Estimate:
     value: float
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """A straight line through n points.
+
+    Attributes:
+        slope: of the line, in units of y per unit of x.
+        intercept: its value at x = 0, in units of y.
+        residuals: what the line leaves of each point, in units of y; shape n.
+    """
+
+    slope: Estimate
+    intercept: Estimate
+    residuals: np.ndarray
+
+    @property
+    def n(self) -> int:
+        return len(self.residuals)
+
+    def reach(self, budget: float) -> float:
+        """The x at which the line reaches `budget`."""
+        return (budget - self.intercept.value) / self.slope.value
+
+
+def line(x: np.ndarray, y: np.ndarray) -> Line:
+    """The least-squares line through points, with Student's intervals of slope and intercept (shape of both: n).
+
+    The intervals take the residuals for independent and normal: look at them.
+
+    Raises:
+        ValueError: fewer than three points, or all of them at one x.
+    """
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    if len(x) < 3 or np.ptp(x) == 0:
+        raise ValueError(f"a line with intervals needs three points at two places, got {len(x)}")
+    fit = linregress(x, y)
+    width = student_t.ppf((1 + CONFIDENCE) / 2, len(x) - 2)
+
+    def estimate(value: float, error: float) -> Estimate:
+        return Estimate(float(value), float(value - width * error), float(value + width * error))
+
+    return Line(
+        estimate(fit.slope, fit.stderr),
+        estimate(fit.intercept, fit.intercept_stderr),
+        y - (fit.intercept + fit.slope * x),
+    )
 
 
 def median(samples: np.ndarray) -> Estimate:
@@ -45,6 +93,21 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> Estimate:
     return _estimate((np.asarray(numerator, float), np.asarray(denominator, float)), _ratio_of_medians, paired=True)
 
 
+def independent_ratio(numerator: np.ndarray, denominator: np.ndarray) -> Estimate:
+    """Ratio of the medians of two sets of samples that have no rounds in common, as those of two runs (shapes: n and m).
+
+    Raises:
+        ValueError: one is empty.
+    """
+    numerator, denominator = np.asarray(numerator, float), np.asarray(denominator, float)
+    if not len(numerator) or not len(denominator):
+        raise ValueError("a ratio needs samples on both sides")
+    value = float(_ratio_of_medians(numerator, denominator))
+    if len(numerator) < 2 or len(denominator) < 2:
+        return Estimate(value, np.nan, np.nan)
+    return _interval((numerator, denominator), _ratio_of_medians, value, paired=False)
+
+
 def _median(samples, axis=-1):
     return np.median(samples, axis=axis)
 
@@ -60,6 +123,10 @@ def _estimate(data: tuple[np.ndarray, ...], statistic, paired: bool) -> Estimate
     value = float(statistic(*data))
     if sizes == {1}:
         return Estimate(value, np.nan, np.nan)
+    return _interval(data, statistic, value, paired)
+
+
+def _interval(data: tuple[np.ndarray, ...], statistic, value: float, paired: bool) -> Estimate:
     interval = bootstrap(
         data,
         statistic,

@@ -24,7 +24,7 @@ def test_emulation_is_named_in_the_plot_itself(draw):
 
 def test_failures_stand_beside_the_median():
     run = runs.run()
-    run.samples[-1].seconds, run.samples[-1].error = None, "hung"
+    run.samples[-1].values, run.samples[-1].error = {}, "hung"
     assert "1 failed" in plots.startup(run).svg
 
 
@@ -32,7 +32,7 @@ def test_an_arm_that_never_became_ready_is_said_in_words():
     run = runs.run()
     for sample in run.samples:
         if sample.arm == "microvm":
-            sample.seconds, sample.error = None, "hung"
+            sample.values, sample.error = {}, "hung"
     plot = plots.startup(run)
     assert "never ready: 6 failed" in plot.svg
     assert "microVM, emulated: never ready" in plot.alt
@@ -42,7 +42,7 @@ def test_an_arm_that_never_became_ready_is_said_in_words():
 def test_a_run_in_which_nothing_became_ready_can_be_drawn():
     run = runs.run()
     for sample in run.samples:
-        sample.seconds, sample.error = None, "hung"
+        sample.values, sample.error = {}, "hung"
     assert "never ready" in plots.startup(run).svg
 
 

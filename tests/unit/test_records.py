@@ -34,6 +34,7 @@ def test_a_readers_record_does_not_touch_the_stored_one(results, monkeypatch):
         ('{"schema": "else"}', "not a record of ours"),
         ('{"schema": "containers-measured/record", "version": 99}', "version 99"),
         ('{"schema": "containers-measured/record", "version": 1}', "not a valid record"),
+        ('{"schema": "containers-measured/record", "version": 2}', "not a valid record"),
         ("\x00\x01", "not a whole record"),
     ],
 )
@@ -52,7 +53,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_an_impossible_record_is_not_written(results):
     run = runs.run()
-    run.samples[0].seconds = -1.0
+    run.samples[0].values["seconds"] = -1.0
     with pytest.raises(fastjsonschema.JsonSchemaValueException):
         run.save("bad")
     assert not (results / "bad.local.json").exists()
@@ -60,7 +61,7 @@ def test_an_impossible_record_is_not_written(results):
 
 def test_the_discarded_round_and_failures_do_not_count():
     run = runs.run(rounds=3)
-    run.samples[-1].seconds, run.samples[-1].error = None, "hung"
+    run.samples[-1].values, run.samples[-1].error = {}, "hung"
     assert sorted(run.kept("container")) == [1, 2, 3]
     assert sorted(run.kept("microvm")) == [1, 2]
     assert run.table().loc["microVM (TCG)", "failed"] == 1
@@ -95,25 +96,25 @@ def test_one_sample_has_no_interval_and_no_traceback():
 
 def test_the_discarded_rounds_stop_does_not_count():
     run = runs.run()
-    run.samples[0].stop_seconds = 50.0
-    assert run.stop_median("container") == 0.05
+    run.samples[0].values["stop"] = 50.0
+    assert run.median("container", "stop").value == 0.05
 
 
 def test_phases_of_the_typical_start_add_up():
     run = runs.run()
     sample = run.typical("microvm")
-    assert sample.seconds == pytest.approx(run.median("microvm").value)
-    assert sample.marks["ready"] == pytest.approx(sample.seconds)
+    assert sample.values["seconds"] == pytest.approx(run.median("microvm").value)
+    assert sample.marks["ready"] == pytest.approx(sample.values["seconds"])
 
 
 def test_an_arm_without_success_has_no_median():
-    with pytest.raises(RecordError, match="no start of process succeeded"):
+    with pytest.raises(RecordError, match="nothing of process was measured"):
         runs.run().median("process")
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0213, "21.3 ms"), (0.2, "200 ms"), (2.551, "2.55 s"), (13.04, "13.0 s"), (0.000543, "0.543 ms")],
+    [(0.0213, "21.3 ms"), (0.2, "200 ms"), (2.551, "2.55 s"), (13.04, "13.0 s"), (0.000543, "543 µs"), (9.01e-8, "90.1 ns")],
 )
 def test_seconds_have_three_digits(value, text):
     assert records.seconds(value) == text

@@ -1,0 +1,178 @@
+"""Randomised complete blocks: every round measures each arm once, in an order drawn anew.
+
+What drifts during a run then drifts for all arms alike. All experiments go through `run`; what differs between them is
+what is done to an arm.
+"""
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from boxlab import progress, provenance, records, runtimes
+from boxlab.errors import BoxlabError, NotReady, Unavailable
+from boxlab.experiments.profiles import profile as named_profile
+from boxlab.runtimes import Runtime, Workload
+
+WARM_UP = 1
+"""The first round fills the page cache and the engine's own caches; it is kept in the record, shown, and not counted."""
+
+
+def prepared(arms: Iterable[str | Runtime], workload: Workload) -> tuple[dict[str, Runtime], dict[str, dict]]:
+    """The arms that can run here, by kind, and why the others cannot.
+
+    Raises:
+        BoxlabError: an unknown or repeated name.
+        Unavailable: none can run here.
+        EngineError: the engine does not answer.
+    """
+    wanted = [runtimes.named(arm) if isinstance(arm, str) else arm for arm in arms]
+    kinds = [runtime.kind for runtime in wanted]
+    if len(set(kinds)) < len(kinds):
+        raise BoxlabError(f"an arm is named twice: {', '.join(kinds)}", "name each once")
+    ready, left_out = {}, {}
+    for runtime in wanted:
+        try:
+            runtime.prepare(workload)
+            ready[runtime.kind] = runtime
+        except Unavailable as error:
+            left_out[runtime.kind] = {"reason": str(error), "phases": list(runtime.phases)}
+    if not ready:
+        reasons = "; ".join(f"{kind}: {lack['reason']}" for kind, lack in left_out.items())
+        raise Unavailable(
+            f"nothing to measure: {reasons or 'no arm was asked for'}", "`make doctor` says what this machine lacks"
+        )
+    return ready, left_out
+
+
+def plan_of(runtime: Runtime) -> dict:
+    """What a record says of a runtime's arm."""
+    details = runtime.details()
+    return {
+        "kind": runtime.kind,
+        "label": runtime.label,
+        "emulated": details.get("accelerator", {}).get("name") == "tcg",
+        "phases": runtime.phases,
+        "details": details,
+    }
+
+
+def run(
+    experiment: str,
+    arms: list[dict],
+    measure: Callable[[records.Run, records.Sample], None],
+    *,
+    metrics: dict[str, dict],
+    measures: str,
+    left_out: dict[str, dict] | None = None,
+    workload: Workload | None = None,
+    levels: Sequence[int] | None = None,
+    level_means: str = "",
+    profile: str | None = None,
+    rounds: int | None = None,
+    warm_up: int = WARM_UP,
+    seed: int | None = None,
+    save_as: str | None = None,
+    after_arm: Callable[[], None] = lambda: None,
+) -> records.Run:
+    """Measure every arm once a round; with levels, every arm at each of them, in an order of its own.
+
+    Args:
+        experiment: its name in the record.
+        arms: the plan of each, as `plan_of` gives it.
+        measure: fills in a sample's values. A `NotReady` that it raises is a failure of the arm, and the run goes on.
+        metrics: what is measured, the main one first; see the record's schema.
+        measures: t0, t1 and the rest of the setting, in words.
+        left_out: arms that this machine cannot run, and why.
+        workload: what the arms run, if they all run the same.
+        levels: steps of a scale, such as the number of instances; `level_means` says of what.
+        profile, rounds, seed: how thoroughly and in which order; by default as the profile says, and drawn.
+        warm_up: rounds that come first and do not count.
+        save_as: name of the record; it is written after every round, so that an interrupted run is kept.
+        after_arm: called when an arm's part of a block is over, however it ended.
+
+    Raises:
+        BoxlabError: bad arguments.
+        KeyboardInterrupt: passed on, once the record is saved.
+    """
+    chosen = named_profile(profile)
+    rounds = chosen.rounds if rounds is None else rounds
+    if rounds < 1:
+        raise BoxlabError(f"{rounds} rounds cannot be measured", "ask for at least one")
+    seed = random.SystemRandom().randrange(2**32) if seed is None else seed
+    draw = random.Random(seed)
+    kinds = [arm["kind"] for arm in arms]
+    blocks = []
+    for _ in range(warm_up + rounds):
+        block = [
+            (kind, draw.sample(list(levels), len(levels)) if levels else [None])
+            for kind in draw.sample(kinds, len(kinds))
+        ]
+        blocks.append(block)
+    result = records.Run(
+        experiment=experiment,
+        profile=chosen.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        plan={
+            "arms": arms,
+            "left_out": left_out or {},
+            "rounds": rounds,
+            "discarded_rounds": warm_up,
+            "seed": seed,
+            "order": [[_cell(kind, level) for kind, steps in block for level in steps] for block in blocks],
+            "metrics": metrics,
+            "measures": measures,
+            "workload": asdict(workload) if workload else None,
+            "files_sha256": None,
+        }
+        | ({"levels": list(levels), "level_means": level_means} if levels else {}),
+        provenance=provenance.collect(),
+    )
+    total = len(blocks) * len(kinds) * (len(levels) if levels else 1)
+    try:
+        with progress.bar(experiment, total=total) as bar:
+            for number, block in enumerate(blocks):
+                position = 0
+                for kind, steps in block:
+                    try:
+                        for level in steps:
+                            bar.set_postfix_str(f"round {number} of {warm_up + rounds - 1}, {_cell(kind, level)}")
+                            sample = records.Sample(kind, number, position, number < warm_up, level)
+                            _take(result, sample, measure)
+                            position += 1
+                            bar.update()
+                    finally:
+                        after_arm()
+                if save_as:
+                    result.save(save_as)
+        result.complete = True
+    finally:
+        if save_as:
+            result.save(save_as)
+    return result
+
+
+def _take(run: records.Run, sample: records.Sample, measure: Callable[[records.Run, records.Sample], None]) -> None:
+    try:
+        measure(run, sample)
+    except NotReady as error:
+        sample.values.pop(run.main, None)
+        sample.error = str(error)
+    run.samples.append(sample)
+
+
+def _cell(kind: str, level: int | None) -> str:
+    return kind if level is None else f"{kind} {level}"
+
+
+def same_files(run: records.Run, kind: str, sha256: str) -> None:
+    """Check that an arm ran the files that the arms before it ran.
+
+    Raises:
+        BoxlabError: it ran others.
+    """
+    expected = run.plan["files_sha256"] = run.plan["files_sha256"] or sha256
+    if sha256 != expected:
+        raise BoxlabError(
+            f"{kind} ran other files than the boxes before it: nothing was compared", "`make clean`, then again"
+        )
