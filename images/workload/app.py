@@ -5,6 +5,10 @@ It prints three lines, and whoever started it stamps them as they arrive:
     workload: started               the interpreter runs this file
     workload: ready PREDICTION      the first useful output
     workload: identity FACTS        which files it runs from, and what it sees of the box that it is in
+
+Then it answers every line of its input: "identity" with its identity again, any other with
+
+    workload: answer PREDICTION
 """
 
 print("workload: started", flush=True)  # before the imports: they are a phase of their own
@@ -59,4 +63,8 @@ with open("model.json") as file:
 minutes = predict(model, {"kilometres": 4.2, "parcels": 2, "rain": 1})
 print(f"workload: ready {minutes:.1f}", flush=True)
 print(f"workload: identity {json.dumps(identity())}", flush=True)
-sys.stdin.read()  # returns when whoever started us is gone
+for line in sys.stdin:  # ends when whoever started us is gone
+    if line.strip() == "identity":
+        print(f"workload: identity {json.dumps(identity())}", flush=True)
+    else:
+        print(f"workload: answer {minutes:.1f}", flush=True)

@@ -20,6 +20,7 @@ from boxlab import records
 COLOURS = {
     "process": "#7f7f7f",
     "container": "#1f83c4",
+    "restored-vm": "#b8860b",
     "microvm": "#d9730d",
     "full-vm": "#c0504d",
 }

@@ -41,10 +41,11 @@ class Disk:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel, unpacked, and its release as `uname -r` will print it."""
+    """A kernel, unpacked, its release as `uname -r` will print it, and an initial RAM disk with its drivers for virtio."""
 
     path: Path
     release: str
+    initrd: Path
 
 
 def directory(image: images.Built) -> Path:
@@ -59,7 +60,7 @@ def directory(image: images.Built) -> Path:
         with _container(image.tag) as source:
             _untar(source.export(_BLOCK), path, image.name)
 
-    return _made_once(paths.CACHE / "rootfs", image.name, image.id, make)
+    return made_once(paths.CACHE / "rootfs", image.name, image.id, make)
 
 
 def disk(image: images.Built, init: str) -> Disk:
@@ -90,7 +91,7 @@ def disk(image: images.Built, init: str) -> Disk:
             _fetch(maker, "/disk.img", path, f"{image.name}: disk")
 
     key = f"{image.id}{kit.id}{[(member.name, data) for member, data in starter]}"
-    return Disk(_made_once(paths.CACHE / "disks", image.name, key, make), image, init)
+    return Disk(made_once(paths.CACHE / "disks", image.name, key, make), image, init)
 
 
 def kernel() -> Kernel:
@@ -102,11 +103,14 @@ def kernel() -> Kernel:
         with _container(kit.tag) as source:
             chunks, _ = source.get_archive("/kit", _BLOCK)
             with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
-                [member] = [m for m in tar if Path(m.name).name.startswith("vmlinux-")]
-                (path / Path(member.name).name).write_bytes(tar.extractfile(member).read())
+                for member in tar:
+                    name = Path(member.name).name
+                    if name.startswith(("vmlinux-", "initrd")):
+                        (path / name).write_bytes(tar.extractfile(member).read())
 
-    [file] = _made_once(paths.CACHE / "kernels", "vm-kit", kit.id, make).iterdir()
-    return Kernel(file, file.name.removeprefix("vmlinux-"))
+    folder = made_once(paths.CACHE / "kernels", "vm-kit", kit.id, make)
+    [file] = folder.glob("vmlinux-*")
+    return Kernel(file, file.name.removeprefix("vmlinux-"), folder / "initrd.img")
 
 
 def machine(disk: Disk, kernel: Kernel) -> str:
@@ -143,8 +147,13 @@ def _tar_of(member: tarfile.TarInfo, path: Path) -> Iterator[bytes]:
     yield b"\0" * (-member.size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
 
 
-def _made_once(folder: Path, name: str, key: str, make: Callable[[Path], None]) -> Path:
+def made_once(folder: Path, name: str, key: str, make: Callable[[Path], None]) -> Path:
     """The file or folder that `make` makes, made only where it is missing and in its place only once it is whole.
+
+    Args:
+        folder: where it belongs.
+        name: its name; `key` is appended to it as a hash, and must change with everything that it is made of.
+        make: called with the path to make it at.
 
     Older versions of the same thing go when a new one is made.
     """

@@ -16,7 +16,7 @@ from boxlab.runtimes.spawn import HostProcess
 
 IMAGE = images.Built("workload", "t", "sha256:1", {"A": "b c"}, ["python3", "app.py"], "/app", {}, False)
 DISK = rootfs.Disk(Path("/d.img"), IMAGE, rootfs.TINY_INIT)
-KERNEL = rootfs.Kernel(Path("/vmlinux-6.1"), "6.1")
+KERNEL = rootfs.Kernel(Path("/vmlinux-6.1"), "6.1", Path("/initrd.img"))
 
 
 @pytest.fixture(autouse=True)

@@ -114,7 +114,14 @@ def test_an_arm_without_success_has_no_median():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0213, "21.3 ms"), (0.2, "200 ms"), (2.551, "2.55 s"), (13.04, "13.0 s"), (0.000543, "543 µs"), (9.01e-8, "90.1 ns")],
+    [
+        (0.0213, "21.3 ms"),
+        (0.2, "200 ms"),
+        (2.551, "2.55 s"),
+        (13.04, "13.0 s"),
+        (0.000543, "543 µs"),
+        (9.01e-8, "90.1 ns"),
+    ],
 )
 def test_seconds_have_three_digits(value, text):
     assert records.seconds(value) == text

@@ -38,6 +38,40 @@ def test_a_vm_runs_the_containers_files_on_a_kernel_of_its_own(kind, first_proce
     assert sweep.processes() == []
 
 
+def test_a_restored_vm_goes_on_from_where_it_was_saved(container_files):
+    runtime = runtimes.named("restored-vm")
+    runtime.prepare(WORKLOAD)
+    with runtime.start(WORKLOAD) as box:
+        assert box.answer == "37.2"
+        assert set(runtime.phases) <= set(box.marks)
+        first = box.observe().inside
+        assert first["files_sha256"] == container_files
+    with runtime.start(WORKLOAD) as again:
+        assert again.observe().inside["boot_id"] == first["boot_id"]  # the same boot, resumed twice
+    assert sweep.leftovers() == []
+
+
+def test_a_broken_snapshot_is_a_failure_and_leaves_nothing():
+    runtime = runtimes.named("restored-vm")
+    runtime.prepare(WORKLOAD)
+    whole = runtime._guest.state.read_bytes()
+    try:
+        runtime._guest.state.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(NotReady, match="does not save or resume"):
+            runtime.start(WORKLOAD)
+    finally:
+        runtime._guest.state.write_bytes(whole)
+    assert sweep.leftovers() == []
+
+
+def test_a_workload_in_a_vm_can_be_asked():
+    runtime = runtimes.named("microvm")
+    runtime.prepare(WORKLOAD)
+    with runtime.start(WORKLOAD) as box:
+        box.observe()
+        assert box.ask("again") == "37.2"
+
+
 def test_a_vm_that_hangs_is_killed_at_its_deadline(monkeypatch):
     runtime = runtimes.named("microvm")
     runtime.prepare(WORKLOAD)

@@ -4,12 +4,25 @@ from boxlab.errors import BoxlabError
 from boxlab.runtimes.box import Box, Observation, Runtime, Workload
 from boxlab.runtimes.container import Container
 from boxlab.runtimes.process import Process
+from boxlab.runtimes.snapshot import RestoredVM
 from boxlab.runtimes.vm import FullVM, MicroVM
 
-ALL: tuple[type[Runtime], ...] = (Process, Container, MicroVM, FullVM)
+ALL: tuple[type[Runtime], ...] = (Process, Container, RestoredVM, MicroVM, FullVM)
 """Every runtime, lightest first."""
 
-__all__ = ["ALL", "Box", "Container", "FullVM", "MicroVM", "Observation", "Process", "Runtime", "Workload", "named"]
+__all__ = [
+    "ALL",
+    "Box",
+    "Container",
+    "FullVM",
+    "MicroVM",
+    "Observation",
+    "Process",
+    "RestoredVM",
+    "Runtime",
+    "Workload",
+    "named",
+]
 
 
 def named(kind: str) -> Runtime:

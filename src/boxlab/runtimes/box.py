@@ -20,6 +20,12 @@ IDENTITY_S = 30
 """How long a ready workload may take to say where it finds itself; emulated machines hash slowly."""
 
 
+ANSWER = r"workload: answer (.*)"
+
+ANSWER_S = 60
+"""How long a workload may take to answer."""
+
+
 @dataclass(frozen=True)
 class Workload:
     """What is run, and how much of the machine it may use; the same in every box.
@@ -31,7 +37,7 @@ class Workload:
     """
 
     image: str = "workload"
-    cpus: int = 1
+    cpus: float = 1
     memory_mib: int = 256
 
 
@@ -75,6 +81,15 @@ class Box:
         inside = json.loads(self.console.wait_for("identity", self.marks["ready"] + IDENTITY_S))
         return Observation(inside, self.spawned.pids())
 
+    def ask(self, line: str, deadline_s: float = ANSWER_S) -> str:
+        """Write a line to the workload's input, and return its answer.
+
+        Raises:
+            NotReady: none came within `deadline_s` seconds, or the workload ended.
+        """
+        self.spawned.send(line.encode() + b"\n")
+        return self.console.next(ANSWER, deadline_s)
+
     def stop(self) -> float:
         """End it and remove all of it; returns how long that took, in seconds. A second call does nothing."""
         began = time.monotonic()
@@ -117,7 +132,7 @@ class Runtime(ABC):
         """Bring it to life."""
 
     def marks(self) -> dict[str, str]:
-        """Patterns of the lines that end a phase before the workload's own."""
+        """Patterns of the lines that end a phase, beside the workload's own or in their place."""
         return {}
 
     def details(self) -> dict:
@@ -139,7 +154,7 @@ class Runtime(ABC):
             with deferred():  # or Ctrl-C might strike when it exists and we do not know of it yet
                 spawned = self._spawn(workload)
             spawned_at = time.monotonic() - t0
-            console = Console(spawned, self.marks() | WORKLOAD_MARKS, t0)
+            console = Console(spawned, WORKLOAD_MARKS | self.marks(), t0)
             answer = console.wait_for("ready", self.deadline_s)
             calls = {name: at - t0 for name, at in spawned.times.items()} or {"spawned": spawned_at}
             return Box(self.kind, console, spawned, calls | console.marks, answer, self.details())

@@ -1,6 +1,7 @@
 """A container of the Docker Engine."""
 
-from boxlab import images
+from boxlab import engine, images
+from boxlab.errors import Unavailable
 from boxlab.runtimes.box import Runtime, Workload
 from boxlab.runtimes.spawn import EngineContainer
 
@@ -10,6 +11,9 @@ class Container(Runtime):
 
     Args:
         network: the engine's network mode. "none" by default, as no other box has a network of its own either.
+        oci_runtime: what the engine calls to make the container, by the name that it knows it under; its default if None.
+        pids: how many processes it may have at once; no limit if None.
+        kind, label: how it is called, where there are several in one experiment.
     """
 
     kind = "container"
@@ -22,21 +26,37 @@ class Container(Runtime):
         "ready": "imports, model, prediction",
     }
 
-    def __init__(self, network: str = "none"):
-        self.network = network
+    def __init__(
+        self,
+        network: str = "none",
+        oci_runtime: str | None = None,
+        pids: int | None = None,
+        kind: str = kind,
+        label: str = label,
+    ):
+        self.network, self.oci_runtime, self.pids, self.kind, self.label = network, oci_runtime, pids, kind, label
 
     def prepare(self, workload: Workload) -> None:
         self._image = images.ensure(workload.image)
+        with engine.plain_errors():
+            known = engine.connect().info().get("Runtimes", {})
+        if self.oci_runtime and self.oci_runtime not in known:
+            raise Unavailable(
+                f"the engine knows no runtime {self.oci_runtime!r}; it knows {', '.join(known)}",
+                "install it, and tell the engine of it: `runtimes` in /etc/docker/daemon.json",
+            )
 
     def details(self) -> dict:
-        return {"network": self.network}
+        return {"network": self.network, "oci_runtime": self.oci_runtime, "pids": self.pids}
 
     def _spawn(self, workload: Workload) -> EngineContainer:
         memory = workload.memory_mib << 20
         return EngineContainer(
             self._image.tag,
             network_mode=self.network,
-            nano_cpus=workload.cpus * 10**9,
+            nano_cpus=round(workload.cpus * 10**9),
             mem_limit=memory,
             memswap_limit=memory,
+            runtime=self.oci_runtime,
+            pids_limit=self.pids,
         )

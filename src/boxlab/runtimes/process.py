@@ -1,5 +1,6 @@
 """A plain process in a chroot of the image's files: no namespaces, no cgroup, no second kernel."""
 
+import math
 import os
 import resource
 import shutil
@@ -49,5 +50,5 @@ class Process(Runtime):
         process = HostProcess([*self._enter, *self._image.command], self._image.environment)
         limit = workload.memory_mib << 20
         resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, limit))
-        os.sched_setaffinity(process.pid, sorted(os.sched_getaffinity(0))[-workload.cpus :])
+        os.sched_setaffinity(process.pid, sorted(os.sched_getaffinity(0))[-math.ceil(workload.cpus) :])
         return process

@@ -16,16 +16,16 @@ from boxlab.runtimes.spawn import EngineContainer, HostProcess
 
 _WATCH = """
 exec 3<&0
-"$@" </dev/null & vm=$!
+"$@" < <(cat <&3; kill 0) & vm=$!
 trap 'kill $vm' TERM
-(cat <&3 >/dev/null; kill $vm) &
 wait $vm; status=$?
 wait $vm # the first one also returns when the trap has run, and then the machine is not gone yet
 exit $status
 """
 
-WATCHED = ["/bin/sh", "-c", _WATCH, "sh"]
-"""A prefix that ends the command after it when the input closes: QEMU itself would run on after its owner was killed."""
+WATCHED = ["bash", "-c", _WATCH, "bash"]
+"""A prefix that passes its input on to the command after it and ends that when the input closes: QEMU itself would run on
+after its owner was killed."""
 
 VERSION_S = 20
 
@@ -147,26 +147,37 @@ class Guest:
         kernel_arguments = [
             f"console={box.console}",
             early,
-            "root=/dev/nvme0n1 rootfstype=ext4 rw",
             "devtmpfs.mount=1",
             "cryptomgr.notests",
             "panic=-1",
             *box.kernel_arguments,
-            f"init={self.disk.init}",
+            *self._root_arguments(),
         ]
         return [
             name(),
-            *("-machine", box.options),
+            *("-machine", box.options + self._machine_options()),
             *("-accel", self.accelerator),
             *("-cpu", "max" if self.accelerator == "tcg" else "host"),
             *("-smp", str(self.cpus)),
             *("-m", str(self.memory_mib)),
             *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
             *("-serial", "stdio"),
-            *("-drive", f"id=root,if=none,format=raw,snapshot=on,file={disk}"),
-            *("-device", "nvme,drive=root,serial=root"),
+            *self._root_device(disk),
             *("-kernel", kernel),
             *("-append", " ".join(kernel_arguments)),
+        ]
+
+    def _machine_options(self) -> str:
+        return ""
+
+    def _root_arguments(self) -> list[str]:
+        """How the kernel is told of its root file system and first process; these come last."""
+        return ["root=/dev/nvme0n1 rootfstype=ext4 rw", f"init={self.disk.init}"]
+
+    def _root_device(self, disk: str) -> list[str]:
+        return [
+            *("-drive", f"id=root,if=none,format=raw,snapshot=on,file={disk}"),
+            *("-device", "nvme,drive=root,serial=root"),
         ]
 
     def spawn(self) -> HostProcess | EngineContainer:
@@ -179,7 +190,12 @@ class Guest:
                 devices=["/dev/kvm"] if self.accelerator == "kvm" else [],
             )
         command = [*WATCHED, *self.command(str(self.disk.path), str(self.kernel.path))]
-        return HostProcess(command, os.environ | {"TMPDIR": str(paths.scratch())})
+        return HostProcess(command, environment())
+
+
+def environment() -> dict[str, str]:
+    """Variables for QEMU on the host: what its disks take up goes to our folder."""
+    return os.environ | {"TMPDIR": str(paths.scratch())}
 
 
 def guest(disk: rootfs.Disk, kernel: rootfs.Kernel, accelerator: str, cpus: int, memory_mib: int) -> Guest:

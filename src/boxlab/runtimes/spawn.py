@@ -30,7 +30,7 @@ class HostProcess:
         times: as for `EngineContainer`; here there are no calls to time.
     """
 
-    def __init__(self, argv: list[str], environment: dict[str, str]):
+    def __init__(self, argv: list[str], environment: dict[str, str], pass_fds: tuple[int, ...] = ()):
         self.times: dict[str, float] = {}
         self._process = subprocess.Popen(
             argv,
@@ -39,6 +39,7 @@ class HostProcess:
             stderr=subprocess.STDOUT,
             env=environment | {engine.MARK: engine.RUN},
             start_new_session=True,
+            pass_fds=pass_fds,
         )
 
     @property
@@ -53,6 +54,11 @@ class HostProcess:
         output = self._process.stdout
         ready, _, _ = select.select([output], [], [], max(0.0, timeout_s))
         return os.read(output.fileno(), 1 << 16) if ready else None
+
+    def send(self, data: bytes) -> None:
+        """Write to its input."""
+        self._process.stdin.write(data)
+        self._process.stdin.flush()
 
     def exit_reason(self) -> str:
         try:
@@ -127,6 +133,11 @@ class EngineContainer:
                 return chunk
             if payload := self._frames.payload(chunk):
                 return payload
+
+    def send(self, data: bytes) -> None:
+        """Write to its input."""
+        with engine.plain_errors():
+            self._socket.sendall(data)
 
     def exit_reason(self) -> str:
         """From the engine's log of events, as the container itself may be gone by now."""

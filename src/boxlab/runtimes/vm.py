@@ -38,7 +38,9 @@ class MicroVM(Runtime):
         self._accelerator = accelerator.choose()
         disk = rootfs.disk(self.image(workload), self.init)
         name = self._accelerator.name
-        self._guest = qemu.guest(disk, rootfs.kernel(), name, workload.cpus, workload.memory_mib)
+        if workload.cpus != int(workload.cpus):
+            raise Unavailable(f"a machine has whole processors, not {workload.cpus:g}", "ask for a whole number")
+        self._guest = qemu.guest(disk, rootfs.kernel(), name, int(workload.cpus), workload.memory_mib)
         if qemu.in_container():
             before = {"created": "engine: create", "attached": "engine: attach", "started": "engine: start QEMU"}
             self.phases = before | {mark: label for mark, label in type(self).phases.items() if mark != "spawned"}

@@ -1,0 +1,132 @@
+"""How much memory a box takes: the kernel's own figures, for every process that serves it.
+
+Where we may not read other users' processes, or the containers run on another kernel (Docker Desktop), a container of ours
+reads them, with the host's process ids and the right to look into them.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from boxlab import engine, images
+from boxlab.interrupts import deferred
+from boxlab.meter import agent
+from boxlab.runtimes import Box
+from boxlab.runtimes.console import Console
+from boxlab.runtimes.spawn import EngineContainer
+
+ANSWER_S = 30
+
+SHIMS = ("containerd-shim", "docker-proxy", "runsc", "exe")
+"""Names of the processes beside a container that exist for its sake; `exe` and `runsc` are gVisor's kernel."""
+
+WATCH = ("bash", "cat")
+"""Ours, around QEMU: they end it when its owner dies, and count for nothing else."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one or several boxes take at one moment.
+
+    Attributes:
+        processes: as `agent.process` gives them, each with its `role`: application, shim, vmm or watch.
+        cgroup: as `agent.control_group` gives it; None for a box without one.
+        available: bytes that the kernel could still give out.
+    """
+
+    processes: list[dict]
+    cgroup: dict | None
+    available: int
+
+    def total(self, figure: str, role: str | None = None) -> int:
+        """Sum of a figure (rss, pss, uss) over the processes of one role, or over all but the watch, in bytes."""
+        return sum(p[figure] for p in self.processes if p["role"] == role or (role is None and p["role"] != "watch"))
+
+    def emulator_parts(self, memory_mib: int) -> dict[str, int]:
+        """Resident memory of the VMMs by what it is for, in bytes: guest, translation, rest; empty where none runs.
+
+        The guest's memory is the area of its size or the file it is kept in; what an emulator has translated lies in areas
+        that may be both written and run, or are the same file mapped twice.
+        """
+        parts = {"guest": 0, "translation": 0, "rest": 0}
+        emulators = [p for p in self.processes if p["role"] == "vmm"]
+        for process in emulators:
+            for area in process["areas"]:
+                if area["path"].endswith("/ram") or memory_mib << 20 <= area["size"] < (memory_mib + 2) << 20:
+                    parts["guest"] += area["pss"]
+                elif "wx" in area["permissions"] or "tcg-jit" in area["path"]:
+                    parts["translation"] += area["pss"]
+            parts["rest"] += process["pss"]
+        parts["rest"] -= parts["guest"] + parts["translation"]
+        return parts if emulators else {}
+
+
+class Meter:
+    """Reads boxes; made by `open_meter`."""
+
+    def __init__(self, spawned: EngineContainer | None):
+        self._spawned = spawned
+        self._console = Console(spawned, {"ready": "meter: ready"}, time.monotonic()) if spawned else None
+        if self._console:
+            self._console.wait_for("ready", ANSWER_S)
+
+    def read(self, box: Box | None = None) -> Reading:
+        """One box, or the machine alone."""
+        request = {}
+        if box and isinstance(box.spawned, EngineContainer):
+            request = {"container": box.spawned.id}
+        elif box:
+            request = {"pids": box.spawned.pids()}
+        answer = self._ask(request)
+        for process in answer["processes"]:
+            process["role"] = _role(process["name"])
+        return Reading(answer["processes"], answer["cgroup"], answer["available"])
+
+    def _ask(self, request: dict) -> dict:
+        if not self._console:
+            return agent.answer(request)
+        self._spawned.send(json.dumps(request).encode() + b"\n")
+        return json.loads(self._console.next("meter: answer (.*)", ANSWER_S))
+
+
+@contextmanager
+def open_meter() -> Iterator[Meter]:
+    """A meter that can read every box here: in this process where we are root on the engine's kernel, else in a container.
+
+    Raises:
+        EngineError, BuildError: the container cannot be made.
+        NotReady: it does not answer.
+    """
+    if engine.is_local() and os.geteuid() == 0:
+        yield Meter(None)
+        return
+    image = images.ensure("base").tag
+    spawned = None
+    try:
+        with deferred():
+            spawned = EngineContainer(
+                image,
+                ["python3", "-c", Path(agent.__file__).read_text()],
+                network_mode="none",
+                pid_mode="host",
+                cgroupns="host",
+                cap_add=["SYS_PTRACE"],
+                security_opt=["apparmor=unconfined"],
+                binds=["/sys/fs/cgroup:/sys/fs/cgroup:ro"],
+            )
+        yield Meter(spawned)
+    finally:
+        if spawned:
+            spawned.stop(grace_s=0)
+
+
+def _role(name: str) -> str:
+    if name.startswith("qemu-system"):
+        return "vmm"
+    if name.startswith(SHIMS):
+        return "shim"
+    return "watch" if name in WATCH else "application"

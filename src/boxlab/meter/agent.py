@@ -1,0 +1,154 @@
+"""Read memory from the kernel that runs the boxes. Only the standard library: it also runs in a container of ours.
+
+Run as a program, it answers every line of its input, a request as JSON, with a line of JSON.
+Sources: /proc/PID/smaps_rollup and smaps (Documentation/filesystems/proc.rst), the memory controllers' files
+(Documentation/admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst). All sizes are bytes.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+PROC = Path("/proc")
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def answer(request: dict) -> dict:
+    """What `request` asks for.
+
+    Args:
+        request: "pids": process ids; "container": an id, whose processes are found here.
+
+    Returns:
+        "processes": one entry for each that is still there (see `process`); "cgroup": of the container (see
+        `control_group`), or None; "available": what the kernel thinks it could still give out.
+    """
+    pids, cgroup = list(request.get("pids", ())), None
+    if container := request.get("container"):
+        inside, around = _of_container(container)
+        pids += inside + around
+        cgroup = control_group(inside[0]) if inside else None
+    read = [found for pid in dict.fromkeys(pids) if (found := process(pid))]
+    return {"processes": read, "cgroup": cgroup, "available": available()}
+
+
+def process(pid: int) -> dict | None:
+    """One process: its name and, in bytes, `rss`, `pss` (shared pages divided among those who share them), `uss` (pages
+    that nobody else has), `pss_anon`, `pss_file`, `pss_shmem`; for an emulator `areas` as well. None where it is gone.
+
+    Raises:
+        PermissionError: it is another user's.
+    """
+    folder = PROC / str(pid)
+    try:
+        fields = _kib(folder.joinpath("smaps_rollup").read_text())
+        name = folder.joinpath("comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    if "Rss" not in fields:  # it has ended and was not yet waited for
+        return None
+    found = {
+        "pid": pid,
+        "name": name,
+        "rss": fields["Rss"],
+        "pss": fields["Pss"],
+        "uss": fields["Private_Clean"] + fields["Private_Dirty"],
+    }
+    found |= {f"pss_{kind.lower()}": fields[f"Pss_{kind}"] for kind in ("Anon", "File", "Shmem") if f"Pss_{kind}" in fields}
+    if name.startswith("qemu-system"):
+        found["areas"] = areas(pid)
+    return found
+
+
+def areas(pid: int) -> list[dict]:
+    """The memory areas of a process that hold anything: `size`, `pss`, `rss`, `permissions`, `path`."""
+    found, head = [], re.compile(r"^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \S+ *(.*)$")
+    for line in PROC.joinpath(str(pid), "smaps").read_text().splitlines():
+        if match := head.match(line):
+            size = int(match[2], 16) - int(match[1], 16)
+            found.append({"size": size, "permissions": match[3], "path": match[4], "rss": 0, "pss": 0})
+        elif line.startswith(("Rss:", "Pss:")):
+            name, value = line.split()[:2]
+            found[-1][name[:-1].lower()] = int(value) * 1024
+    return [area for area in found if area["rss"]]
+
+
+def control_group(pid: int) -> dict | None:
+    """What the control group of a process is charged with: `anon`, `file`, `kernel` (None where the kernel does not say),
+    `usage`, `inactive_file`, and `version`. None where it has none."""
+    for line in PROC.joinpath(str(pid), "cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            return _version_1(CGROUPS / "memory" / path.lstrip("/"))
+        if not controllers and (CGROUPS / path.lstrip("/") / "memory.current").exists():
+            return _version_2(CGROUPS / path.lstrip("/"))
+    return None
+
+
+def available() -> int:
+    """MemAvailable, in bytes."""
+    return _kib(PROC.joinpath("meminfo").read_text())["MemAvailable"]
+
+
+def _version_1(folder: Path) -> dict | None:
+    if not folder.is_dir():
+        return None
+    stat = _pairs(folder / "memory.stat")
+    kernel = folder / "memory.kmem.usage_in_bytes"
+    return {
+        "version": 1,
+        "anon": stat["total_rss"],
+        "file": stat["total_cache"],
+        "kernel": int(kernel.read_text()) if kernel.exists() else None,
+        "usage": int((folder / "memory.usage_in_bytes").read_text()),
+        "inactive_file": stat["total_inactive_file"],
+    }
+
+
+def _version_2(folder: Path) -> dict:
+    stat = _pairs(folder / "memory.stat")
+    return {
+        "version": 2,
+        "anon": stat["anon"],
+        "file": stat["file"],
+        "kernel": stat.get("kernel"),
+        "usage": int((folder / "memory.current").read_text()),
+        "inactive_file": stat["inactive_file"],
+    }
+
+
+def _of_container(container: str) -> tuple[list[int], list[int]]:
+    """The processes in a container, and those that serve it: its shim, all that this started, a port's proxy."""
+    inside, around, parents = [], [], {}
+    for folder in PROC.iterdir():
+        if not folder.name.isdigit():
+            continue
+        pid = int(folder.name)
+        try:
+            parents[pid] = int(folder.joinpath("stat").read_text().rpartition(")")[2].split()[1])
+            if container in folder.joinpath("cgroup").read_text():
+                inside.append(pid)
+            elif container in folder.joinpath("cmdline").read_text() and "shim" in folder.joinpath("comm").read_text():
+                around.append(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended while we looked
+    served = set(around)
+    while more := {pid for pid, parent in parents.items() if parent in served} - served:
+        served |= more
+    return sorted(inside), sorted(served - set(inside))
+
+
+def _pairs(path: Path) -> dict[str, int]:
+    return {name: int(value) for name, value in (line.split() for line in path.read_text().splitlines())}
+
+
+def _kib(text: str) -> dict[str, int]:
+    """Lines such as "Rss:  1234 kB", in bytes."""
+    return {name: int(value) * 1024 for name, value in re.findall(r"^(\w+):\s+(\d+) kB", text, re.MULTILINE)}
+
+
+if __name__ == "__main__":
+    print("meter: ready", flush=True)
+    for line in sys.stdin:
+        print(f"meter: answer {json.dumps(answer(json.loads(line)))}", flush=True)

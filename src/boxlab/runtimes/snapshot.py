@@ -1,0 +1,174 @@
+"""A virtual machine that is not booted but resumed: from the memory and the state of one that was ready."""
+
+import asyncio
+import shlex
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from qemu.qmp import QMPClient, QMPError
+
+from boxlab import paths, rootfs
+from boxlab.errors import NotReady, Unavailable
+from boxlab.runtimes import qemu
+from boxlab.runtimes.box import ANSWER, WORKLOAD_MARKS, Workload
+from boxlab.runtimes.console import Console
+from boxlab.runtimes.spawn import HostProcess
+from boxlab.runtimes.vm import MicroVM
+
+RESUME_S = 10
+"""How long QEMU may take to read a snapshot."""
+
+SAVE_S = 60
+
+READY_S = 60
+
+_CAPABILITIES = [{"capability": name, "state": True} for name in ("x-ignore-shared", "events")]
+"""The state leaves out memory that is in a file already, and its progress is reported (QEMU's migration capabilities)."""
+
+
+@dataclass(frozen=True)
+class _Resumable(qemu.Guest):
+    """A guest whose memory is the file `ram`: written to it where it is to be saved, its own copy where it is resumed.
+
+    QEMU cannot save an NVMe disk, so this one has a virtio disk, read-only, as two machines must not write to one.
+    """
+
+    folder: Path = Path()
+    resumes: bool = False
+
+    @property
+    def ram(self) -> Path:
+        return self.folder / "ram"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    def command(self, disk: str, kernel: str) -> list[str]:
+        share = "off" if self.resumes else "on"
+        backend = f"memory-backend-file,id=ram,size={self.memory_mib}M,mem-path={self.ram},share={share}"
+        incoming = ["-incoming", "defer"] if self.resumes else []
+        return [*super().command(disk, kernel), "-object", backend, "-initrd", str(self.kernel.initrd), *incoming]
+
+    def _machine_options(self) -> str:
+        return ",memory-backend=ram"
+
+    def _root_arguments(self) -> list[str]:
+        return ["ro", "rdinit=/init", "--", self.disk.init]
+
+    def _root_device(self, disk: str) -> list[str]:
+        drive = f"id=root,if=none,format=raw,readonly=on,file={disk}"
+        return ["-drive", drive, "-device", "virtio-blk-pci,drive=root"]
+
+    def save(self) -> None:
+        """Boot until the workload is ready, and save that into the folder.
+
+        Raises:
+            NotReady: it does not get ready, or QEMU does not save it.
+        """
+        self.folder.mkdir()
+
+        async def talk(client: QMPClient, process: HostProcess) -> None:
+            console = Console(process, WORKLOAD_MARKS, time.monotonic())
+            await asyncio.to_thread(console.wait_for, "identity", READY_S)
+            await _migrate(client, "migrate", f"exec:cat > {shlex.quote(str(self.state))}", SAVE_S)
+
+        self.spawn_with(talk).stop(grace_s=0)
+
+    def resume(self) -> HostProcess:
+        """Start it where it was saved, and ask the workload for an answer and its identity.
+
+        Raises:
+            NotReady: QEMU does not resume it.
+        """
+
+        async def talk(client: QMPClient, process: HostProcess) -> None:
+            await _migrate(client, "migrate-incoming", f"exec:cat {shlex.quote(str(self.state))}", RESUME_S)
+            process.times["resumed"] = time.monotonic()
+            process.send(b"\nidentity\n")
+
+        return self.spawn_with(talk)
+
+    def spawn_with(self, talk: Callable[[QMPClient, HostProcess], Awaitable[None]]) -> HostProcess:
+        """Start QEMU and talk to it by its machine protocol; returns when `talk` has.
+
+        Raises:
+            NotReady: it does not answer, or refuses.
+        """
+        ours, theirs = socket.socketpair()
+        monitor = ["-chardev", f"socket,id=monitor,fd={theirs.fileno()}", "-mon", "chardev=monitor,mode=control"]
+        command = [*qemu.WATCHED, *self.command(str(self.disk.path), str(self.kernel.path)), *monitor]
+        with theirs:
+            process = HostProcess(command, qemu.environment(), pass_fds=(theirs.fileno(),))
+
+        async def converse() -> None:
+            client = QMPClient()
+            await asyncio.wait_for(client.connect(ours), RESUME_S)
+            try:
+                process.times["qemu"] = time.monotonic()
+                await client.execute("migrate-set-capabilities", {"capabilities": _CAPABILITIES})
+                await talk(client, process)
+            finally:
+                await client.disconnect()
+
+        with ThreadPoolExecutor(1) as thread:  # in this one a notebook's own event loop may be running
+            try:
+                thread.submit(asyncio.run, converse()).result()
+            except BaseException as error:  # Ctrl-C as well: nothing may stay
+                process.stop(grace_s=0)
+                if isinstance(error, (QMPError, TimeoutError)):
+                    raise NotReady(f"QEMU does not save or resume: {error or 'no answer'}") from error
+                raise
+        return process
+
+
+async def _migrate(client: QMPClient, command: str, uri: str, deadline_s: float) -> None:
+    """Save to or resume from `uri`, and wait until QEMU reports that it is done.
+
+    Raises:
+        QMPError, TimeoutError: it is not.
+    """
+    with client.listener("MIGRATION") as reports:
+        await client.execute(command, {"uri": uri})
+        status = ""
+        while status != "completed":
+            report = await asyncio.wait_for(reports.get(), deadline_s)
+            status = report["data"]["status"]
+            if status == "failed":
+                raise QMPError(f"{command} failed")
+
+
+class RestoredVM(MicroVM):
+    """The microVM, resumed from a snapshot that was taken when it was ready; its first output answers a question."""
+
+    kind = "restored-vm"
+    label = "microVM, restored"
+    phases = {
+        "qemu": "QEMU: machine",
+        "resumed": "state read, memory mapped",
+        "ready": "answer",
+    }
+
+    def prepare(self, workload: Workload) -> None:
+        if qemu.in_container():
+            raise Unavailable("a snapshot needs QEMU on this host", qemu.INSTALL_FIX)
+        super().prepare(workload)
+        booted = self._guest
+        key = " ".join([*booted.command(str(booted.disk.path), str(booted.kernel.path)), qemu.version()])
+        name = f"{workload.image}-{workload.memory_mib}"
+        folder = rootfs.made_once(paths.CACHE / "snapshots", name, key, lambda draft: self._resumable(draft).save())
+        self._guest = self._resumable(folder, resumes=True)
+
+    def marks(self) -> dict[str, str]:
+        return {"ready": ANSWER}
+
+    def _resumable(self, folder: Path, resumes: bool = False) -> _Resumable:
+        booted = {field.name: getattr(self._guest, field.name) for field in fields(qemu.Guest)}
+        return _Resumable(**booted, folder=folder, resumes=resumes)
+
+    def _spawn(self, workload: Workload) -> HostProcess:
+        return self._guest.resume()
