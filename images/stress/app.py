@@ -1,6 +1,6 @@
 """Use a resource on request, and report.
 
-Like the workload it prints `workload: started`, `workload: ready`, `workload: identity`; then it carries out each line of
+Like the workload it prints `workload: started`, `workload: ready ...`, `workload: identity`; then it carries out each line of
 its input and answers with `workload: answer RESULT`, RESULT being JSON:
 
     hold MIB            take that much memory, one MiB at a time, and keep it   {"held_mib": 64}
@@ -96,7 +96,7 @@ def call(name: str, count: str) -> dict:
 COMMANDS = {"hold": hold, "free": free, "burn": burn, "fork": fork, "call": call}
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-print("workload: ready", flush=True)
+print("workload: ready to be asked", flush=True)
 print(f"workload: identity {json.dumps({'pid': os.getpid(), 'kernel': os.uname().release})}", flush=True)
 for line in sys.stdin:
     if words := line.split():

@@ -5,7 +5,7 @@ import sys
 
 print("workload: started", flush=True)
 weights = os.open("/app/weights.bin", os.O_RDONLY)
-print("workload: ready", flush=True)
+print("workload: ready to be asked", flush=True)
 print('workload: identity {"pid": %d}' % os.getpid(), flush=True)
 for line in sys.stdin:
     if line.strip() == "evict":

@@ -160,6 +160,19 @@ class Run:
             raise RecordError(f"too few points of {kind} for a line: {len(levels)}")
         return stats.line(levels, values)
 
+    def fits(self, kind: str, budget: float) -> tuple[int, bool]:
+        """How many instances of one arm `budget` holds by the line through its values, and whether that is a bound only.
+
+        Never more than twice as many as were run: beyond, the line is a guess. Then the number is that limit, and the
+        second value is true: at least so many.
+
+        Raises:
+            RecordError: too few points.
+        """
+        limit = 2 * max(self.points(kind)[0], default=0)
+        count = int(max(0, self.line(kind).reach(budget)))
+        return min(count, int(limit)), bool(count >= limit)
+
     def typical(self, kind: str) -> Sample:
         """The kept sample nearest to the median: a real one, whose phases add up."""
         middle = self.median(kind).value
@@ -197,6 +210,20 @@ class Run:
                 if metric != self.main and facts.get("in_table", True) and self.kept(kind, metric):
                     row[facts["label"]] = self.say(metric, self.median(kind, metric).value)
             rows[self.name(kind)] = row
+        table = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
+        table.index.name = f"{self.experiment}, profile {self.profile}"
+        return table
+
+    def parts(self, metrics: list[str]) -> pd.DataFrame:
+        """One row an arm, one column a metric: medians as text, a dash where the arm has none such."""
+        rows = {
+            self.name(kind): {
+                self.plan["metrics"][metric]["label"]: self.say(metric, self.median(kind, metric).value)
+                for metric in metrics
+                if self.kept(kind, metric)
+            }
+            for kind in self.arms
+        }
         table = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
         table.index.name = f"{self.experiment}, profile {self.profile}"
         return table

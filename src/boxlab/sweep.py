@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import docker
 import docker.errors
 import psutil
 
@@ -78,6 +79,7 @@ def engine_objects(images: bool = False) -> list[Leftover]:
         ]
         found += [Leftover("network", n.name, n.remove) for n in client.networks.list(filters=made_by_us)]
         found += [Leftover("volume", v.name, v.remove) for v in client.volumes.list(filters=made_by_us)]
+        found += _built(client)
         if images:
             tags = (tag for image in client.images.list(filters={"label": engine.LABEL}) for tag in image.tags)
             found += [
@@ -86,6 +88,28 @@ def engine_objects(images: bool = False) -> list[Leftover]:
                 if tag.startswith(PREFIX)
             ]
     return found
+
+
+def _built(client: docker.DockerClient) -> list[Leftover]:
+    """What experiments built for themselves: names that begin as theirs do, and steps of a build that it has left behind."""
+    made_by_us = {"label": engine.RUN_LABEL}
+    return [
+        Leftover("image", name, lambda name=name: client.images.remove(name))
+        for image in client.images.list(filters=made_by_us)
+        for name in image.tags or [image.id]
+        if not image.tags or name.startswith(f"{PREFIX}rung-")
+    ]
+
+
+def remove_built() -> None:
+    """Remove the images that an experiment built for itself.
+
+    Raises:
+        EngineError: the engine does not answer, or something uses them.
+    """
+    with engine.plain_errors():
+        client = engine.connect()
+    _remove(lambda: _built(client))
 
 
 def leftovers(images: bool = False) -> list[Leftover]:

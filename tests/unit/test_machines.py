@@ -67,6 +67,20 @@ def test_a_watched_command_keeps_its_exit_status(script, status):
     process.stop()
 
 
+def test_the_output_of_a_watched_command_ends_with_it():
+    process = HostProcess([*qemu.WATCHED, "echo", "last words"], {"PATH": "/usr/bin:/bin"})
+    assert process.read(5) == b"last words\n"
+    assert process.read(5) == b""
+    process.stop()
+
+
+def test_a_watched_command_gets_the_input():
+    process = HostProcess([*qemu.WATCHED, "cat"], {"PATH": "/usr/bin:/bin"})
+    process.send(b"a line\n")
+    assert process.read(5) == b"a line\n"
+    process.stop()
+
+
 def test_a_watched_command_is_gone_when_the_watch_ends():
     script = "trap 'sleep 0.5; exit 0' TERM; echo up; while :; do sleep 0.1; done"
     process = HostProcess([*qemu.WATCHED, "sh", "-c", script], {"PATH": "/usr/bin:/bin"})

@@ -54,13 +54,13 @@ def test_a_restored_vm_goes_on_from_where_it_was_saved(container_files):
 def test_a_broken_snapshot_is_a_failure_and_leaves_nothing():
     runtime = runtimes.named("restored-vm")
     runtime.prepare(WORKLOAD)
-    whole = runtime._guest.state.read_bytes()
+    whole = runtime.guest.state.read_bytes()
     try:
-        runtime._guest.state.write_bytes(whole[: len(whole) // 2])
+        runtime.guest.state.write_bytes(whole[: len(whole) // 2])
         with pytest.raises(NotReady, match="does not save or resume"):
             runtime.start(WORKLOAD)
     finally:
-        runtime._guest.state.write_bytes(whole)
+        runtime.guest.state.write_bytes(whole)
     assert sweep.leftovers() == []
 
 

@@ -10,13 +10,19 @@ VARIABLE = "PROFILE"
 
 @dataclass(frozen=True)
 class Profile:
-    """One degree of thoroughness: how many rounds are kept."""
+    """One degree of thoroughness.
+
+    Attributes:
+        rounds: how many rounds of a quick and restless measurement count, such as of a start.
+        steady: the same for one that takes long and hardly varies, such as of memory; the fewest that give an interval.
+    """
 
     name: str
     rounds: int
+    steady: int
 
 
-ALL = {p.name: p for p in (Profile("quick", 5), Profile("class", 10), Profile("paper", 30))}
+ALL = {p.name: p for p in (Profile("quick", 5, 2), Profile("class", 10, 5), Profile("paper", 30, 10))}
 
 
 def profile(name: str | None = None) -> Profile:

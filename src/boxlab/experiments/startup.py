@@ -56,8 +56,8 @@ def startup(
     )
 
 
-def timed_start(run: records.Run, sample: records.Sample, runtime: Runtime, workload: Workload) -> None:
-    """One start, observed and stopped."""
+def timed_start(run: records.Run, sample: records.Sample, runtime: Runtime, workload: Workload) -> float:
+    """One start, observed and stopped; returns t0 on the monotonic clock, in seconds."""
     busy = machine_cpu_seconds()
     try:
         with runtime.start(workload) as box:
@@ -65,6 +65,7 @@ def timed_start(run: records.Run, sample: records.Sample, runtime: Runtime, work
             blocks.same_files(run, runtime.kind, box.observe().inside["files_sha256"])
             sample.values["stop"] = box.stop()
             sample.values["seconds"], sample.marks = box.marks["ready"], box.marks
+            return box.console.t0
     except NotReady:
         sample.values["machine_cpu"] = machine_cpu_seconds() - busy
         raise

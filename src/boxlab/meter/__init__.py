@@ -34,12 +34,12 @@ class Reading:
 
     Attributes:
         processes: as `agent.process` gives them, each with its `role`: application, shim, vmm or watch.
-        cgroup: as `agent.control_group` gives it; None for a box without one.
+        cgroups: of each container, as `agent.control_group` gives it; other boxes have none.
         available: bytes that the kernel could still give out.
     """
 
     processes: list[dict]
-    cgroup: dict | None
+    cgroups: list[dict]
     available: int
 
     def total(self, figure: str, role: str | None = None) -> int:
@@ -47,21 +47,24 @@ class Reading:
         return sum(p[figure] for p in self.processes if p["role"] == role or (role is None and p["role"] != "watch"))
 
     def emulator_parts(self, memory_mib: int) -> dict[str, int]:
-        """Resident memory of the VMMs by what it is for, in bytes: guest, translation, rest; empty where none runs.
+        """Proportional set of the VMMs by what it is for, in bytes: guest, kernel_file, translation, rest; empty where none
+        runs.
 
-        The guest's memory is the area of its size or the file it is kept in; what an emulator has translated lies in areas
-        that may be both written and run, or are the same file mapped twice.
+        The guest's memory is the area of its size or the file it is kept in; the kernel's file is mapped to be loaded; what
+        an emulator has translated lies in areas that may be both written and run, or are one file mapped twice.
         """
-        parts = {"guest": 0, "translation": 0, "rest": 0}
+        parts = {"guest": 0, "kernel_file": 0, "translation": 0, "rest": 0}
         emulators = [p for p in self.processes if p["role"] == "vmm"]
         for process in emulators:
             for area in process["areas"]:
                 if area["path"].endswith("/ram") or memory_mib << 20 <= area["size"] < (memory_mib + 2) << 20:
                     parts["guest"] += area["pss"]
+                elif "/vmlinux-" in area["path"]:
+                    parts["kernel_file"] += area["pss"]
                 elif "wx" in area["permissions"] or "tcg-jit" in area["path"]:
                     parts["translation"] += area["pss"]
             parts["rest"] += process["pss"]
-        parts["rest"] -= parts["guest"] + parts["translation"]
+        parts["rest"] -= parts["guest"] + parts["kernel_file"] + parts["translation"]
         return parts if emulators else {}
 
 
@@ -74,17 +77,18 @@ class Meter:
         if self._console:
             self._console.wait_for("ready", ANSWER_S)
 
-    def read(self, box: Box | None = None) -> Reading:
-        """One box, or the machine alone."""
-        request = {}
-        if box and isinstance(box.spawned, EngineContainer):
-            request = {"container": box.spawned.id}
-        elif box:
-            request = {"pids": box.spawned.pids()}
+    def read(self, *boxes: Box) -> Reading:
+        """Some boxes together, or the machine alone."""
+        request = {"pids": [], "containers": []}
+        for box in boxes:
+            if isinstance(box.spawned, EngineContainer):
+                request["containers"].append(box.spawned.id)
+            else:
+                request["pids"] += box.spawned.pids()
         answer = self._ask(request)
         for process in answer["processes"]:
             process["role"] = _role(process["name"])
-        return Reading(answer["processes"], answer["cgroup"], answer["available"])
+        return Reading(answer["processes"], answer["cgroups"], answer["available"])
 
     def _ask(self, request: dict) -> dict:
         if not self._console:

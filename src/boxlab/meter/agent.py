@@ -18,19 +18,19 @@ def answer(request: dict) -> dict:
     """What `request` asks for.
 
     Args:
-        request: "pids": process ids; "container": an id, whose processes are found here.
+        request: "pids": process ids; "containers": ids of containers, whose processes are found here.
 
     Returns:
-        "processes": one entry for each that is still there (see `process`); "cgroup": of the container (see
-        `control_group`), or None; "available": what the kernel thinks it could still give out.
+        "processes": one entry for each that is still there (see `process`); "cgroups": one for each container that has a
+        memory controller (see `control_group`); "available": what the kernel thinks it could still give out.
     """
-    pids, cgroup = list(request.get("pids", ())), None
-    if container := request.get("container"):
+    pids, cgroups = list(request.get("pids", ())), []
+    for container in request.get("containers", ()):
         inside, around = _of_container(container)
         pids += inside + around
-        cgroup = control_group(inside[0]) if inside else None
+        cgroups += [found for pid in inside[:1] if (found := control_group(pid))]
     read = [found for pid in dict.fromkeys(pids) if (found := process(pid))]
-    return {"processes": read, "cgroup": cgroup, "available": available()}
+    return {"processes": read, "cgroups": cgroups, "available": available()}
 
 
 def process(pid: int) -> dict | None:

@@ -25,13 +25,14 @@ class Console:
 
     Attributes:
         marks: seconds from `t0` to the arrival of the first line that matches each pattern, in order of arrival.
+        t0: where the marks count from, on the host's monotonic clock.
         lines: everything printed so far, each with its arrival in seconds from `t0`.
     """
 
     def __init__(self, source: Source, patterns: dict[str, str], t0: float):
         self._source = source
         self._waiting = {name: re.compile(pattern.encode()) for name, pattern in patterns.items()}
-        self._t0 = t0
+        self.t0 = t0
         self._partial = b""
         self._received = 0
         self.marks: dict[str, float] = {}
@@ -49,7 +50,7 @@ class Console:
             NotReady: the deadline passed, the output ended or it was too much.
         """
         while mark not in self.found:
-            self._read(mark, self._t0 + deadline_s, f"within {deadline_s:g} s")
+            self._read(mark, self.t0 + deadline_s, f"within {deadline_s:g} s")
         return self.found[mark]
 
     def next(self, pattern: str, deadline_s: float) -> str:
@@ -73,7 +74,7 @@ class Console:
     def _read(self, awaited: str, deadline: float, limit: str) -> None:
         """Take in what has arrived; `deadline` is on the host's monotonic clock."""
         chunk = self._source.read(deadline - time.monotonic())
-        arrived = time.monotonic() - self._t0
+        arrived = time.monotonic() - self.t0
         if chunk is None:
             raise NotReady(f"no {awaited!r} {limit}; {self._last_words()}", hung=True)
         if not chunk:

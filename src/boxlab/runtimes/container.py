@@ -1,7 +1,7 @@
 """A container of the Docker Engine."""
 
 from boxlab import engine, images
-from boxlab.errors import Unavailable
+from boxlab.errors import EngineError, Unavailable
 from boxlab.runtimes.box import Runtime, Workload
 from boxlab.runtimes.spawn import EngineContainer
 
@@ -45,6 +45,11 @@ class Container(Runtime):
                 f"the engine knows no runtime {self.oci_runtime!r}; it knows {', '.join(known)}",
                 "install it, and tell the engine of it: `runtimes` in /etc/docker/daemon.json",
             )
+        if self.oci_runtime:  # one that is known may still not run here
+            try:
+                self._spawn(workload).stop(grace_s=0)
+            except EngineError as error:
+                raise Unavailable(f"{self.oci_runtime} does not start a container here: {error}") from error
 
     def details(self) -> dict:
         return {"network": self.network, "oci_runtime": self.oci_runtime, "pids": self.pids}

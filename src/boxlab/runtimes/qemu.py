@@ -16,7 +16,7 @@ from boxlab.runtimes.spawn import EngineContainer, HostProcess
 
 _WATCH = """
 exec 3<&0
-"$@" < <(cat <&3; kill 0) & vm=$!
+"$@" < <(exec 2>/dev/null; cat <&3; kill 0) & vm=$!
 trap 'kill $vm' TERM
 wait $vm; status=$?
 wait $vm # the first one also returns when the trap has run, and then the machine is not gone yet

@@ -157,18 +157,18 @@ class RestoredVM(MicroVM):
         if qemu.in_container():
             raise Unavailable("a snapshot needs QEMU on this host", qemu.INSTALL_FIX)
         super().prepare(workload)
-        booted = self._guest
+        booted = self.guest
         key = " ".join([*booted.command(str(booted.disk.path), str(booted.kernel.path)), qemu.version()])
         name = f"{workload.image}-{workload.memory_mib}"
         folder = rootfs.made_once(paths.CACHE / "snapshots", name, key, lambda draft: self._resumable(draft).save())
-        self._guest = self._resumable(folder, resumes=True)
+        self.guest = self._resumable(folder, resumes=True)
 
     def marks(self) -> dict[str, str]:
         return {"ready": ANSWER}
 
     def _resumable(self, folder: Path, resumes: bool = False) -> _Resumable:
-        booted = {field.name: getattr(self._guest, field.name) for field in fields(qemu.Guest)}
+        booted = {field.name: getattr(self.guest, field.name) for field in fields(qemu.Guest)}
         return _Resumable(**booted, folder=folder, resumes=resumes)
 
     def _spawn(self, workload: Workload) -> HostProcess:
-        return self._guest.resume()
+        return self.guest.resume()

@@ -69,7 +69,8 @@ class HostProcess:
 
     def stop(self, grace_s: float | None = None) -> None:
         """End it by SIGTERM, and after `grace_s` seconds (by default `STOP_S`) by SIGKILL."""
-        self._process.terminate()
+        with contextlib.suppress(ProcessLookupError):  # all of its group: unshare, waiting for its child, does not listen
+            os.killpg(self.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):  # deaf to SIGTERM: the next line is not to be ignored
             self._process.wait(STOP_S if grace_s is None else grace_s)
         with contextlib.suppress(ProcessLookupError):  # what it started itself is gone, too
@@ -188,11 +189,11 @@ class EngineContainer:
 
     @staticmethod
     def _unless_gone(call: Callable, *arguments, **options) -> None:
-        """Call the engine; that the container has ended or gone meanwhile (404, 409) is what we want."""
+        """Call the engine; that the container has ended or gone meanwhile (404, 409, or gVisor's words) is what we want."""
         try:
             call(*arguments, **options)
         except docker.errors.APIError as error:
-            if error.status_code not in (404, 409):
+            if error.status_code not in (404, 409) and "sandbox is not running" not in str(error.explanation):
                 raise
 
 

@@ -40,7 +40,7 @@ class MicroVM(Runtime):
         name = self._accelerator.name
         if workload.cpus != int(workload.cpus):
             raise Unavailable(f"a machine has whole processors, not {workload.cpus:g}", "ask for a whole number")
-        self._guest = qemu.guest(disk, rootfs.kernel(), name, int(workload.cpus), workload.memory_mib)
+        self.guest = qemu.guest(disk, rootfs.kernel(), name, int(workload.cpus), workload.memory_mib)
         if qemu.in_container():
             before = {"created": "engine: create", "attached": "engine: attach", "started": "engine: start QEMU"}
             self.phases = before | {mark: label for mark, label in type(self).phases.items() if mark != "spawned"}
@@ -55,12 +55,12 @@ class MicroVM(Runtime):
             "machine": qemu.machine(self._accelerator.name).name,
             "qemu": qemu.version(),
             "qemu_in_container": qemu.in_container(),
-            "guest_kernel": self._guest.kernel.release,
-            "command": self._guest.command("DISK", "KERNEL"),
+            "guest_kernel": self.guest.kernel.release,
+            "command": self.guest.command("DISK", "KERNEL"),
         }
 
     def _spawn(self, workload: Workload) -> HostProcess | EngineContainer:
-        return self._guest.spawn()
+        return self.guest.spawn()
 
 
 class FullVM(MicroVM):

@@ -1,0 +1,7 @@
+# The same, with a .dockerignore that keeps the training data out.
+FROM containers-measured/base
+LABEL org.containers-measured.run=rung-2
+WORKDIR /app
+COPY . .
+RUN pip install -r requirements.txt
+CMD ["python3", "app.py"]

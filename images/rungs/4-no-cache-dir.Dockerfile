@@ -1,0 +1,8 @@
+# pip keeps what it downloaded; in an image nobody will ask for it again.
+FROM containers-measured/base
+LABEL org.containers-measured.run=rung-4
+WORKDIR /app
+COPY requirements.txt .
+RUN pip install --no-cache-dir --no-compile -r requirements.txt
+COPY . .
+CMD ["python3", "app.py"]

@@ -1,0 +1,14 @@
+# Install in one stage, and copy only what the program imports into the next.
+FROM containers-measured/base AS build
+LABEL org.containers-measured.run=rung-5
+COPY requirements.txt .
+RUN pip install --no-cache-dir --no-compile --target /packages -r requirements.txt \
+    && rm -rf /packages/*.dist-info /packages/bin
+
+FROM containers-measured/base
+LABEL org.containers-measured.run=rung-5
+WORKDIR /app
+ENV PYTHONPATH=/packages
+COPY --from=build /packages /packages
+COPY app.py .
+CMD ["python3", "app.py"]

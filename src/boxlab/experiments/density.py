@@ -1,0 +1,135 @@
+"""How much memory does each further instance take, and so how many fit?"""
+
+import os
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+
+from boxlab import meter, records
+from boxlab.errors import BoxlabError, NotReady
+from boxlab.experiments import blocks
+from boxlab.runtimes import Box, Runtime, Workload
+
+LEVELS = {"quick": (0, 1, 2, 4, 8), "class": (0, 1, 2, 4, 8), "paper": (0, 1, 2, 4, 8, 16)}
+
+METRICS = {
+    "pss": {"unit": "B", "label": "proportional set of all instances (PSS)"},
+    "taken": {"unit": "B", "label": "change of MemAvailable"},
+    "rss": {"unit": "B", "label": "resident sets, summed"},
+    "added": {"unit": "1", "label": "instances started for this reading"},
+    "scale_out": {"unit": "s", "label": "until all of them were ready"},
+}
+
+MEASURES = (
+    "All instances started and each at rest (it has printed all and waits for input): sum of PSS over every process that "
+    "serves them. Numbers of instances in drawn order, reached by starting as many at once as there are processors, and by "
+    "stopping. MemAvailable is compared with the moment before the first instance of the arm."
+)
+
+
+def reserve() -> int:
+    """Memory that is always left to the machine, in bytes: a tenth of it, at least 1 GiB."""
+    return max(1 << 30, psutil.virtual_memory().total // 10)
+
+
+def density(
+    arms: Iterable[str | Runtime] = ("process", "container", "restored-vm", "microvm"),
+    *,
+    levels: Iterable[int] | None = None,
+    rounds: int | None = None,
+    profile: str | None = None,
+    seed: int | None = None,
+    workload: Workload = Workload(),
+    save_as: str | None = None,
+) -> records.Run:
+    """Run 0, 1, 2, 4, 8... instances of each box, in drawn order, and read what they take together.
+
+    It never lets the machine's available memory fall below `reserve`: a number of instances that might is a failure, and
+    its error says so.
+
+    Args:
+        levels: numbers of instances.
+        arms, rounds, profile, seed, workload, save_as: as for `startup`; one round by default, as a line has many points.
+
+    Raises:
+        As `startup` does.
+    """
+    profile_name = blocks.named_profile(profile).name
+    levels = sorted(set(LEVELS[profile_name] if levels is None else levels))
+    if not levels or levels[0] < 0:
+        raise BoxlabError(f"{levels} are no numbers of instances", "give at least one, from zero up")
+    ready, left_out = blocks.prepared(arms, workload)
+    pool: list[Box] = []
+    alone: list[int] = []  # available before the arm's first instance
+
+    def empty() -> None:
+        alone.clear()
+        while pool:
+            pool.pop().stop()
+
+    with meter.open_meter() as gauge:
+
+        def measure(run: records.Run, sample: records.Sample) -> None:
+            alone[:] = alone or [gauge.read().available]
+            while len(pool) > sample.level:
+                pool.pop().stop()
+            began, before = time.monotonic(), len(pool)
+            while len(pool) < sample.level:
+                batch = min(os.cpu_count(), sample.level - len(pool))
+                _spare(gauge, workload, len(pool), batch)
+                started = _start_at_once(ready[sample.arm], workload, batch)
+                pool.extend(started)
+                for box in started:
+                    blocks.same_files(run, sample.arm, box.observe().inside["files_sha256"])
+            if len(pool) > before:
+                sample.values |= {"added": len(pool) - before, "scale_out": time.monotonic() - began}
+            reading = gauge.read(*pool)
+            sample.values |= {figure: reading.total(figure) for figure in ("pss", "rss")}
+            sample.values["taken"] = alone[0] - reading.available
+
+        return blocks.run(
+            "density",
+            [blocks.plan_of(runtime) for runtime in ready.values()],
+            measure,
+            metrics=METRICS,
+            measures=MEASURES,
+            left_out=left_out,
+            workload=workload,
+            levels=levels,
+            level_means="instances",
+            profile=profile,
+            rounds=1 if rounds is None else rounds,
+            warm_up=0,
+            seed=seed,
+            save_as=save_as,
+            after_arm=empty,
+        )
+
+
+def _start_at_once(runtime: Runtime, workload: Workload, count: int) -> list[Box]:
+    """Start several boxes; either all are there, or none and the first error is raised."""
+    with ThreadPoolExecutor(count) as threads:
+        starts = [threads.submit(runtime.start, workload) for _ in range(count)]
+        try:
+            return [start.result() for start in starts]
+        except BaseException:  # Ctrl-C as well: nothing may stay
+            for start in starts:
+                if not start.exception():  # waits for it
+                    start.result().stop()
+            raise
+
+
+def _spare(gauge: meter.Meter, workload: Workload, running: int, more: int) -> None:
+    """Check that `more` instances may take all that they are allowed.
+
+    Raises:
+        NotReady: it might take the machine below its reserve.
+    """
+    available, kept = gauge.read().available, reserve()
+    if available - more * (workload.memory_mib << 20) < kept:
+        raise NotReady(
+            f"stopped at {running} instances: {more} more of up to {workload.memory_mib} MiB would leave less than the "
+            f"reserve of {records.size(kept)} ({records.size(available)} are available)"
+        )

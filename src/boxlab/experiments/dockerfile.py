@@ -1,0 +1,145 @@
+"""One program, and Dockerfiles that get better rung by rung: size, layers, and what an edit of one line costs."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from boxlab import engine, images, paths, records, sweep
+from boxlab.errors import BuildError
+from boxlab.experiments import blocks
+from boxlab.experiments.profiles import profile as named_profile
+
+RUNGS = paths.IMAGES / "rungs"
+
+DATA_MIB = 20
+"""Size of what lies beside the program and does not belong into its image."""
+
+IGNORED_FROM = "2"
+"""The rung from which a .dockerignore keeps it out."""
+
+METRICS = {
+    "rebuild": {"unit": "s", "label": "build after an edit of one line"},
+    "build": {"unit": "s", "label": "first build, nothing cached"},
+    "size": {"unit": "B", "label": "above the base image"},
+    "layers": {"unit": "1", "label": "layers above the base image"},
+}
+
+MEASURES = (
+    "t0: `docker build` is called. t1: it has ended. First build with --no-cache, once; then one line of the program is "
+    "edited in every round. Packages come from the network, or a cache of it. Size: what the engine gives for the image, "
+    "less its base."
+)
+
+
+def rungs() -> list[Path]:
+    """The Dockerfiles, worst first."""
+    return sorted(RUNGS.glob("*.Dockerfile"))
+
+
+def dockerfile(
+    files: list[Path] | None = None,
+    *,
+    rounds: int | None = None,
+    profile: str | None = None,
+    seed: int | None = None,
+    save_as: str | None = None,
+) -> records.Run:
+    """Build each Dockerfile once from nothing, and then again after every edit; nothing of it stays on the engine.
+
+    Args:
+        files: Dockerfiles to compare; by default `rungs()`.
+        rounds: edits that count. Further arguments as for `startup`.
+
+    Raises:
+        BuildError: one does not build, with its last words.
+        EngineError: the engine does not answer.
+    """
+    files = rungs() if files is None else files
+    base = images.ensure("base").tag
+    with engine.plain_errors():
+        beneath = engine.connect().api.inspect_image(base)
+    with _workplace() as folder:
+
+        def measure(run: records.Run, sample: records.Sample) -> None:
+            file = next(file for file in files if _kind(file) == sample.arm)
+            tag = images.PREFIX + "rung-" + sample.arm
+            _lay_out(folder, file, version=f"{sample.round}")
+            first = sample.round == 0
+            took = _docker_build(folder, tag, "--no-cache" if first else "")
+            with engine.plain_errors():
+                image = engine.connect().api.inspect_image(tag)
+            sample.values["build" if first else "rebuild"] = took
+            sample.values["size"] = image["Size"] - beneath["Size"]
+            sample.values["layers"] = len(image["RootFS"]["Layers"]) - len(beneath["RootFS"]["Layers"])
+
+        run = blocks.run(
+            "dockerfile",
+            [
+                {"kind": _kind(file), "label": _kind(file).replace("-", " "), "emulated": False, "phases": {}, "details": {}}
+                for file in files
+            ],
+            measure,
+            metrics=METRICS,
+            measures=MEASURES,
+            profile=profile,
+            rounds=named_profile(profile).steady if rounds is None else rounds,
+            seed=seed,
+            save_as=save_as,
+        )
+    return run
+
+
+@contextmanager
+def _workplace() -> Iterator[Path]:
+    """A folder to build in; it and every image made meanwhile are gone afterwards."""
+    folder = Path(tempfile.mkdtemp(dir=paths.scratch(), prefix="rungs-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+        sweep.remove_built()
+
+
+def _lay_out(folder: Path, file: Path, version: str) -> None:
+    """The build context of one rung, with the program's line edited."""
+    program = (RUNGS / "app.py").read_text()
+    (folder / "app.py").write_text(re.sub(r'VERSION = ".*"', f'VERSION = "{version}"', program))
+    shutil.copy(RUNGS / "requirements.txt", folder)
+    shutil.copy(file, folder / "Dockerfile")
+    data = folder / "training-data.bin"
+    if not data.exists():
+        data.write_bytes(os.urandom(DATA_MIB << 20))
+    ignore = folder / ".dockerignore"
+    if file.name >= IGNORED_FROM:
+        ignore.write_text("training-data.bin\nDockerfile\n.dockerignore\n")
+    else:
+        ignore.unlink(missing_ok=True)
+
+
+def _docker_build(folder: Path, tag: str, *options: str) -> float:
+    """Seconds that `docker build` took.
+
+    Raises:
+        BuildError: it failed, or there is no docker command.
+    """
+    command = ["docker", "build", "--quiet", "--tag", tag, *filter(None, options), str(folder)]
+    began = time.monotonic()
+    try:
+        built = subprocess.run(command, capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise BuildError("the docker command is missing", "install Docker's command line") from error
+    took = time.monotonic() - began
+    if built.returncode:
+        tail = " | ".join((built.stdout + built.stderr).strip().splitlines()[-3:])
+        raise BuildError(f"{tag} does not build: {tail}", "is the network there? `docker build` needs it for packages")
+    return took
+
+
+def _kind(file: Path) -> str:
+    return file.name.removesuffix(".Dockerfile")

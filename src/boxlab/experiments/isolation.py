@@ -1,0 +1,87 @@
+"""What does a stronger wall cost? The same program under several runtimes: start, memory, and the price of a system call."""
+
+import time
+from collections.abc import Iterable
+
+from boxlab import meter, records
+from boxlab.experiments import blocks
+from boxlab.runtimes import Box, Container, MicroVM, Runtime, Workload
+
+WORKLOAD = Workload("stress")
+
+LOOP_S = 0.1
+"""A timed loop runs at least so long."""
+
+METRICS = {
+    "seconds": {"unit": "s", "label": "from the call to the first output"},
+    "pss": {"unit": "B", "label": "memory at rest (PSS)"},
+    "getppid": {"unit": "s", "label": "getppid, per call"},
+    "stat": {"unit": "s", "label": "stat of a file, per call"},
+    "loop": {"unit": "s", "label": "one round of an empty loop"},
+    "stop": {"unit": "s", "label": "stop"},
+}
+
+MEASURES = (
+    "Start as in the startup experiment. Memory as in the memory experiment. System calls: loops in the program, timed on "
+    f"the host's clock from request to answer, long enough to take {LOOP_S} s, less the same loop without the call."
+)
+
+
+def runtimes() -> list[Runtime]:
+    """One arm for each kind of wall: none but the kernel's, another tool for the same, a kernel in user space, a machine."""
+    return [
+        Container(kind="runc", label="container, runc", oci_runtime="runc"),
+        Container(kind="crun", label="container, crun", oci_runtime="crun"),
+        Container(kind="gvisor", label="container, gVisor", oci_runtime="runsc"),
+        MicroVM(),
+    ]
+
+
+def isolation(
+    arms: Iterable[Runtime] | None = None,
+    *,
+    rounds: int | None = None,
+    profile: str | None = None,
+    seed: int | None = None,
+    save_as: str | None = None,
+) -> records.Run:
+    """Start the program under each runtime, read its memory, and let it make system calls.
+
+    What the engine does not know, or does not get to run, is left out. Arguments and errors as for `startup`.
+    """
+    ready, left_out = blocks.prepared(runtimes() if arms is None else arms, WORKLOAD)
+    with meter.open_meter() as gauge:
+
+        def measure(run: records.Run, sample: records.Sample) -> None:
+            with ready[sample.arm].start(WORKLOAD) as box:
+                box.observe()
+                sample.values["pss"] = gauge.read(box).total("pss")
+                loop = _per_round(box, "nothing")
+                sample.values |= {name: max(0.0, _per_round(box, name) - loop) for name in ("getppid", "stat")}
+                sample.values |= {"loop": loop, "stop": box.stop(), "seconds": box.marks["ready"]}
+                sample.marks = box.marks
+
+        return blocks.run(
+            "isolation",
+            [blocks.plan_of(runtime) for runtime in ready.values()],
+            measure,
+            metrics=METRICS,
+            measures=MEASURES,
+            left_out=left_out,
+            workload=WORKLOAD,
+            profile=profile,
+            rounds=rounds,
+            seed=seed,
+            save_as=save_as,
+        )
+
+
+def _per_round(box: Box, call: str) -> float:
+    """Seconds that one round of a loop takes inside a box, on our clock; the loop is lengthened until it is long enough."""
+    count = 1000
+    while True:
+        began = time.monotonic()
+        box.ask(f"call {call} {count}")
+        if (took := time.monotonic() - began) >= LOOP_S:
+            return took / count
+        count *= 10 if took < LOOP_S / 20 else 2 

@@ -1,0 +1,196 @@
+"""What happens at a limit? Memory, processors and processes, asked for beyond it, in a container and in a virtual machine."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psutil
+
+from boxlab import engine, meter, records
+from boxlab.errors import NotReady
+from boxlab.experiments import blocks
+from boxlab.experiments.profiles import profile as named_profile
+from boxlab.runtimes import Box, Container, MicroVM, Runtime, Workload
+from boxlab.runtimes.spawn import EngineContainer
+
+MEMORY_MIB = 128
+ASKED_MIB = 512
+HELD_MIB = 128
+PIDS = 32
+ASKED_PIDS = 100
+BURN_S = 2
+
+METRICS = {
+    "held": {"unit": "B", "label": "memory that it got hold of"},
+    "used_cpus": {"unit": "1", "label": "processors in use, by the host's count"},
+    "sees_cpus": {"unit": "1", "label": "processors that it sees"},
+    "throttled": {"unit": "s", "label": "time that it was held back"},
+    "forked": {"unit": "1", "label": "processes that it started"},
+    "at_rest": {"unit": "B", "label": "host memory at rest"},
+    "holding": {"unit": "B", "label": "host memory while it holds"},
+    "after": {"unit": "B", "label": "host memory after it gave back"},
+}
+
+MEASURES = (
+    f"Each box is asked for more than it may have: {ASKED_MIB} MiB of memory where it may have {MEMORY_MIB}; two busy "
+    f"processes for {BURN_S} s where it may use one processor; {ASKED_PIDS} processes, where the container may have {PIDS} "
+    f"and the machine's own kernel decides. Then, within its limit, memory at rest under three limits, and before, during "
+    f"and after it holds {HELD_MIB} MiB: the container by its control group's anonymous memory, the machine by what QEMU "
+    "has resident of the guest's memory."
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One thing to try in one box: `attempt` gets the running box and fills in the sample."""
+
+    kind: str
+    label: str
+    runtime: Runtime
+    workload: Workload
+    attempt: Callable[[Box, records.Sample, meter.Meter], None]
+
+
+def trials() -> list[Trial]:
+    """All of them, in the order in which tables show them."""
+
+    def stress(memory_mib: int = 256) -> Workload:
+        return Workload("stress", 1, memory_mib)
+
+    def container(**options) -> Container:
+        return Container(**options)
+
+    found = [
+        Trial("memory-container", "container: memory", container(), stress(MEMORY_MIB), _memory),
+        Trial("memory-microvm", "microVM: memory", MicroVM(), stress(MEMORY_MIB), _memory),
+        Trial("cpu-container", "container: processors", container(), stress(), _processors),
+        Trial("cpu-microvm", "microVM: processors", MicroVM(), stress(), _processors),
+        Trial("pids-container", "container: processes", container(pids=PIDS), stress(), _processes),
+        Trial("pids-microvm", "microVM: processes", MicroVM(), stress(), _processes),
+        Trial("breathe-container", "container: holds and gives back", container(), stress(), _breathe),
+        Trial("breathe-microvm", "microVM: holds and gives back", MicroVM(), stress(), _breathe),
+    ]
+    for limit in (64, 256, 1024):
+        label = f"container at rest, limit {limit} MiB"
+        found.append(Trial(f"rest-{limit}", label, container(), stress(limit), _rest))
+    return found
+
+
+def limits(
+    wanted: list[Trial] | None = None,
+    *,
+    rounds: int | None = None,
+    profile: str | None = None,
+    seed: int | None = None,
+    save_as: str | None = None,
+) -> records.Run:
+    """Try every limit in every box; `wanted` are `trials()` by default. Further arguments and errors as for `startup`."""
+    ready, plans, left_out = {}, [], {}
+    for trial in trials() if wanted is None else wanted:
+        try:
+            trial.runtime.prepare(trial.workload)
+        except blocks.Unavailable as error:
+            left_out[trial.kind] = {"reason": str(error), "phases": []}
+            continue
+        ready[trial.kind] = trial
+        limit = {"memory_mib": trial.workload.memory_mib, "cpus": trial.workload.cpus}
+        plan = blocks.plan_of(trial.runtime)
+        plans.append(plan | {"kind": trial.kind, "label": trial.label, "details": plan["details"] | limit})
+    with meter.open_meter() as gauge:
+
+        def measure(run: records.Run, sample: records.Sample) -> None:
+            trial = ready[sample.arm]
+            with trial.runtime.start(trial.workload) as box:
+                box.observe()
+                trial.attempt(box, sample, gauge)
+
+        return blocks.run(
+            "limits",
+            plans,
+            measure,
+            metrics=METRICS,
+            measures=MEASURES,
+            left_out=left_out,
+            profile=profile,
+            rounds=named_profile(profile).steady if rounds is None else rounds,
+            warm_up=0,
+            seed=seed,
+            save_as=save_as,
+        )
+
+
+def _memory(box: Box, sample: records.Sample, _: meter.Meter) -> None:
+    try:
+        box.ask(f"hold {ASKED_MIB}")
+        sample.notes |= {"outcome": "nothing", "why": "it got all that it asked for"}
+    except NotReady as error:
+        if error.hung:
+            raise
+        panic = next((text for _, text in box.console.lines if "Kernel panic" in text), None)
+        sample.notes["outcome"] = "killed"
+        sample.notes["why"] = _after_stamp(panic) if panic else str(error).split(";")[0].rpartition(": ")[2]
+    reached = [text.rpartition(" ")[2] for _, text in box.console.lines if text.startswith("workload: holds ")]
+    sample.values["held"] = (int(reached[-1]) if reached else 0) << 20
+
+
+def _processors(box: Box, sample: records.Sample, _: meter.Meter) -> None:
+    used, throttled = _host_cpu(box)
+    began = time.monotonic()
+    answer = json.loads(box.ask(f"burn 2 {BURN_S}"))
+    took = time.monotonic() - began
+    used_after, throttled_after = _host_cpu(box)
+    sample.values |= {"used_cpus": (used_after - used) / took, "sees_cpus": answer["sees_cpus"]}
+    if throttled_after is None:
+        sample.notes |= {"outcome": "shared", "why": "its kernel has as many processors as it was given, and divides them"}
+    else:
+        sample.values["throttled"] = throttled_after - throttled
+        sample.notes |= {"outcome": "throttled", "why": "the kernel stops it for the rest of each period"}
+
+
+def _processes(box: Box, sample: records.Sample, _: meter.Meter) -> None:
+    answer = json.loads(box.ask(f"fork {ASKED_PIDS}"))
+    sample.values["forked"] = answer["forked"]
+    if answer["refused"]:
+        sample.notes |= {"outcome": "refused", "why": f"fork fails with {answer['refused']}"}
+    else:
+        sample.notes |= {"outcome": "nothing", "why": "it got all that it asked for"}
+
+
+def _rest(box: Box, sample: records.Sample, gauge: meter.Meter) -> None:
+    sample.values["at_rest"] = _touched(box, gauge)
+    sample.notes |= {"outcome": "nothing", "why": "it stays below its limit"}
+
+
+def _breathe(box: Box, sample: records.Sample, gauge: meter.Meter) -> None:
+    sample.values["at_rest"] = _touched(box, gauge)
+    box.ask(f"hold {HELD_MIB}")
+    sample.values["holding"] = _touched(box, gauge)
+    box.ask("free")
+    sample.values["after"] = _touched(box, gauge)
+    back = sample.values["holding"] - sample.values["after"] > HELD_MIB << 19
+    sample.notes |= {"outcome": "returned" if back else "kept", "why": "what was freed inside is free outside" if back else
+                     "the guest's kernel keeps what it was once given"}
+
+
+def _touched(box: Box, gauge: meter.Meter) -> int:
+    """Host memory behind a box, in bytes: a container's anonymous memory, or what is resident of a guest's."""
+    reading = gauge.read(box)
+    if reading.cgroups:
+        return reading.cgroups[0]["anon"]
+    return reading.emulator_parts(256)["guest"]
+
+
+def _host_cpu(box: Box) -> tuple[float, float | None]:
+    """CPU seconds that a box has used by the host's count, and, of a container, seconds that it was throttled."""
+    if isinstance(box.spawned, EngineContainer) and box.kind == "container":
+        with engine.plain_errors():
+            stats = engine.connect().api.stats(box.spawned.id, stream=False, one_shot=True)["cpu_stats"]
+        return stats["cpu_usage"]["total_usage"] / 1e9, stats["throttling_data"]["throttled_time"] / 1e9
+    times = [psutil.Process(pid).cpu_times() for pid in box.spawned.pids()]
+    return sum(t.user + t.system for t in times), None
+
+
+def _after_stamp(line: str) -> str:
+    """A kernel's line without its time."""
+    return line.partition("] ")[2] or line

@@ -1,0 +1,102 @@
+"""What does each layer around a process cost? From fork and exec to `docker run`, one layer at a time."""
+
+import re
+from collections.abc import Iterable
+from contextlib import nullcontext
+
+from boxlab import records
+from boxlab.experiments import blocks
+from boxlab.experiments.startup import MEASURES, timed_start
+from boxlab.runtimes import Container, Process, Runtime, Workload, kernel_events
+from boxlab.runtimes.onion import NAMESPACES, Command, Containerd, Grouped, Namespaced, OCIRuntime
+
+EXECS = {
+    "tool": r"^(\S*/)?(docker run|ctr |runc run|crun run)",
+    "shim": r"^(\S*/)?containerd-shim",
+    "runc": r"^(\S*/)?(runc|crun) .*create",
+    "hook": r"^libnetwork-setkey",
+    "exec": r"^(\S*/)?python3 app\.py",
+}
+"""Mark -> command line of the program whose first beginning ends that phase, as the kernel reports it."""
+
+ENGINE_PHASES = {
+    "created": "engine: create",
+    "attached": "engine: attach",
+    "shim": "engine, containerd: mount, task",
+    "runc": "shim",
+    "hook": "runc: namespaces, cgroup, mounts",
+    "exec": "engine: network",
+    "app": "interpreter",
+    "ready": "imports, model, prediction",
+}
+
+
+class _EngineLayer(Container):
+    phases = ENGINE_PHASES
+
+
+def layers() -> list[Runtime]:
+    """Every layer, from the inside out."""
+    every = tuple(NAMESPACES)
+    found: list[Runtime] = [Process()]
+    found += [Namespaced(kind, kind=f"ns-{kind}", label=f"+ {kind} namespace") for kind in every]
+    found += [
+        Namespaced(*every, kind="namespaces", label="+ all namespaces"),
+        Grouped(*every, kind="cgroup", label="+ cgroup"),
+        OCIRuntime("crun"),
+        OCIRuntime("runc"),
+        Containerd(),
+    ]
+    found += [
+        _EngineLayer(network, kind=f"engine-{network}", label=f"engine, network {network}")
+        for network in ("host", "none", "bridge")
+    ]
+    return [*found, Command()]
+
+
+def onion(
+    arms: Iterable[Runtime] | None = None,
+    *,
+    rounds: int | None = None,
+    profile: str | None = None,
+    seed: int | None = None,
+    workload: Workload = Workload(),
+    save_as: str | None = None,
+) -> records.Run:
+    """Start the same program with ever more around it, and note which program began when.
+
+    Arguments and errors as for `startup`; by default every layer that this machine has.
+    """
+    ready, left_out = blocks.prepared(layers() if arms is None else arms, workload)
+    refusal = kernel_events.refusal()
+
+    def measure(run: records.Run, sample: records.Sample) -> None:
+        runtime = ready[sample.arm]
+        with nullcontext() if refusal else kernel_events.watch() as events:
+            t0 = timed_start(run, sample, runtime, workload)
+        if events:
+            sample.marks |= {
+                mark: began - t0
+                for mark, pattern in EXECS.items()
+                if mark in runtime.phases and (began := _first(events, pattern, t0))
+            }
+
+    return blocks.run(
+        "onion",
+        [blocks.plan_of(runtime) for runtime in ready.values()],
+        measure,
+        metrics=records.STARTUP_METRICS,
+        measures=MEASURES
+        + (f" Without the kernel's events: {refusal}." if refusal else " Programs' beginnings by the kernel's process events."),
+        left_out=left_out,
+        workload=workload,
+        profile=profile,
+        rounds=rounds,
+        seed=seed,
+        save_as=save_as,
+    )
+
+
+def _first(events: kernel_events.Events, pattern: str, since: float) -> float | None:
+    """When a program whose command line matches first began after `since`, on the monotonic clock."""
+    return next((e.at for e in events.execs if e.at >= since and re.search(pattern, e.command)), None)

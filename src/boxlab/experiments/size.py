@@ -1,0 +1,133 @@
+"""How much disk does each box take, and what must travel to get it there?"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+from boxlab import engine, images, layers, paths, records
+from boxlab.experiments import blocks
+from boxlab.runtimes import MicroVM, Runtime, Workload, qemu
+
+MANY = 10
+
+BLOCK = 512
+"""Bytes of the blocks in which st_blocks counts (POSIX leaves it open; Linux and macOS agree)."""
+
+METRICS = {
+    "total": {"unit": "B", "label": "on disk, in all"},
+    "image": {"unit": "B", "label": "image, all layers"},
+    "shared": {"unit": "B", "label": "layers that the book's other images have too"},
+    "own": {"unit": "B", "label": "layers of its own"},
+    "writable": {"unit": "B", "label": "written by the running instances"},
+    "kernel": {"unit": "B", "label": "kernel"},
+    "disk": {"unit": "B", "label": "disk image, allocated"},
+    "apparent": {"unit": "B", "label": "disk image, apparent"},
+    "transfer": {"unit": "B", "label": "to transfer, compressed"},
+}
+
+MEASURES = (
+    "Container: sizes of the image's layers as archives, each counted once; what running instances have written by the "
+    "engine's own count. Virtual machine: kernel and disk by allocated blocks; no initial RAM disk is needed; what it has "
+    "written by the blocks of QEMU's temporary file. To transfer: gzip, level 6, as a registry stores a layer."
+)
+
+
+def size(*, rounds: int | None = None, profile: str | None = None, seed: int | None = None, save_as: str | None = None) -> records.Run:
+    """Disk taken by the workload as one container, as ten, and as each kind of virtual machine.
+
+    Sizes do not vary from one time to the next: one round by default. Arguments and errors as for `startup`.
+    """
+    workload = Workload()
+    ready, left_out = blocks.prepared(["container", "microvm", "full-vm"], workload)
+    transfer = _transfers(ready, workload)
+    measured: dict[str, Callable[[], dict]] = {}
+    plans = []
+    for kind, runtime in ready.items():
+        plan = blocks.plan_of(runtime)
+        plans.append(plan)
+        if isinstance(runtime, MicroVM):
+            measured[kind] = lambda runtime=runtime: _machine(runtime, workload)
+        else:
+            many = f"{kind}-x{MANY}"
+            plans.append(plan | {"kind": many, "label": f"{MANY} containers"})
+            measured[kind] = lambda runtime=runtime: _containers(runtime, workload, 1)
+            measured[many] = lambda runtime=runtime: _containers(runtime, workload, MANY)
+
+    def measure(run: records.Run, sample: records.Sample) -> None:
+        values = measured[sample.arm]() | transfer[sample.arm.partition("-x")[0]]
+        parts = ("image", "kernel", "disk", "writable")
+        sample.values |= {"total": sum(values.get(part, 0) for part in parts)} | values
+
+    return blocks.run(
+        "size",
+        plans,
+        measure,
+        metrics=METRICS,
+        measures=MEASURES,
+        left_out=left_out,
+        workload=workload,
+        profile=profile,
+        rounds=1 if rounds is None else rounds,
+        warm_up=0,
+        seed=seed,
+        save_as=save_as,
+    )
+
+
+def _transfers(ready: dict[str, Runtime], workload: Workload) -> dict[str, dict]:
+    """What depends on compression, for every kind, side by side: it is what takes long here."""
+
+    def container() -> dict:
+        own = layers.layers(images.ensure(workload.image).tag)
+        beneath = set(engine.connect().api.inspect_image(images.ensure("base").tag)["RootFS"]["Layers"])
+        shared = sum(layer.size for layer in own if layer.id in beneath)
+        whole = sum(layer.size for layer in own)
+        travels = sum(layer.compressed for layer in own)
+        return {"image": whole, "shared": shared, "own": whole - shared, "transfer": travels}
+
+    def machine(runtime: MicroVM) -> dict:
+        guest = runtime.guest
+        return {"transfer": layers.compressed_size(guest.kernel.path) + layers.compressed_size(guest.disk.path)}
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        jobs = {
+            kind: threads.submit(machine, runtime) if isinstance(runtime, MicroVM) else threads.submit(container)
+            for kind, runtime in ready.items()
+        }
+        return {kind: job.result() for kind, job in jobs.items()}
+
+
+def _containers(runtime: Runtime, workload: Workload, count: int) -> dict:
+    """What `count` running containers have written, by the engine's count."""
+    with ExitStack() as stack:
+        boxes = [stack.enter_context(runtime.start(workload)) for _ in range(count)]
+        for box in boxes:
+            box.observe()
+        ids = [box.spawned.id for box in boxes]
+        with engine.plain_errors():
+            listed = engine.connect().api.containers(filters={"id": ids}, size=True)
+        return {"writable": sum(container.get("SizeRw", 0) for container in listed)}
+
+
+def _machine(runtime: MicroVM, workload: Workload) -> dict:
+    """The files of a virtual machine, and where it can be seen what a running one has written."""
+    guest = runtime.guest
+    values = {
+        "kernel": guest.kernel.path.stat().st_size,
+        "disk": guest.disk.path.stat().st_blocks * BLOCK,
+        "apparent": guest.disk.path.stat().st_size,
+    }
+    if qemu.in_container() or type(runtime) is not MicroVM:  # a full VM boots for long, and shows nothing else
+        return values
+    with runtime.start(workload) as box:
+        box.observe()
+        values["writable"] = sum(map(_unlinked, box.spawned.pids()))
+    return values
+
+
+def _unlinked(pid: int) -> int:
+    """Bytes allocated to files of ours that a process has open and that have no name any more."""
+    files = [path for path in Path(f"/proc/{pid}/fd").iterdir() if str(paths.SCRATCH) in os.readlink(path)]
+    return sum(file.stat().st_blocks * BLOCK for file in files)
