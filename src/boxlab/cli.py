@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 import boxlab
-from boxlab.errors import BoxlabError
+from boxlab.errors import BoxlabError, RecordError
 
+USAGE = 2
 INFRASTRUCTURE = 3
 
 _COLOURS = {"ok": "green", "note": "cyan", "warning": "yellow", "failure": "red"}
@@ -24,6 +25,9 @@ def _one_line_errors() -> Iterator[None]:
     """Say what went wrong in one line and its fix in another; a traceback is for our own mistakes only."""
     try:
         yield
+    except RecordError as error:
+        click.echo(f"boxlab: {error}", err=True)
+        sys.exit(USAGE)
     except BoxlabError as error:
         click.echo(f"boxlab: {error}", err=True)
         sys.exit(INFRASTRUCTURE)
@@ -90,28 +94,90 @@ def prepare() -> None:
     click.echo(f"ready to run: {', '.join(ready) or 'nothing'}")
 
 
-@main.command()
-@click.option("--profile", type=click.Choice(["quick", "class", "paper"]), help="How thoroughly to measure.")
-@click.option("--rounds", type=int, help="Rounds that count; by default as many as the profile says.")
-@click.option("--seed", type=int, help="Seed of the order.")
-@click.option("--save-as", default="startup", show_default=True, help="Name of the record in notebooks/results.")
-@click.option("--json", "as_json", is_flag=True, help="The whole record instead of a table.")
-@click.argument("arms", nargs=-1)
-def startup(
-    arms: tuple[str, ...], profile: str | None, rounds: int | None, seed: int | None, save_as: str, as_json: bool
-) -> None:
-    """Measure how long ARMS (process, container, microvm, full-vm; all by default) take to start."""
-    from boxlab import experiments, runtimes
+EXPERIMENTS = {
+    "startup": "How long each box takes from the call to its first output.",
+    "memory": "How much memory each box takes at rest, by every way of counting.",
+    "guest-tax": "How much of a virtual machine's memory its own kernel keeps.",
+    "density": "How much memory each further instance takes.",
+    "size": "How much disk each box takes.",
+    "dockerfile": "What a better Dockerfile saves, rung by rung.",
+    "limits": "What happens at a limit.",
+    "onion": "What each layer around a process adds to its start.",
+    "isolation": "What a stronger wall costs.",
+}
+TAKE_ARMS = ("startup", "memory", "density")
+"""Experiments whose arms are named on the command line."""
 
-    arms = arms or tuple(kind.kind for kind in runtimes.ALL)
-    run = experiments.startup(arms, profile=profile, rounds=rounds, seed=seed, save_as=save_as)
-    if as_json:
-        click.echo(json.dumps(run.to_json(), ensure_ascii=False))
-        return
-    click.echo(run.table().T.to_string())
-    click.echo(run.caption())
-    for kind, lack in run.plan["left_out"].items():
+
+def _experiment(name: str, help_text: str) -> click.Command:
+    """The command that runs one experiment and prints its table."""
+
+    def run(arms: tuple[str, ...] = (), as_json: bool = False, **options) -> None:
+        from boxlab import experiments
+
+        options["save_as"] = options["save_as"] or name
+        chosen = [arms] if arms else []
+        result = getattr(experiments, name.replace("-", "_"))(*chosen, **options)
+        if as_json:
+            click.echo(json.dumps(result.to_json(), ensure_ascii=False))
+            return
+        _print_run(result)
+
+    parameters = [
+        click.Option(["--profile"], type=click.Choice(["quick", "class", "paper"]), help="How thoroughly to measure."),
+        click.Option(["--rounds"], type=int, help="Rounds that count; by default as many as the profile says."),
+        click.Option(["--seed"], type=int, help="Seed of the order."),
+        click.Option(["--save-as"], help="Name of the record in notebooks/results; by default the experiment's."),
+        click.Option(["--json", "as_json"], is_flag=True, help="The whole record instead of a table."),
+    ]
+    if name in TAKE_ARMS:
+        parameters.append(click.Argument(["arms"], nargs=-1))
+        help_text += " ARMS are process, container, restored-vm, microvm, full-vm; by default those that make sense."
+    return click.Command(name, callback=run, params=parameters, help=help_text)
+
+
+for _name, _help in EXPERIMENTS.items():
+    main.add_command(_experiment(_name, _help))
+
+
+def _print_run(result) -> None:
+    """A run's table, its caption, what was left out and what failed."""
+    table = result.levels_table() if result.levels else result.table().T
+    click.echo(table.to_string())
+    click.echo(result.caption())
+    for kind, lack in result.plan["left_out"].items():
         click.echo(f"left out: {kind}: {lack['reason']}")
+    for kind in result.arms:
+        for reason in dict.fromkeys(result.failures(kind)):
+            click.echo(f"failed: {kind}: {reason}")
+
+
+@main.command()
+@click.argument("a", type=click.Path())
+@click.argument("b", type=click.Path())
+@click.option("--plot", type=click.Path(dir_okay=False, writable=True), help="Write the plot to this SVG file.")
+@click.option("--json", "as_json", is_flag=True, help="The table and what else differs, as data.")
+def compare(a: str, b: str, plot: str | None, as_json: bool) -> None:
+    """Put the records A and B side by side, or say why they cannot be compared."""
+    from boxlab import comparison, records
+
+    one, other = records.load(a), records.load(b)
+    table, differences = comparison.table(one, other), comparison.differences(one, other)
+    if as_json:
+        click.echo(
+            json.dumps({"table": table.to_dict("index"), "differences": differences}, ensure_ascii=False, indent=2)
+        )
+    else:
+        click.echo(table.to_string())
+        for name, run in zip(comparison.NAMES, (one, other), strict=True):
+            click.echo(f"{name}: {run.caption()}")
+        for difference in differences:
+            click.echo(f"note: {difference}")
+    if plot:
+        from boxlab import plots
+
+        with open(plot, "w", encoding="utf-8") as file:
+            file.write(plots.compare(one, other).standalone())
 
 
 @main.command()

@@ -214,6 +214,25 @@ class Run:
         table.index.name = f"{self.experiment}, profile {self.profile}"
         return table
 
+    def levels_table(self) -> pd.DataFrame:
+        """One row an arm: the line through its values over the levels, from one up."""
+        rows = {}
+        for kind in self.arms:
+            row = {"n": len(self.points(kind, least=1)[0]), "failed": len(self.failures(kind))}
+            try:
+                line = self.line(kind)
+            except RecordError as error:
+                row["slope"] = str(error)
+            else:
+                for part, e in (("slope", line.slope), ("intercept", line.intercept)):
+                    row[part] = self.say(self.main, e.value)
+                    row[f"{part}, 95 % interval"] = f"{self.say(self.main, e.low)} – {self.say(self.main, e.high)}"
+                row["largest residual"] = self.say(self.main, float(np.abs(line.residuals).max()))
+            rows[self.name(kind)] = row
+        table = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
+        table.index.name = f"{self.experiment}, profile {self.profile}"
+        return table
+
     def parts(self, metrics: list[str]) -> pd.DataFrame:
         """One row an arm, one column a metric: medians as text, a dash where the arm has none such."""
         rows = {

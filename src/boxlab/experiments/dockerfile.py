@@ -81,7 +81,13 @@ def dockerfile(
         run = blocks.run(
             "dockerfile",
             [
-                {"kind": _kind(file), "label": _kind(file).replace("-", " "), "emulated": False, "phases": {}, "details": {}}
+                {
+                    "kind": _kind(file),
+                    "label": _kind(file).replace("-", " "),
+                    "emulated": False,
+                    "phases": {},
+                    "details": {},
+                }
                 for file in files
             ],
             measure,

@@ -9,7 +9,7 @@ from boxlab.runtimes import Box, Container, MicroVM, Runtime, Workload
 
 WORKLOAD = Workload("stress")
 
-LOOP_S = 0.1
+LOOP_S = 0.05
 """A timed loop runs at least so long."""
 
 METRICS = {
@@ -84,4 +84,4 @@ def _per_round(box: Box, call: str) -> float:
         box.ask(f"call {call} {count}")
         if (took := time.monotonic() - began) >= LOOP_S:
             return took / count
-        count *= 10 if took < LOOP_S / 20 else 2 
+        count *= 10 if took < LOOP_S / 20 else 2

@@ -32,7 +32,18 @@ ENGINE_PHASES = {
 
 
 class _EngineLayer(Container):
+    """A container of the engine, with phases down to what the kernel reports."""
+
     phases = ENGINE_PHASES
+
+    def __init__(self, network: str):
+        super().__init__(network, kind=f"engine-{network}", label=f"engine, network {network}")
+        if network == "host":  # no network is made, so the engine is not asked back for one
+            self.phases = {
+                mark: ENGINE_PHASES["hook"] if mark == "exec" else text
+                for mark, text in ENGINE_PHASES.items()
+                if mark != "hook"
+            }
 
 
 def layers() -> list[Runtime]:
@@ -47,11 +58,7 @@ def layers() -> list[Runtime]:
         OCIRuntime("runc"),
         Containerd(),
     ]
-    found += [
-        _EngineLayer(network, kind=f"engine-{network}", label=f"engine, network {network}")
-        for network in ("host", "none", "bridge")
-    ]
-    return [*found, Command()]
+    return [*found, *map(_EngineLayer, ("host", "none", "bridge")), Command()]
 
 
 def onion(
@@ -87,7 +94,11 @@ def onion(
         measure,
         metrics=records.STARTUP_METRICS,
         measures=MEASURES
-        + (f" Without the kernel's events: {refusal}." if refusal else " Programs' beginnings by the kernel's process events."),
+        + (
+            f" Without the kernel's events: {refusal}."
+            if refusal
+            else " Programs' beginnings by the kernel's process events."
+        ),
         left_out=left_out,
         workload=workload,
         profile=profile,

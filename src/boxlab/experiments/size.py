@@ -34,7 +34,9 @@ MEASURES = (
 )
 
 
-def size(*, rounds: int | None = None, profile: str | None = None, seed: int | None = None, save_as: str | None = None) -> records.Run:
+def size(
+    *, rounds: int | None = None, profile: str | None = None, seed: int | None = None, save_as: str | None = None
+) -> records.Run:
     """Disk taken by the workload as one container, as ten, and as each kind of virtual machine.
 
     Sizes do not vary from one time to the next: one round by default. Arguments and errors as for `startup`.

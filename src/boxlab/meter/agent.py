@@ -55,7 +55,9 @@ def process(pid: int) -> dict | None:
         "pss": fields["Pss"],
         "uss": fields["Private_Clean"] + fields["Private_Dirty"],
     }
-    found |= {f"pss_{kind.lower()}": fields[f"Pss_{kind}"] for kind in ("Anon", "File", "Shmem") if f"Pss_{kind}" in fields}
+    found |= {
+        f"pss_{kind.lower()}": fields[f"Pss_{kind}"] for kind in ("Anon", "File", "Shmem") if f"Pss_{kind}" in fields
+    }
     if name.startswith("qemu-system"):
         found["areas"] = areas(pid)
     return found

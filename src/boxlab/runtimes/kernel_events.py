@@ -82,7 +82,9 @@ def _listen() -> socket.socket:
         listener.bind((0, _CN_IDX_PROC))
         order = struct.pack("=I", _PROC_CN_MCAST_LISTEN)
         message = _CONNECTOR_HEADER.pack(_CN_IDX_PROC, _CN_VAL_PROC, 0, 0, len(order), 0) + order
-        listener.send(_NETLINK_HEADER.pack(_NETLINK_HEADER.size + len(message), _NLMSG_DONE, 0, 0, os.getpid()) + message)
+        listener.send(
+            _NETLINK_HEADER.pack(_NETLINK_HEADER.size + len(message), _NLMSG_DONE, 0, 0, os.getpid()) + message
+        )
     except OSError:
         listener.close()
         raise

@@ -139,7 +139,9 @@ class OCIRuntime(Process):
         (folder / "config.json").write_text(json.dumps(self._specification))
 
         def clean() -> None:
-            subprocess.run([self._path, "delete", "--force", name], capture_output=True)  # it mostly has ended by itself
+            subprocess.run(
+                [self._path, "delete", "--force", name], capture_output=True
+            )  # it mostly has ended by itself
             shutil.rmtree(folder)
 
         return _Cleaned([self._path, "run", "--bundle", str(folder), name], dict(os.environ), clean)
@@ -164,7 +166,9 @@ class Containerd(Process):
             raise Unavailable("containerd's command `ctr` is not installed", "it comes with containerd")
         sockets = [socket for socket in CONTAINERD_SOCKETS if socket.exists() and os.access(socket, os.W_OK)]
         if not sockets:
-            raise Unavailable("containerd has no socket here that we may use", "run as root, with Docker on this machine")
+            raise Unavailable(
+                "containerd has no socket here that we may use", "run as root, with Docker on this machine"
+            )
         super().prepare(workload)
         self._ctr = ["ctr", "--address", str(sockets[0]), "--namespace", CONTAINERD_NAMESPACE]
 

@@ -69,7 +69,9 @@ class HostProcess:
 
     def stop(self, grace_s: float | None = None) -> None:
         """End it by SIGTERM, and after `grace_s` seconds (by default `STOP_S`) by SIGKILL."""
-        with contextlib.suppress(ProcessLookupError):  # all of its group: unshare, waiting for its child, does not listen
+        with contextlib.suppress(
+            ProcessLookupError
+        ):  # all of its group: unshare, waiting for its child, does not listen
             os.killpg(self.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):  # deaf to SIGTERM: the next line is not to be ignored
             self._process.wait(STOP_S if grace_s is None else grace_s)

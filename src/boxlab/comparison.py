@@ -1,0 +1,106 @@
+"""Two records of one experiment side by side: two machines, two accelerators, before and after."""
+
+import pandas as pd
+
+from boxlab import records, stats
+from boxlab.errors import RecordError
+from boxlab.records import times
+
+NAMES = ("A", "B")
+
+
+def check(a: records.Run, b: records.Run) -> None:
+    """Refuse what cannot be compared.
+
+    Raises:
+        RecordError: they measured different things; the message says what.
+    """
+    if a.experiment != b.experiment:
+        raise RecordError(
+            f"A is a record of {a.experiment} and B of {b.experiment}", "compare two of the same experiment"
+        )
+    units = {run.main: run.plan["metrics"][run.main]["unit"] for run in (a, b)}
+    if len(units) > 1:
+        raise RecordError(f"they measured different things: {' and '.join(units)}", "measure again with one version")
+    for what in ("image", "cpus", "memory_mib"):
+        here, there = ((run.plan["workload"] or {}).get(what) for run in (a, b))
+        if here != there:
+            raise RecordError(
+                f"the workload's {what} was {here} in A and {there} in B", "measure with the same workload"
+            )
+    if not common(a, b):
+        raise RecordError(
+            f"they have no arm in common: {', '.join(a.arms)} and {', '.join(b.arms)}",
+            "measure an arm that both can run",
+        )
+
+
+def common(a: records.Run, b: records.Run) -> list[str]:
+    """The arms that have values in both."""
+    return [kind for kind in a.arms if kind in b.arms and _values(a, kind) and _values(b, kind)]
+
+
+def differences(a: records.Run, b: records.Run) -> list[str]:
+    """What else differs between the two, and so may be why their numbers do."""
+    found = []
+    accelerators = (a.accelerator(), b.accelerator())
+    if accelerators[0] != accelerators[1]:
+        found.append(
+            f"virtual machines ran by {accelerators[0] or 'nothing'} in A and by {accelerators[1] or 'nothing'} in B"
+        )
+    if a.machine() != b.machine():
+        found.append("the machines differ")
+    files = [run.plan.get("files_sha256") for run in (a, b)]
+    if files[0] != files[1]:
+        found.append("the boxes ran from other files (another base image, or another version of the book)")
+    if a.profile != b.profile:
+        found.append(f"profile {a.profile} in A and {b.profile} in B")
+    found += [f"{name} was interrupted" for name, run in zip(NAMES, (a, b), strict=True) if not run.complete]
+    return found
+
+
+def table(a: records.Run, b: records.Run) -> pd.DataFrame:
+    """One row an arm: what each record says of the main metric, and B as a multiple of A with its interval.
+
+    With levels it is the slope that is compared. The two runs have no rounds in common, so each is resampled on its own.
+
+    Raises:
+        RecordError: they cannot be compared.
+    """
+    check(a, b)
+    found = {}
+    for kind in common(a, b):
+        label = a.name(kind) if a.name(kind) == b.name(kind) else f"{a.name(kind)} / {b.name(kind)}"
+        one, other = (estimate(run, kind) for run in (a, b))
+        row = {name: _with_interval(run, e) for name, run, e in zip(NAMES, (a, b), (one, other), strict=True)}
+        if a.levels:
+            row["B / A"] = times(other.value / one.value)
+            row["differ"] = _answer(one.high < other.low or other.high < one.low)
+        else:
+            ratio = stats.independent_ratio(_values(b, kind), _values(a, kind))
+            row["B / A"] = f"{times(ratio.value)} ({times(ratio.low)} – {times(ratio.high)})"
+            row["differ"] = _answer(ratio.low > 1 or ratio.high < 1)
+        found[label] = row
+    frame = pd.DataFrame.from_dict(found, orient="index")
+    frame.index.name = a.experiment
+    return frame
+
+
+def estimate(run: records.Run, kind: str) -> stats.Estimate:
+    """What is compared of an arm: its median, or with levels its slope."""
+    return run.line(kind).slope if run.levels else run.median(kind)
+
+
+def _values(run: records.Run, kind: str) -> list[float]:
+    if run.levels:
+        return list(run.points(kind)[1])
+    return list(run.kept(kind).values())
+
+
+def _with_interval(run: records.Run, e: stats.Estimate) -> str:
+    low, high = run.say(run.main, e.low), run.say(run.main, e.high)
+    return f"{run.say(run.main, e.value)} ({low} – {high})"
+
+
+def _answer(differ: bool) -> str:
+    return f"yes, at {stats.CONFIDENCE:.0%}" if differ else "not shown"

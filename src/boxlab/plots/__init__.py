@@ -1,0 +1,21 @@
+"""Every plot of the book, each drawn from a record alone."""
+
+from boxlab.plots.comparison import compare
+from boxlab.plots.resources import density, dockerfile, isolation, memory, size
+from boxlab.plots.starts import ladder, phases, startup
+from boxlab.plots.style import COLOURS, PARTS, Plot
+
+__all__ = [
+    "COLOURS",
+    "PARTS",
+    "Plot",
+    "compare",
+    "density",
+    "dockerfile",
+    "isolation",
+    "ladder",
+    "memory",
+    "phases",
+    "size",
+    "startup",
+]

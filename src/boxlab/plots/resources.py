@@ -1,0 +1,160 @@
+"""Plots of what boxes take: memory, room on disk, and the price of what they do.
+
+Drawn from a record alone; what ran under software emulation says so in the plot itself.
+"""
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from boxlab import records
+from boxlab.errors import RecordError
+from boxlab.plots.starts import draw_dots
+from boxlab.plots.style import (
+    PARTS,
+    Plot,
+    byte_ticks,
+    canvas,
+    colour,
+    finish,
+    linear_scale,
+    log_scale,
+    name,
+    rows,
+    styled,
+)
+
+MEMORY_PARTS = ("application", "shim", "guest", "kernel_file", "translation", "vmm")
+DISK_PARTS = ("shared", "own", "kernel", "disk", "writable")
+
+
+def memory(run: records.Run) -> Plot:
+    """What each box takes at rest, divided by what it is for: one bar an arm, medians."""
+    return _stacked(run, MEMORY_PARTS, "pss", "host memory at rest (proportional set)")
+
+
+def size(run: records.Run) -> Plot:
+    """What each box takes on disk, divided by what it is: one bar an arm."""
+    return _stacked(run, DISK_PARTS, "total", "on disk, allocated")
+
+
+def _stacked(run: records.Run, parts: tuple[str, ...], total: str, label: str) -> Plot:
+    metrics, described = run.plan["metrics"], []
+    with styled(9):
+        figure, [axes] = canvas(0.5 * len(run.arms) + 1.5)
+        longest = max((run.median(kind, total).value for kind in run.arms if run.kept(kind, total)), default=1)
+        linear_scale(axes, longest, "B")
+        rows(axes, [name(run, kind) for kind in run.arms])
+        drawn = {}
+        for row, kind in enumerate(run.arms):
+            if not run.kept(kind, total):
+                axes.annotate(f"{len(run.failures(kind))} failed", (0, row), va="center")
+                continue
+            begin, words = 0.0, []
+            for part in parts:
+                if run.kept(kind, part) and (value := run.median(kind, part).value) > 0:
+                    drawn[part] = axes.barh(row, value, left=begin, height=0.62, color=PARTS[part], zorder=3)
+                    begin += value
+                    words.append(f"{metrics[part]['label']} {records.size(value)}")
+            whole = run.say(total, run.median(kind, total).value)
+            axes.annotate(whole, (begin, row), xytext=(5, 0), textcoords="offset points", va="center")
+            described.append(f"{name(run, kind)}: {whole} ({', '.join(words)})")
+        names = [metrics[part]["label"].removesuffix(" (PSS)") for part in drawn]
+        figure.legend(drawn.values(), names, loc="outside lower center", ncols=3, frameon=False)
+        axes.set_xlabel(label)
+    alt = f"Stacked bars, {label}. " + "; ".join(described) + "."
+    return finish(figure, alt, run.caption(), f"{run.experiment}-{run.created}")
+
+
+def density(run: records.Run) -> Plot:
+    """Memory over the number of instances with the fitted line of each box, and what the lines leave over."""
+    described = []
+    with styled(9):
+        figure, [axes, rest] = canvas(3.2, 2, width_ratios=(3, 2))
+        for kind in run.arms:
+            levels, values = run.points(kind)
+            if not len(levels):
+                continue
+            paint = colour(run, kind)
+            axes.scatter(levels, values, s=20, color=paint, zorder=3)
+            try:
+                line = run.line(kind)
+            except RecordError as error:
+                described.append(f"{name(run, kind)}: {error}")
+                continue
+            ends = [1, levels.max()]
+            axes.plot(ends, [line.intercept.value + line.slope.value * x for x in ends], color=paint, linewidth=1.4)
+            per = f"{records.size(line.slope.value)} each"
+            axes.annotate(
+                f"{name(run, kind)}: {per}",
+                (levels.max(), line.intercept.value + line.slope.value * levels.max()),
+                xytext=(-4, 5),
+                textcoords="offset points",
+                ha="right",
+                color=paint,
+            )
+            fitted, _ = run.points(kind, least=1)
+            rest.scatter(fitted, line.residuals, s=16, color=paint, zorder=3)
+            interval = f"95 % interval {records.size(line.slope.low)} to {records.size(line.slope.high)}"
+            described.append(f"{name(run, kind)}: {per} ({interval}), and {records.size(line.intercept.value)} once")
+        for part, title in ((axes, "proportional set of all instances"), (rest, "left over by the line")):
+            part.set_title(title, fontsize=9, loc="left")
+            part.set_xlabel("instances")
+            part.xaxis.set_major_locator(MaxNLocator(integer=True))
+            part.grid(zorder=0)
+        axes.set_ylim(bottom=0, top=axes.get_ylim()[1] * 1.12)
+        rest.axhline(0, color="#808080", linewidth=0.8)
+        byte_ticks(axes)
+        byte_ticks(rest)
+    alt = "Memory over the number of instances, with fitted lines. " + "; ".join(described) + "."
+    return finish(figure, alt, run.caption(), f"density-{run.created}")
+
+
+def dockerfile(run: records.Run) -> Plot:
+    """Every rung: what its image adds to the base, and what an edit of one line costs."""
+    with styled(9):
+        figure, [sizes, times] = canvas(0.42 * len(run.arms) + 1.0, 2, sharey=True)
+        values = [run.median(kind, "size").value for kind in run.arms]
+        linear_scale(sizes, max(values), "B", room=1.4)
+        rows(sizes, [run.name(kind) for kind in run.arms])
+        for row, value in enumerate(values):
+            sizes.barh(row, value, height=0.6, color=PARTS["own"], zorder=3)
+            sizes.annotate(records.size(value), (value, row), xytext=(4, 0), textcoords="offset points", va="center")
+        rebuilds = [s.values["rebuild"] for s in run.samples if "rebuild" in s.values]
+        linear_scale(times, max(rebuilds), "s", room=1.4)
+        for row, kind in enumerate(run.arms):
+            draw_dots(times, row, run, kind)
+        sizes.set_xlabel("image, above its base")
+        times.set_xlabel("build after an edit of one line")
+    described = "; ".join(
+        f"{run.name(kind)}: {records.size(run.median(kind, 'size').value)}, {records.seconds(run.median(kind).value)}"
+        for kind in run.arms
+    )
+    alt = f"Two panels, a row for each Dockerfile: size of its image above the base, and time to build after an edit. {described}."
+    return finish(figure, alt, run.caption(), f"dockerfile-{run.created}")
+
+
+def isolation(run: records.Run) -> Plot:
+    """Every kind of wall: start, memory at rest, and the price of two system calls."""
+    panels = {"seconds": "start", "pss": "memory at rest", "getppid": "getppid", "stat": "stat"}
+    described = []
+    with styled(8.5):
+        figure, axes = canvas(0.5 * len(run.arms) + 1.0, len(panels), sharey=True)
+        for axis, (metric, title) in zip(axes, panels.items(), strict=True):
+            unit = run.plan["metrics"][metric]["unit"]
+            values = [s.values[metric] for s in run.samples if s.values.get(metric)]
+            log_scale(axis, values, unit, room=30)
+            axis.set_title(title, fontsize=8.5, loc="left")
+            _few_ticks(axis)
+            for row, kind in enumerate(run.arms):
+                draw_dots(axis, row, run, kind, metric=metric, discarded=False)
+        rows(axes[0], [name(run, kind) for kind in run.arms])
+    for kind in (kind for kind in run.arms if run.kept(kind)):
+        said = [f"{title} {run.say(metric, run.median(kind, metric).value)}" for metric, title in panels.items()]
+        described.append(f"{name(run, kind)}: {', '.join(said)}")
+    alt = "Four panels on logarithmic axes, a row for each runtime. " + "; ".join(described) + "."
+    return finish(figure, alt, run.caption(), f"isolation-{run.created}")
+
+
+def _few_ticks(axes: Axes) -> None:
+    """Every second power of ten: a narrow panel has no room for more."""
+    axes.xaxis.set_major_locator(type(axes.xaxis.get_major_locator())(100, subs=(1.0,)))
