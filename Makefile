@@ -19,7 +19,7 @@ book: host $(INSTALLED) ## measure on this machine and render the book into _bui
 
 test: export PROFILE := quick
 test: export BOXLAB_TERMINAL :=
-test: PARTS := browser
+test: PARTS := tests
 test: host $(INSTALLED) ## prove it: library, engine, virtual machines, notebooks, rendered pages
 	@$(BIN)/boxlab prepare
 	@EXECUTE=off tools/book.sh
@@ -36,6 +36,7 @@ lab: host $(INSTALLED) ## open JupyterLab on the notebooks
 doctor: $(INSTALLED) ## say what this machine can do, and the fix for what it cannot
 	@$(BIN)/boxlab doctor
 
+bench: PARTS := tests
 bench: host $(INSTALLED) ## time what is promised to be fast
 	@$(BIN)/boxlab prepare
 	@$(BIN)/python tests/bench.py

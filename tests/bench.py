@@ -3,12 +3,17 @@
 Not a test: times differ between machines. Each line says the promise that it is held against.
 """
 
+import json
 import os
 import random
+import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from docker.errors import NotFound
@@ -16,9 +21,15 @@ from rich.console import Console
 from rich.table import Table
 
 from boxlab import engine, experiments, paths, progress, records, runtimes, stats
+from boxlab.errors import BoxlabError
+from boxlab.runtimes.onion import Command
+from boxlab.runtimes.spawn import HostProcess
 
 BIN = paths.ROOT / ".venv" / "bin"
 PAIRS = 40
+SLOWDOWN = 0.2
+BLOCKS, BLOCK, WARM_UPS = 4, 10, 1
+STALLED_S = 60
 
 
 def seconds_of(*command: str) -> float:
@@ -79,6 +90,71 @@ def overhead() -> tuple[stats.Estimate, stats.Estimate]:
     return stats.ratio(times["library"], times["bare"]), stats.ratio(times["bare again"], times["bare"])
 
 
+def null_control() -> dict[str, stats.Estimate]:
+    """Ratios of a start to that of the same container, and to that of one that is a fifth slower on purpose."""
+
+    class Slowed(runtimes.Container):
+        def _spawn(self, workload: runtimes.Workload):
+            time.sleep(delay)
+            return super()._spawn(workload)
+
+    one, same = runtimes.Container(kind="a"), runtimes.Container(kind="same")
+    delay = experiments.startup([one], profile="quick").median("a").value * SLOWDOWN
+    run = experiments.startup([one, same, Slowed(kind="slowed")], rounds=PAIRS, profile="paper")
+    return {kind: run.ratio(kind, "a") for kind in ("same", "slowed")}
+
+
+def agreement() -> tuple[stats.Estimate, stats.Estimate]:
+    """Median seconds of one and the same `docker run` to its end: by hyperfine and by us, in alternating blocks of one run.
+
+    Raises:
+        BoxlabError: hyperfine is not installed.
+    """
+    if not shutil.which("hyperfine"):
+        raise BoxlabError("hyperfine is not installed", "`sudo apt-get install hyperfine`")
+    runtime = Command()
+    runtime.prepare(runtimes.Workload())
+    command = [word for word in runtime.command(runtimes.Workload()) if word != "--interactive"]
+    theirs, ours = [], []
+    with progress.bar("agreement", total=2 * BLOCKS, unit="block") as bar, tempfile.TemporaryDirectory() as folder:
+        for block in range(BLOCKS):
+            by_peer, by_us = (
+                (lambda: theirs.extend(_hyperfine(command, folder))),
+                (lambda: ours.extend(_stopwatch(command))),
+            )
+            for measure in (by_peer, by_us) if block % 2 else (by_us, by_peer):
+                measure()
+                bar.update()
+    return stats.median(theirs), stats.median(ours)
+
+
+def _hyperfine(command: list[str], folder: str) -> list[float]:
+    report = Path(folder) / "report.json"
+    options = ["--shell=none", "--style=none", f"--warmup={WARM_UPS}", f"--runs={BLOCK}", f"--export-json={report}"]
+    subprocess.run(["hyperfine", *options, shlex.join(command)], check=True, capture_output=True)
+    return json.loads(report.read_text())["results"][0]["times"]
+
+
+def _stopwatch(command: list[str]) -> list[float]:
+    """The same by what our experiments are made of: a process of the library, read until it has ended, on its clock."""
+    times = []
+    for number in range(WARM_UPS + BLOCK):
+        began = time.monotonic()
+        process = HostProcess(command, dict(os.environ))
+        try:
+            while process.read(STALLED_S):
+                pass
+            reason = process.exit_reason()
+            took = time.monotonic() - began
+        finally:
+            process.stop(grace_s=0)
+        if reason != "exit status 0":
+            raise BoxlabError(f"{shlex.join(command)}: {reason}")
+        if number >= WARM_UPS:
+            times.append(took)
+    return times
+
+
 def main() -> None:
     table = Table("what", "promise", "measured", box=None)
     table.add_row(
@@ -104,8 +180,19 @@ def main() -> None:
     table.add_row(
         "container start, bare / bare", "about 1", f"{null.value:.3f} ({null.low:.3f} – {null.high:.3f}), n = {PAIRS}"
     )
+    ratios = null_control()
+    for kind, promise in (("same", "holds 1"), ("slowed", f"holds {1 + SLOWDOWN}, above 1")):
+        e = ratios[kind]
+        table.add_row(
+            f"container start, {kind} / itself", promise, f"{e.value:.3f} ({e.low:.3f} – {e.high:.3f}), n = {PAIRS}"
+        )
+    peer, own = agreement()
+    for who, e in (("hyperfine", peer), ("our stopwatch", own)):
+        interval = f"({records.seconds(e.low)} – {records.seconds(e.high)}), n = {BLOCKS * BLOCK}"
+        table.add_row(f"docker run, by {who}", "intervals overlap", f"{records.seconds(e.value)} {interval}")
     console = Console()
     console.print(table)
+    console.print(f"intervals overlap: {'yes' if peer.low <= own.high and own.low <= peer.high else 'NO'}")
     console.print(run.caption())
 
 

@@ -64,3 +64,19 @@ def run(emulated: bool = True, rounds: int = 5) -> records.Run:
         },
         samples=samples,
     )
+
+
+def levels(factor: float = 1, noise: float = 1.0) -> records.Run:
+    """A density run: one instance takes 7 MiB and all together 13, times `factor`; `noise` MiB up and down."""
+    result = run()
+    mib = factor * 2**20
+    result.experiment = "density"
+    result.plan["metrics"] = {"pss": {"unit": "B", "label": "memory"}}
+    result.plan["levels"], result.plan["level_means"] = [0, 1, 2, 4, 8], "instances"
+    result.plan["rounds"], result.plan["discarded_rounds"] = 1, 0
+    result.samples = [
+        records.Sample(arm, 0, position, False, n, {"pss": (13 + 7 * n + noise * (-1) ** position) * mib if n else 0.0})
+        for arm in ("container", "microvm")
+        for position, n in enumerate((4, 0, 8, 1, 2))
+    ]
+    return result

@@ -3,7 +3,7 @@
 # Does what is missing and may be done, and says in one line what is left to the reader.
 #
 #   tools/setup.sh host             the engine, QEMU, and what builds the base image
-#   tools/setup.sh host browser     and a browser with fonts, for the tests
+#   tools/setup.sh host tests       and what only tests need: a browser with fonts, a second OCI runtime, a peer to agree with
 #   tools/setup.sh venv             .venv with the locked packages and boxlab itself
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -38,10 +38,10 @@ engine_is_elsewhere() {
   have docker && [ "$(docker context show 2>/dev/null || echo default)" != default ]
 }
 
-# What the parts named (host, browser, venv) lack on this machine.
+# What the parts named (host, tests, venv) lack on this machine.
 missing_packages() {
   case " $* " in *" host "*) missing_for_host ;; esac
-  case " $* " in *" browser "*) missing_for_browser ;; esac
+  case " $* " in *" tests "*) missing_for_tests ;; esac
   # Debian keeps ensurepip, without which no virtual environment can be made, in a package of its own.
   case " $* " in *" venv "*) python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv ;; esac
 }
@@ -57,10 +57,13 @@ missing_for_host() {
   [ "$(id -u)" = 0 ] || have setfacl || echo acl
 }
 
-missing_for_browser() {
+missing_for_tests() {
   have chromium || have google-chrome || have chromium-browser || echo chromium
   fc-list :lang=ko 2>/dev/null | grep -q . || echo fontconfig fonts-nanum
   have ip || echo iproute2
+  [ "$(uname -s)" = Linux ] || return 0
+  have crun || echo crun
+  have hyperfine || echo hyperfine
 }
 
 install_packages() {
@@ -79,6 +82,16 @@ install_packages() {
   as_root apt-get update -qq
   # shellcheck disable=SC2086  # a list of words is what is wanted
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends $packages >/dev/null
+}
+
+# Options that tell an engine of the OCI runtimes installed beside its own, which some measurements compare.
+# A configuration that names some has chosen already, and the engine does not accept both.
+other_runtimes() {
+  local runtime
+  if grep -qs '"runtimes"' /etc/docker/daemon.json; then return 0; fi
+  for runtime in crun runsc; do
+    if have "$runtime"; then printf -- '--add-runtime %s=%s ' "$runtime" "$(command -v "$runtime")"; fi
+  done
 }
 
 start_engine() {
@@ -110,9 +123,9 @@ start_engine() {
     # A crash or a half-done installation leaves these behind, and the engine then refuses to start.
     running dockerd || as_root rm -f /var/run/docker.pid
     running containerd || as_root rm -f /var/run/docker/containerd/containerd.pid
-    # The service's script raises a limit first, which not every virtual machine permits; the engine itself can do without.
+    # Not by the service's script: it raises a limit first, which not every virtual machine permits.
     # It must not keep our output open, or whoever reads that through a pipe waits for ever.
-    (as_root service docker start || as_root setsid sh -c 'exec dockerd >>/var/log/docker.log 2>&1') </dev/null >/dev/null 2>&1 &
+    (as_root setsid sh -c "exec dockerd $(other_runtimes) >>/var/log/docker.log 2>&1") </dev/null >/dev/null 2>&1 &
   fi
   for _ in $(seq 300); do
     if engine_answers; then return 0; fi

@@ -1,6 +1,6 @@
 # Install in one stage, and copy only what the program imports into the next.
 FROM containers-measured/base AS build
-LABEL org.containers-measured.run=rung-5
+LABEL org.containers-measured.run=rung-5-build
 COPY requirements.txt .
 RUN pip install --no-cache-dir --no-compile --target /packages -r requirements.txt \
     && rm -rf /packages/*.dist-info /packages/bin

@@ -1,4 +1,4 @@
-"""Find and remove what is ours and nothing else: engine objects, processes, scratch files."""
+"""Find and remove what is ours and nothing else: engine objects, processes, control groups, scratch files."""
 
 import shutil
 from collections.abc import Callable
@@ -11,6 +11,7 @@ import psutil
 from boxlab import engine, paths
 from boxlab.errors import BoxlabError, EngineError
 from boxlab.images import PREFIX
+from boxlab.runtimes import onion
 
 KILLED_S = 10
 """How long a killed process may take to go."""
@@ -59,6 +60,11 @@ def scratch_files() -> list[Leftover]:
     if not paths.SCRATCH.is_dir():
         return []
     return [Leftover("file", str(path), remover(path)) for path in sorted(paths.SCRATCH.iterdir())]
+
+
+def control_groups() -> list[Leftover]:
+    """The control groups that we made; only root makes any."""
+    return [Leftover("control group", str(path), path.rmdir) for path in onion.control_groups()]
 
 
 def engine_objects(images: bool = False) -> list[Leftover]:
@@ -118,16 +124,20 @@ def leftovers(images: bool = False) -> list[Leftover]:
     Raises:
         EngineError: the engine does not answer.
     """
-    return processes() + scratch_files() + engine_objects(images)
+    return processes() + control_groups() + scratch_files() + engine_objects(images)
 
 
 def sweep(images: bool = False) -> list[Leftover]:
-    """Remove all of ours and return what went; processes and files go first, as they need no engine.
+    """Remove all of ours and return what went; processes, control groups and files go first, as they need no engine.
 
     Raises:
         EngineError: the engine does not answer, or something on it could not be removed.
     """
-    return _remove(lambda: processes() + scratch_files()) + _remove(lambda: engine_objects(images))
+    return (
+        _remove(processes)
+        + _remove(lambda: control_groups() + scratch_files())
+        + _remove(lambda: engine_objects(images))
+    )
 
 
 def _remove(find: Callable[[], list[Leftover]]) -> list[Leftover]:

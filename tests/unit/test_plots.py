@@ -4,12 +4,13 @@ import pretended_run as runs
 import pytest
 
 from boxlab import plots
+from boxlab.plots import style
 
 
 @pytest.mark.parametrize("draw", [plots.startup, plots.phases])
 def test_text_follows_the_page_and_the_alt_text_carries_the_numbers(draw):
     plot = draw(runs.run())
-    assert "currentColor" in plot.svg and plots._INK not in plot.svg
+    assert "currentColor" in plot.svg and style.INK not in plot.svg
     assert "<text" in plot.svg
     assert re.search(r"container: .*\d ms.*microVM, emulated: .*\d m?s", plot.alt)
     assert 'role="img"' in plot._repr_html_()

@@ -132,11 +132,61 @@ def test_times_have_two_digits(value, text):
     assert records.times(value) == text
 
 
+def test_a_record_of_version_1_is_still_read():
+    path = paths.ROOT / "tests" / "recorded" / "startup-version-1.json"
+    old, run = json.loads(path.read_text()), records.load(path)
+    assert old["version"] == 1 and run.to_json()["version"] == records.VERSION
+    assert [s.values.get("seconds") for s in run.samples] == [s["seconds"] for s in old["samples"]]
+    assert run.median("container", "stop").value > 0
+    assert run.texts()["full-vm_basic_took"].endswith("s")
+
+
+def test_a_line_says_what_one_more_takes():
+    run = runs.levels(noise=0.1)
+    line = run.line("container")
+    assert line.slope.low < 7 * 2**20 < line.slope.high
+    assert line.n == 4  # without zero instances, which take nothing
+    assert run.texts()["container_slope"].startswith(("6.9", "7.0"))
+    assert "slope" in run.levels_table().columns
+
+
+def test_how_many_fit_is_never_said_beyond_twice_what_was_run():
+    run = runs.levels(noise=0)
+    assert run.fits("container", (13 + 7 * 5.5) * 2**20) == (5, False)
+    assert run.fits("container", 2**40) == (16, True)
+    assert run.fits("container", 0) == (0, False)
+
+
+def test_a_line_needs_three_points():
+    run = runs.levels()
+    run.samples = run.samples[:2]
+    with pytest.raises(RecordError, match="too few points of container"):
+        run.line("container")
+    assert "too few points" in run.levels_table().loc["container", "slope"]
+
+
+def test_parts_stand_side_by_side_and_what_an_arm_has_not_is_a_dash():
+    run = runs.run()
+    run.plan["metrics"]["extra"] = {"unit": "B", "label": "extra"}
+    for sample in run.samples:
+        if sample.arm == "container":
+            sample.values["extra"] = 3 * 2**20
+    assert list(run.parts(["extra", "stop"]).loc["container"]) == ["3.00 MiB", "50.0 ms"]
+    assert run.parts(["extra"]).loc["microVM (TCG)", "extra"] == "–"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0 B"), (512, "512 B"), (3.42 * 2**20, "3.42 MiB"), (2**30, "1.00 GiB"), (-2048, "-2.00 KiB")],
+)
+def test_sizes_have_three_digits_and_binary_units(value, text):
+    assert records.size(value) == text
+
+
 def test_the_stored_record_behind_the_notebook_is_valid_and_complete():
     stored = sorted((paths.ROOT / "notebooks" / "results").glob("*[!l].json"))
     stored = [path for path in stored if not path.name.endswith(".local.json")]
     assert stored
     for path in stored:
         run = records.load(path)
-        assert run.complete
-        assert json.loads(path.read_text())["plan"]["files_sha256"]
+        assert run.complete and run.samples

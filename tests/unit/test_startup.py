@@ -1,6 +1,7 @@
 """The experiment on boxes that only pretend: order, discarded round, failures, interruption."""
 
 import itertools
+from types import SimpleNamespace
 
 import pytest
 
@@ -38,6 +39,7 @@ class Pretended(Runtime):
 class PretendedBox:
     def __init__(self, runtime):
         self.runtime, self.marks, self.stopped = runtime, {"ready": 0.5}, False
+        self.console = SimpleNamespace(t0=0.0)
 
     def observe(self):
         if self.runtime.silent:

@@ -67,3 +67,30 @@ def test_instability_names_the_reason():
     assert any("standard deviation" in r for r in stats.instability([1, 1.5, 1, 1.6]))
     assert any("slowest" in r for r in stats.instability([1.0] * 30 + [2.0]))
     assert stats.instability([1.0]) == ["fewer than two samples"]
+
+
+def test_a_line_finds_slope_and_intercept_and_leaves_the_rest():
+    x = np.array([1, 2, 4, 8, 16])
+    line = stats.line(x, 3 + 2 * x)
+    assert (line.slope.value, line.intercept.value) == pytest.approx((2, 3))
+    assert line.residuals == pytest.approx(np.zeros(5), abs=1e-9)
+    assert line.reach(23) == pytest.approx(10)
+
+
+def test_the_interval_of_a_slope_covers_the_truth_about_as_often_as_it_says():
+    x = np.array([1, 2, 4, 8])
+    lines = [stats.line(x, 3 + 2 * x + RNG.normal(0, 0.5, 4)) for _ in range(300)]
+    assert 0.9 < np.mean([line.slope.low <= 2 <= line.slope.high for line in lines]) <= 0.99
+
+
+@pytest.mark.parametrize("x", [[1, 2], [3, 3, 3]])
+def test_a_line_needs_three_points_at_two_places(x):
+    with pytest.raises(ValueError, match="three points at two places"):
+        stats.line(x, x)
+
+
+def test_independent_samples_may_differ_in_number():
+    ratio = stats.independent_ratio(RNG.normal(2, 0.1, 12), RNG.normal(1, 0.1, 30))
+    assert ratio.low < 2 < ratio.high
+    with pytest.raises(ValueError, match="both sides"):
+        stats.independent_ratio([], [1.0])

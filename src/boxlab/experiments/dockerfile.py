@@ -31,8 +31,8 @@ METRICS = {
 }
 
 MEASURES = (
-    "t0: `docker build` is called. t1: it has ended. First build with --no-cache, once; then one line of the program is "
-    "edited in every round. Packages come from the network, or a cache of it. Size: what the engine gives for the image, "
+    "t0: `docker build` is called. t1: it has ended. The first round builds with --no-cache; in every further one, one line "
+    "of the program is edited. Packages come from the network, or a cache of it. Size: what the engine gives for the image, "
     "less its base."
 )
 
@@ -54,7 +54,7 @@ def dockerfile(
 
     Args:
         files: Dockerfiles to compare; by default `rungs()`.
-        rounds: edits that count. Further arguments as for `startup`.
+        rounds: edits; one more round comes first, the build from nothing. Further arguments as for `startup`.
 
     Raises:
         BuildError: one does not build, with its last words.
@@ -94,7 +94,8 @@ def dockerfile(
             metrics=METRICS,
             measures=MEASURES,
             profile=profile,
-            rounds=named_profile(profile).steady if rounds is None else rounds,
+            rounds=1 + (named_profile(profile).steady if rounds is None else rounds),
+            warm_up=0,
             seed=seed,
             save_as=save_as,
         )
@@ -134,7 +135,7 @@ def _docker_build(folder: Path, tag: str, *options: str) -> float:
     Raises:
         BuildError: it failed, or there is no docker command.
     """
-    command = ["docker", "build", "--quiet", "--tag", tag, *filter(None, options), str(folder)]
+    command = ["docker", "build", "--quiet", "--force-rm", "--tag", tag, *filter(None, options), str(folder)]
     began = time.monotonic()
     try:
         built = subprocess.run(command, capture_output=True, text=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boxlab import engine, images
+from boxlab.errors import NotReady
 from boxlab.interrupts import deferred
 from boxlab.meter import agent
 from boxlab.runtimes import Box
@@ -78,7 +79,11 @@ class Meter:
             self._console.wait_for("ready", ANSWER_S)
 
     def read(self, *boxes: Box) -> Reading:
-        """Some boxes together, or the machine alone."""
+        """Some boxes together, or the machine alone.
+
+        Raises:
+            NotReady: one of them has ended.
+        """
         request = {"pids": [], "containers": []}
         for box in boxes:
             if isinstance(box.spawned, EngineContainer):
@@ -88,6 +93,9 @@ class Meter:
         answer = self._ask(request)
         for process in answer["processes"]:
             process["role"] = _role(process["name"])
+        alive = sum(process["role"] != "watch" for process in answer["processes"])
+        if alive < len(boxes):
+            raise NotReady(f"{len(boxes)} boxes were to be read, and only {alive} processes of them are there")
         return Reading(answer["processes"], answer["cgroups"], answer["available"])
 
     def _ask(self, request: dict) -> dict:

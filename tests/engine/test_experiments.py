@@ -1,0 +1,261 @@
+"""The experiments on the real engine: they measure what they say, and what goes wrong leaves one line and nothing else."""
+
+import os
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+from boxlab import engine, experiments, images, layers, meter, runtimes, sweep
+from boxlab.errors import BoxlabError, BuildError, NotReady, Unavailable
+from boxlab.experiments.dockerfile import rungs
+from boxlab.runtimes import Container, Workload, kernel_events
+
+WORKLOAD = Workload()
+
+# The package's names are the functions; these are the modules of the same names.
+density, limits, onion = (import_module(f"boxlab.experiments.{name}") for name in ("density", "limits", "onion"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    before = {item.name for item in sweep.leftovers()}
+    yield
+    assert {item.name for item in sweep.leftovers()} == before
+
+
+def one_line(error):
+    assert len(str(error).splitlines()) <= 2
+    return str(error)
+
+
+def test_memory_of_a_process_and_of_a_container():
+    run = experiments.memory(["process", "container"], rounds=2)
+    for kind in run.arms:
+        assert run.median(kind, "uss").value <= run.median(kind).value <= run.median(kind, "rss").value
+    assert run.median("container", "shim").value > 0
+    assert 0 < run.median("container", "cgroup_anon").value < 64 << 20
+    assert not run.kept("process", "shim") and not run.kept("container", "guest")
+
+
+def test_the_meter_in_a_container_reads_what_the_meter_here_reads(monkeypatch):
+    runtime = runtimes.named("container")
+    runtime.prepare(WORKLOAD)
+    with runtime.start(WORKLOAD) as box:
+        box.observe()
+        with meter.open_meter() as direct:
+            here = direct.read(box)
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        with meter.open_meter() as contained:
+            there = contained.read(box)
+    assert [p["name"] for p in here.processes] == [p["name"] for p in there.processes]
+    assert here.total("rss") == pytest.approx(there.total("rss"), rel=0.1)
+    assert here.cgroups[0]["anon"] == pytest.approx(there.cgroups[0]["anon"], rel=0.1)
+
+
+def test_a_box_that_ended_is_not_read_as_one_that_takes_nothing():
+    runtime = runtimes.named("process")
+    runtime.prepare(WORKLOAD)
+    with runtime.start(WORKLOAD) as box, meter.open_meter() as gauge:
+        box.spawned.stop()
+        with pytest.raises(NotReady, match="only 0 processes"):
+            gauge.read(box)
+
+
+def test_the_first_reader_of_a_file_pays_for_it_and_the_second_nothing():
+    weights = Workload("weights", memory_mib=512)
+    runtime = runtimes.named("container")
+    runtime.prepare(weights)
+    with meter.open_meter() as gauge, runtime.start(weights) as first, runtime.start(weights) as second:
+        first.ask("evict")
+        assert first.ask("read") == second.ask("read") == str(64 << 20)
+        assert gauge.read(first).cgroups[0]["file"] > 60 << 20
+        assert gauge.read(second).cgroups[0]["file"] < 4 << 20
+
+
+def test_density_fits_a_line_and_counts_the_instances():
+    run = experiments.density(["process", "container"], levels=[0, 1, 2, 3], seed=1)
+    assert run.complete and not run.failures("container")
+    slope = run.line("container").slope.value
+    assert 1 << 20 < slope < 64 << 20
+    assert run.fits("container", 1 << 40) == (6, True)
+    assert run.kept("container", "pss", level=0) == {0: 0}
+
+
+def test_density_stops_before_the_machine_runs_out(monkeypatch):
+    monkeypatch.setattr(density, "reserve", lambda: 1 << 50)
+    run = experiments.density(["process"], levels=[0, 2])
+    assert run.complete and run.kept("process", level=0) and not run.kept("process", level=2)
+    [reason] = run.failures("process")
+    assert "stopped at 0 instances" in one_line(reason) and "reserve" in reason
+
+
+@pytest.mark.parametrize("levels", [[], [-1, 2]])
+def test_numbers_of_instances_must_make_sense(levels):
+    with pytest.raises(BoxlabError, match="no numbers of instances"):
+        experiments.density(["process"], levels=levels)
+
+
+def test_layers_are_counted_once_and_shrink_when_they_travel():
+    tags = [images.ensure(name).tag for name in ("base", "workload")]
+    found = layers.layers(*tags)
+    assert len({layer.id for layer in found}) == len(found)
+    shared = [layer for layer in found if layer.images == tuple(tags)]
+    assert sum(layer.size for layer in shared) > 0.99 * sum(layer.size for layer in found)
+    assert all(0 < layer.compressed for layer in found)
+    assert sum(layer.compressed for layer in found) < 0.6 * sum(layer.size for layer in found)
+
+
+def test_layers_of_an_image_that_is_not_there():
+    with pytest.raises(BoxlabError) as caught:
+        layers.layers("no/such/image")
+    assert "no/such/image" in one_line(caught.value)
+
+
+def test_a_dockerfile_that_does_not_build_is_named_and_leaves_nothing(tmp_path):
+    before = {image.id for image in engine.connect().images.list(all=True)}
+    good, bad = tmp_path / "1-good.Dockerfile", tmp_path / "2-bad.Dockerfile"
+    label = "LABEL org.containers-measured.run=test-rung"
+    good.write_text(f"FROM {images.PREFIX}base\n{label}\nCOPY app.py .\n")
+    bad.write_text(f"FROM {images.PREFIX}base\n{label}\nCOPY app.py .\nRUN echo last words && exit 3\n")
+    with pytest.raises(BuildError, match="rung-2-bad does not build") as caught:
+        experiments.dockerfile([good, bad], rounds=1)
+    one_line(caught.value)
+    assert {image.id for image in engine.connect().images.list(all=True)} == before
+
+
+def test_an_edit_costs_less_where_the_order_is_right(tmp_path):
+    files = []
+    label = "LABEL org.containers-measured.run=test-order"
+    slow, edit = "RUN sleep 1", "COPY app.py ."
+    for name, steps in {"1-wrong": (edit, slow), "2-right": (slow, edit)}.items():
+        files.append(tmp_path / f"{name}.Dockerfile")
+        files[-1].write_text("\n".join([f"FROM {images.PREFIX}base", f"{label}-{name}", *steps, ""]))
+    run = experiments.dockerfile(files, rounds=1)
+    assert run.median("1-wrong").value > 1 > run.median("2-right").value
+    assert run.median("1-wrong", "layers").value == 2
+
+
+def test_every_rung_is_found_again_by_its_label():
+    assert len(rungs()) == 5
+    for file in rungs():
+        text = file.read_text()
+        assert text.count("LABEL org.containers-measured.run=rung-") == text.count("FROM ")
+
+
+def test_a_container_is_killed_held_back_and_refused_and_uses_no_less_for_a_lower_limit():
+    wanted = [t for t in limits.trials() if t.kind.endswith("-container") or t.kind.startswith("rest-")]
+    run = experiments.limits(wanted, rounds=1)
+    outcomes = {sample.arm: sample.notes["outcome"] for sample in run.samples}
+    assert outcomes["memory-container"] == "killed" and outcomes["pids-container"] == "refused"
+    assert outcomes["cpu-container"] == "throttled" and outcomes["breathe-container"] == "returned"
+    assert 64 << 20 < run.median("memory-container", "held").value < limits.MEMORY_MIB << 20
+    assert run.median("pids-container", "forked").value == limits.PIDS - 1
+    if os.cpu_count() > 1:
+        assert run.median("cpu-container", "used_cpus").value == pytest.approx(1, abs=0.25)
+        assert run.median("cpu-container", "throttled").value > 0.5
+    rest = [run.median(f"rest-{limit}", "at_rest").value for limit in (64, 256, 1024)]
+    assert max(rest) - min(rest) < 1 << 20
+
+
+def test_a_runtime_that_the_engine_does_not_know_is_left_out_with_the_known_ones():
+    arms = [Container(kind="runc", oci_runtime="runc"), Container(kind="none", oci_runtime="no-such-runtime")]
+    run = experiments.isolation(arms, rounds=1)
+    assert "it knows" in run.plan["left_out"]["none"]["reason"] and "runc" in run.plan["left_out"]["none"]["reason"]
+    assert run.median("runc", "stat").value > run.median("runc", "getppid").value > 0
+
+
+@pytest.mark.parametrize("layer", onion.layers(), ids=lambda layer: layer.kind)
+def test_every_layer_runs_the_same_program_and_leaves_nothing(layer):
+    try:
+        layer.prepare(WORKLOAD)
+    except Unavailable as error:
+        assert error.fix  # what this machine lacks is said, with what would mend it
+        return
+    with layer.start(WORKLOAD) as box:
+        assert box.answer == "37.2"
+        assert box.observe().inside["files_sha256"]
+        assert box.stop() < 5
+
+
+def test_a_control_group_holds_the_process_to_its_limits_and_is_swept_up():
+    if os.geteuid() != 0:
+        with pytest.raises(Unavailable, match="only root"):
+            layer_named("cgroup").prepare(WORKLOAD)
+        return
+    layer = layer_named("cgroup")
+    layer.prepare(WORKLOAD)
+    with layer.start(WORKLOAD):
+        assert any(item.kind == "control group" for item in sweep.control_groups())
+
+
+def layer_named(kind):
+    return next(layer for layer in onion.layers() if layer.kind == kind)
+
+
+def test_the_kernel_reports_when_a_program_began():
+    if reason := kernel_events.refusal():
+        assert os.geteuid() != 0 or not engine.is_local(), reason
+        return
+    with kernel_events.watch() as events:
+        subprocess.run([sys.executable, "-c", "pass # a word of its own"], check=True)
+    assert any("a word of its own" in e.command for e in events.execs)
+
+
+def test_phases_by_the_kernels_events_are_in_order():
+    if kernel_events.refusal():
+        return
+    run = experiments.onion([layer_named("engine-none")], rounds=1)
+    marks = run.typical("engine-none").marks
+    known = [marks[mark] for mark in run.arm("engine-none")["phases"] if mark in marks]
+    assert known == sorted(known) and {"shim", "runc", "exec"} <= marks.keys()
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("import time; time.sleep(60)", "no 'ready' within"),
+        ("raise SystemExit(3)", "exit status 3"),
+        ("import os; os.write(1, os.urandom(3_000_000))", "printed more than 1024 KiB"),
+    ],
+    ids=["never ready", "exits at once", "prints garbage without end"],
+)
+def test_an_application_that_does_not_get_ready_is_a_failure_in_every_experiment(script, message, broken_workload):
+    workload = broken_workload(script)
+    runtime = Container()
+    runtime.deadline_s = 2
+    for experiment in (experiments.startup, experiments.memory):
+        run = experiment([runtime], rounds=1, workload=workload)
+        assert run.complete and not run.kept("container")
+        assert message in one_line(run.failures("container")[0])
+    crowd = experiments.density([runtime], levels=[2], workload=workload)
+    assert message in crowd.failures("container")[0]
+
+
+@pytest.fixture
+def broken_workload(tmp_path, monkeypatch):
+    """A workload of another program, in an image that is gone afterwards."""
+    monkeypatch.setattr(images.paths, "IMAGES", tmp_path)
+    (tmp_path / "base").symlink_to(images.paths.ROOT / "images" / "base")
+
+    def make(script):
+        folder = tmp_path / "broken-app"
+        folder.mkdir()
+        (folder / "app.py").write_text(script)
+        (folder / "Dockerfile").write_text(f'FROM {images.PREFIX}base\nCOPY app.py /\nCMD ["python3", "/app.py"]\n')
+        return Workload("broken-app")
+
+    yield make
+    engine.connect().images.remove(f"{images.PREFIX}broken-app", force=True)
+
+
+@pytest.mark.parametrize("experiment", [experiments.startup, experiments.memory, experiments.density])
+def test_an_unknown_workload_or_runtime_is_refused_with_the_known_ones(experiment):
+    with pytest.raises(BoxlabError, match="there is no image 'nonsense'") as caught:
+        experiment(["container"], workload=Workload("nonsense"))
+    assert "workload" in one_line(caught.value)
+    with pytest.raises(BoxlabError, match="there is no runtime 'nonsense'"):
+        experiment(["nonsense"])
+    with pytest.raises(BoxlabError, match="-1 rounds"):
+        experiment(["process"], rounds=-1)

@@ -1,0 +1,66 @@
+"""Levels, failures and the arms' clean-up, on an experiment that only pretends."""
+
+import itertools
+
+import pytest
+
+from boxlab import paths, provenance
+from boxlab.errors import BoxlabError, NotReady
+from boxlab.experiments import blocks
+
+ARMS = [{"kind": kind, "label": kind, "emulated": False, "phases": {}, "details": {}} for kind in ("a", "b")]
+METRICS = {"seen": {"unit": "1", "label": "seen"}}
+
+
+@pytest.fixture(autouse=True)
+def no_engine(monkeypatch, tmp_path):
+    monkeypatch.setattr(provenance, "collect", lambda: {"host": {}, "engine": {}, "images": {}, "code": {}})
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    monkeypatch.setattr(paths, "SCRATCH", tmp_path / "scratch")
+
+
+def run(measure=lambda run, sample: sample.values.update(seen=sample.level or 0), **options):
+    return blocks.run("density", ARMS, measure, metrics=METRICS, measures="nothing", **options)
+
+
+def test_every_arm_is_measured_at_every_level_in_an_order_of_its_own():
+    result = run(levels=[0, 1, 2, 4, 8], rounds=6, seed=3)
+    for _, block in itertools.groupby(result.samples, key=lambda s: s.round):
+        for _, part in itertools.groupby(block, key=lambda s: s.arm):
+            assert sorted(s.level for s in part) == [0, 1, 2, 4, 8]
+    orders = {tuple(s.level for s in result.samples if s.arm == arm and s.round == n) for arm in "ab" for n in range(7)}
+    assert len(orders) > 5
+    assert [f"{s.arm} {s.level}" for s in result.samples if s.round == 2] == result.plan["order"][2]
+
+
+def test_an_arms_part_is_cleaned_up_after_success_failure_and_interruption():
+    cleaned = []
+
+    def stop_at(error):
+        def measure(run, sample):
+            if sample.level == 4:
+                raise error
+
+        return measure
+
+    run(levels=[1, 2], rounds=1, warm_up=0, after_arm=lambda: cleaned.append(1))
+    assert len(cleaned) == 2
+    failed = run(stop_at(NotReady("full")), levels=[4], rounds=1, warm_up=0, after_arm=lambda: cleaned.append(1))
+    assert len(cleaned) == 4 and failed.failures("a") == ["full"]
+    with pytest.raises(KeyboardInterrupt):
+        run(stop_at(KeyboardInterrupt()), levels=[4], rounds=1, warm_up=0, after_arm=lambda: cleaned.append(1))
+    assert len(cleaned) == 5
+
+
+def test_a_failure_keeps_no_value_of_the_main_metric():
+    def half(run, sample):
+        sample.values["seen"] = 1
+        raise NotReady("then it hung")
+
+    assert run(half, rounds=1).kept("a") == {}
+
+
+@pytest.mark.parametrize("rounds", [0, -1])
+def test_rounds_must_be_positive(rounds):
+    with pytest.raises(BoxlabError, match="cannot be measured"):
+        run(rounds=rounds)

@@ -1,0 +1,95 @@
+import copy
+
+import pretended_run as runs
+import pytest
+
+from boxlab import comparison, plots, records
+from boxlab.errors import RecordError
+
+
+def slower(factor, **changes):
+    run = runs.run(**changes)
+    for index, sample in enumerate(run.samples):
+        sample.values["seconds"] *= factor * (1 + 0.002 * (index % 3))
+    return run
+
+
+def test_a_difference_is_stated_with_its_interval():
+    table = comparison.table(runs.run(), slower(1.5))
+    assert table.loc["container", "differ"] == "yes, at 95%"
+    assert table.loc["container", "B / A"].startswith("1.5 (")
+
+
+def test_what_is_alike_is_not_said_to_differ():
+    assert set(comparison.table(runs.run(), runs.run())["differ"]) == {"not shown"}
+
+
+def test_kvm_and_tcg_may_be_compared_and_are_named():
+    a, b = runs.run(emulated=True), runs.run(emulated=False)
+    assert "microVM (TCG) / microVM" in comparison.table(a, b).index
+    assert any("software emulation (TCG) in A and by KVM in B" in said for said in comparison.differences(a, b))
+
+
+def test_what_else_differs_is_said():
+    b = runs.run()
+    b.provenance = copy.deepcopy(b.provenance)
+    b.provenance["host"]["cpu"] = "Another processor"
+    b.plan["files_sha256"], b.profile, b.complete = "1" * 64, "paper", False
+    said = "; ".join(comparison.differences(runs.run(), b))
+    for word in ("machines differ", "other files", "profile quick in A and paper in B", "B was interrupted"):
+        assert word in said
+    assert comparison.differences(runs.run(), runs.run()) == []
+
+
+def another_experiment(run):
+    run.experiment = "memory"
+
+
+def another_workload(run):
+    run.plan["workload"]["memory_mib"] = 512
+
+
+def other_arms(run):
+    for arm in run.plan["arms"]:
+        arm["kind"] = "other-" + arm["kind"]
+    for sample in run.samples:
+        sample.arm = "other-" + sample.arm
+
+
+def another_metric(run):
+    run.plan["metrics"] = {"pss": {"unit": "B", "label": "memory"}}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (another_experiment, "A is a record of startup and B of memory"),
+        (another_workload, "memory_mib was 256 in A and 512 in B"),
+        (other_arms, "no arm in common"),
+        (another_metric, "measured different things"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_in_one_line(change, message):
+    b = runs.run()
+    change(b)
+    with pytest.raises(RecordError, match=message) as caught:
+        comparison.table(runs.run(), b)
+    assert caught.value.fix and len(str(caught.value).splitlines()) == 2
+
+
+def test_slopes_are_compared_where_there_are_levels():
+    table = comparison.table(runs.levels(), runs.levels(factor=2))
+    assert table.loc["container", "B / A"] == "2"
+    assert table.loc["container", "differ"] == "yes, at 95%"
+
+
+def test_the_plot_shows_both_and_names_emulation():
+    plot = plots.compare(runs.run(emulated=True), runs.run(emulated=False))
+    assert "A: microVM, emulated" in plot.svg and "B: microVM" in plot.svg
+    assert plot.caption.count("n = 5") == 2
+    assert plot.standalone().startswith("<svg ") and "<title>Two records" in plot.standalone()
+
+
+def test_a_record_of_version_1_stands_beside_a_new_one():
+    old = records.load(records.paths.ROOT / "tests" / "recorded" / "startup-version-1.json")
+    assert len(comparison.table(old, old)) == len(old.arms)
