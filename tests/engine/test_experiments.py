@@ -128,7 +128,7 @@ def test_a_dockerfile_that_does_not_build_is_named_and_leaves_nothing(tmp_path):
 def test_an_edit_costs_less_where_the_order_is_right(tmp_path):
     files = []
     label = "LABEL org.containers-measured.run=test-order"
-    slow, edit = "RUN sleep 1", "COPY app.py ."
+    slow, edit = "RUN sleep 1 && touch /slept", "COPY app.py ."
     for name, steps in {"1-wrong": (edit, slow), "2-right": (slow, edit)}.items():
         files.append(tmp_path / f"{name}.Dockerfile")
         files[-1].write_text("\n".join([f"FROM {images.PREFIX}base", f"{label}-{name}", *steps, ""]))

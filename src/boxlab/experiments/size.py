@@ -18,12 +18,12 @@ BLOCK = 512
 METRICS = {
     "total": {"unit": "B", "label": "on disk, in all"},
     "image": {"unit": "B", "label": "image, all layers"},
-    "shared": {"unit": "B", "label": "layers that the book's other images have too"},
+    "shared": {"unit": "B", "label": "layers shared with other images"},
     "own": {"unit": "B", "label": "layers of its own"},
-    "writable": {"unit": "B", "label": "written by the running instances"},
+    "writable": {"unit": "B", "label": "written while running"},
     "kernel": {"unit": "B", "label": "kernel"},
-    "disk": {"unit": "B", "label": "disk image, allocated"},
-    "apparent": {"unit": "B", "label": "disk image, apparent"},
+    "disk": {"unit": "B", "label": "disk, allocated"},
+    "apparent": {"unit": "B", "label": "disk, apparent"},
     "transfer": {"unit": "B", "label": "to transfer, compressed"},
 }
 

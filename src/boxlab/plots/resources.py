@@ -4,7 +4,7 @@ Drawn from a record alone; what ran under software emulation says so in the plot
 """
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from boxlab import records
 from boxlab.errors import RecordError
@@ -67,15 +67,15 @@ def _stacked(run: records.Run, parts: tuple[str, ...], total: str, label: str) -
 
 def density(run: records.Run) -> Plot:
     """Memory over the number of instances with the fitted line of each box, and what the lines leave over."""
-    described = []
+    described, names = [], {}
     with styled(9):
-        figure, [axes, rest] = canvas(3.2, 2, width_ratios=(3, 2))
+        figure, [axes, rest] = canvas(3.6, 2, width_ratios=(3, 2))
         for kind in run.arms:
             levels, values = run.points(kind)
             if not len(levels):
                 continue
             paint = colour(run, kind)
-            axes.scatter(levels, values, s=20, color=paint, zorder=3)
+            dots = axes.scatter(levels, values, s=20, color=paint, zorder=3)
             try:
                 line = run.line(kind)
             except RecordError as error:
@@ -84,14 +84,7 @@ def density(run: records.Run) -> Plot:
             ends = [1, levels.max()]
             axes.plot(ends, [line.intercept.value + line.slope.value * x for x in ends], color=paint, linewidth=1.4)
             per = f"{records.size(line.slope.value)} each"
-            axes.annotate(
-                f"{name(run, kind)}: {per}",
-                (levels.max(), line.intercept.value + line.slope.value * levels.max()),
-                xytext=(-4, 5),
-                textcoords="offset points",
-                ha="right",
-                color=paint,
-            )
+            names[dots] = f"{name(run, kind)}: {per}"
             fitted, _ = run.points(kind, least=1)
             rest.scatter(fitted, line.residuals, s=16, color=paint, zorder=3)
             interval = f"95 % interval {records.size(line.slope.low)} to {records.size(line.slope.high)}"
@@ -101,8 +94,9 @@ def density(run: records.Run) -> Plot:
             part.set_xlabel("instances")
             part.xaxis.set_major_locator(MaxNLocator(integer=True))
             part.grid(zorder=0)
-        axes.set_ylim(bottom=0, top=axes.get_ylim()[1] * 1.12)
+        axes.set_ylim(bottom=0)
         rest.axhline(0, color="#808080", linewidth=0.8)
+        figure.legend(names.keys(), names.values(), loc="outside lower center", ncols=2, frameon=False)
         byte_ticks(axes)
         byte_ticks(rest)
     alt = "Memory over the number of instances, with fitted lines. " + "; ".join(described) + "."
@@ -123,6 +117,7 @@ def dockerfile(run: records.Run) -> Plot:
         linear_scale(times, max(rebuilds), "s", room=1.4)
         for row, kind in enumerate(run.arms):
             draw_dots(times, row, run, kind)
+        times.tick_params(axis="y", length=0)
         sizes.set_xlabel("image, above its base")
         times.set_xlabel("build after an edit of one line")
     described = "; ".join(
@@ -144,7 +139,8 @@ def isolation(run: records.Run) -> Plot:
             values = [s.values[metric] for s in run.samples if s.values.get(metric)]
             log_scale(axis, values, unit, room=30)
             axis.set_title(title, fontsize=8.5, loc="left")
-            _few_ticks(axis)
+            _few_ticks(axis, unit)
+            axis.tick_params(axis="y", length=0)
             for row, kind in enumerate(run.arms):
                 draw_dots(axis, row, run, kind, metric=metric, discarded=False)
         rows(axes[0], [name(run, kind) for kind in run.arms])
@@ -155,6 +151,6 @@ def isolation(run: records.Run) -> Plot:
     return finish(figure, alt, run.caption(), f"isolation-{run.created}")
 
 
-def _few_ticks(axes: Axes) -> None:
-    """Every second power of ten: a narrow panel has no room for more."""
-    axes.xaxis.set_major_locator(type(axes.xaxis.get_major_locator())(100, subs=(1.0,)))
+def _few_ticks(axes: Axes, unit: str) -> None:
+    """Every second power: a narrow panel has no room for more."""
+    axes.xaxis.set_major_locator(LogLocator(16 if unit == "B" else 100, subs=(1.0,)))

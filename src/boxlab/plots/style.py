@@ -119,7 +119,7 @@ def log_scale(axes: Axes, values: list[float], unit: str, room: float = 4) -> No
     axes.set_xscale("log")
     if values:
         axes.set_xlim(min(values) / 1.6, max(values) * room)
-    axes.xaxis.set_major_locator(LogLocator(10, subs=(1.0,)))
+    axes.xaxis.set_major_locator(LogLocator(4 if unit == "B" else 10, subs=(1.0,)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: short(x, unit)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(axis="x", which="major", zorder=0)
@@ -142,10 +142,8 @@ def byte_ticks(axes: Axes) -> None:
 
 
 def _binary_step(longest: float) -> float:
-    """A step of 1, 2 or 5 times a power of ten of a binary unit that gives an axis up to `longest` bytes a few ticks."""
-    unit = 2 ** (10 * int(np.log2(max(longest, 1)) / 10))
-    steps = [unit * factor * 10**power for power in range(4) for factor in (1, 2, 5)]
-    return next((step for step in steps if longest / step <= 5), steps[-1])
+    """The power of two that gives an axis of `longest` bytes a few ticks."""
+    return 2.0 ** np.ceil(np.log2(max(longest, 1) / 5))
 
 
 def short(value: float, unit: str) -> str:
