@@ -7,8 +7,9 @@ import sys
 import psutil
 import pytest
 
-from boxlab import engine, images, runtimes, sweep
-from boxlab.errors import NotReady
+from boxlab import engine, experiments, images, runtimes, sweep
+from boxlab.errors import NotReady, Unavailable
+from boxlab.experiments.limits import trials
 from boxlab.runtimes import accelerator, qemu
 
 WORKLOAD = runtimes.Workload()
@@ -70,6 +71,62 @@ def test_a_workload_in_a_vm_can_be_asked():
     with runtime.start(WORKLOAD) as box:
         box.observe()
         assert box.ask("again") == "37.2"
+
+
+def test_a_machines_memory_is_read_part_by_part():
+    run = experiments.memory(["restored-vm", "microvm"], rounds=1)
+    assert run.complete and not run.failures("microvm") and not run.failures("restored-vm")
+    parts = ("guest", "kernel_file", "translation", "vmm")
+    for kind in run.arms:
+        whole = run.median(kind).value
+        assert sum(run.median(kind, part).value for part in parts) == pytest.approx(whole)
+        assert (
+            16 << 20
+            < run.median(kind, "guest").value
+            < run.median(kind, "configured").value
+            == WORKLOAD.memory_mib << 20
+        )
+    emulated = run.arm("microvm")["emulated"]
+    assert (run.median("microvm", "translation").value > 1 << 20) is emulated
+
+
+def test_a_bigger_machine_has_a_dearer_kernel():
+    tax = experiments.guest_tax((128, 512), rounds=1)
+    small, large = (tax.kept("microvm", "tax", level)[0] for level in (128, 512))
+    assert 0 < small < large < 128 << 20
+
+
+def test_instances_of_a_machine_are_started_together_and_all_stopped():
+    run = experiments.density(["restored-vm"], levels=[0, 1, 3], seed=2)
+    assert run.complete and not run.failures("restored-vm")
+    assert run.line("restored-vm", least=0).slope.value > 1 << 20
+    assert sweep.leftovers() == []
+
+
+@pytest.mark.parametrize(("trial", "outcome"), [("memory-microvm", "killed"), ("pids-microvm", "nothing")])
+def test_a_guests_limits_are_its_own_kernels(trial, outcome):
+    run = experiments.limits([t for t in trials() if t.kind == trial], rounds=1)
+    [sample] = run.samples
+    assert sample.notes["outcome"] == outcome and not sample.error
+
+
+def test_what_a_guest_was_given_once_it_keeps():
+    run = experiments.limits([t for t in trials() if t.kind == "breathe-microvm"], rounds=1)
+    values = run.samples[0].values
+    assert values["holding"] - values["at_rest"] > 100 << 20
+    assert values["after"] > values["holding"] - (16 << 20)
+
+
+def test_a_machine_larger_than_the_host_is_a_failure_in_one_line():
+    run = experiments.startup(["microvm"], rounds=1, workload=runtimes.Workload(memory_mib=1 << 30))
+    reason = run.failures("microvm")[0]
+    assert "it ended before 'ready'" in reason and "memory" in reason
+    assert sweep.leftovers() == []
+
+
+def test_a_machine_has_whole_processors():
+    with pytest.raises(Unavailable, match="whole processors"):
+        runtimes.named("microvm").prepare(runtimes.Workload(cpus=0.5))
 
 
 def test_a_vm_that_hangs_is_killed_at_its_deadline(monkeypatch):

@@ -18,8 +18,10 @@ WARM_UP = 1
 """The first round fills the page cache and the engine's own caches; it is kept in the record, shown, and not counted."""
 
 
-def prepared(arms: Iterable[str | Runtime], workload: Workload) -> tuple[dict[str, Runtime], dict[str, dict]]:
-    """The arms that can run here, by kind, and why the others cannot.
+def prepared(
+    arms: Iterable[str | Runtime], workload: Workload, refusal: Callable[[Runtime], str] = lambda runtime: ""
+) -> tuple[dict[str, Runtime], dict[str, dict]]:
+    """The arms that can run here, by kind, and why the others cannot; `refusal` gives further reasons, or nothing.
 
     Raises:
         BoxlabError: an unknown or repeated name.
@@ -34,6 +36,8 @@ def prepared(arms: Iterable[str | Runtime], workload: Workload) -> tuple[dict[st
     for runtime in wanted:
         try:
             runtime.prepare(workload)
+            if reason := refusal(runtime):
+                raise Unavailable(reason)
             ready[runtime.kind] = runtime
         except Unavailable as error:
             left_out[runtime.kind] = {"reason": str(error), "phases": list(runtime.phases)}

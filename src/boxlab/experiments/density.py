@@ -60,7 +60,7 @@ def density(
     levels = sorted(set(LEVELS[profile_name] if levels is None else levels))
     if not levels or levels[0] < 0:
         raise BoxlabError(f"{levels} are no numbers of instances", "give at least one, from zero up")
-    ready, left_out = blocks.prepared(arms, workload)
+    ready, left_out = blocks.prepared(arms, workload, meter.refusal)
     pool: list[Box] = []
     alone: list[int] = []  # available before the arm's first instance
 

@@ -14,6 +14,9 @@ from boxlab.experiments.profiles import profile as named_profile
 from boxlab.runtimes import Box, Container, MicroVM, Runtime, Workload
 from boxlab.runtimes.spawn import EngineContainer
 
+STRESS_MIB = 256
+"""Memory of a box in the trials that are not about memory."""
+
 MEMORY_MIB = 128
 ASKED_MIB = 512
 HELD_MIB = 128
@@ -55,7 +58,7 @@ class Trial:
 def trials() -> list[Trial]:
     """All of them, in the order in which tables show them."""
 
-    def stress(memory_mib: int = 256) -> Workload:
+    def stress(memory_mib: int = STRESS_MIB) -> Workload:
         return Workload("stress", 1, memory_mib)
 
     def container(**options) -> Container:
@@ -181,17 +184,18 @@ def _breathe(box: Box, sample: records.Sample, gauge: meter.Meter) -> None:
 def _touched(box: Box, gauge: meter.Meter) -> int:
     """Host memory behind a box, in bytes: a container's anonymous memory, or what is resident of a guest's."""
     reading = gauge.read(box)
-    if reading.cgroups:
-        return reading.cgroups[0]["anon"]
-    return reading.emulator_parts(256)["guest"]
+    if parts := reading.emulator_parts(STRESS_MIB):
+        return parts["guest"]
+    return reading.cgroups[0]["anon"]
 
 
 def _host_cpu(box: Box) -> tuple[float, float | None]:
     """CPU seconds that a box has used by the host's count, and, of a container, seconds that it was throttled."""
-    if isinstance(box.spawned, EngineContainer) and box.kind == "container":
+    if isinstance(box.spawned, EngineContainer):
         with engine.plain_errors():
             stats = engine.connect().api.stats(box.spawned.id, stream=False, one_shot=True)["cpu_stats"]
-        return stats["cpu_usage"]["total_usage"] / 1e9, stats["throttling_data"]["throttled_time"] / 1e9
+        throttled = stats["throttling_data"]["throttled_time"] / 1e9
+        return stats["cpu_usage"]["total_usage"] / 1e9, throttled if box.kind == Container.kind else None
     times = [psutil.Process(pid).cpu_times() for pid in box.spawned.pids()]
     return sum(t.user + t.system for t in times), None
 

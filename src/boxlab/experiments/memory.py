@@ -49,7 +49,7 @@ def memory(
     save_as: str | None = None,
 ) -> records.Run:
     """Start each box, read it at rest from the host, stop it; arguments and errors as for `startup`."""
-    ready, left_out = blocks.prepared(arms, workload)
+    ready, left_out = blocks.prepared(arms, workload, meter.refusal)
     with meter.open_meter() as gauge:
 
         def measure(run: records.Run, sample: records.Sample) -> None:

@@ -6,6 +6,7 @@ reads them, with the host's process ids and the right to look into them.
 
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from boxlab import engine, images
 from boxlab.errors import NotReady
 from boxlab.interrupts import deferred
 from boxlab.meter import agent
-from boxlab.runtimes import Box
+from boxlab.runtimes import Box, MicroVM, Runtime, qemu
 from boxlab.runtimes.console import Console
 from boxlab.runtimes.spawn import EngineContainer
 
@@ -134,6 +135,13 @@ def open_meter() -> Iterator[Meter]:
     finally:
         if spawned:
             spawned.stop(grace_s=0)
+
+
+def refusal(runtime: Runtime) -> str:
+    """Why the memory of a runtime's boxes cannot be read here; empty where it can."""
+    if isinstance(runtime, MicroVM) and sys.platform != "linux" and not qemu.in_container():
+        return f"how much memory QEMU takes can be read on Linux only; {qemu.WHERE}=container runs it there"
+    return ""
 
 
 def _role(name: str) -> str:

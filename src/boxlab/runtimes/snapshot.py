@@ -11,7 +11,7 @@ from pathlib import Path
 
 from qemu.qmp import QMPClient, QMPError
 
-from boxlab import paths, rootfs
+from boxlab import paths, progress, rootfs
 from boxlab.errors import NotReady, Unavailable
 from boxlab.runtimes import qemu
 from boxlab.runtimes.box import ANSWER, WORKLOAD_MARKS, Workload
@@ -71,13 +71,16 @@ class _Resumable(qemu.Guest):
             NotReady: it does not get ready, or QEMU does not save it.
         """
         self.folder.mkdir()
+        with progress.bar(f"{self.disk.image.name}: snapshot", total=2, unit="step") as bar:
 
-        async def talk(client: QMPClient, process: HostProcess) -> None:
-            console = Console(process, WORKLOAD_MARKS, time.monotonic())
-            await asyncio.to_thread(console.wait_for, "identity", READY_S)
-            await _migrate(client, "migrate", f"exec:cat > {shlex.quote(str(self.state))}", SAVE_S)
+            async def talk(client: QMPClient, process: HostProcess) -> None:
+                console = Console(process, WORKLOAD_MARKS, time.monotonic())
+                await asyncio.to_thread(console.wait_for, "identity", READY_S)
+                bar.update()
+                await _migrate(client, "migrate", f"exec:cat > {shlex.quote(str(self.state))}", SAVE_S)
+                bar.update()
 
-        self.spawn_with(talk).stop(grace_s=0)
+            self.spawn_with(talk).stop(grace_s=0)
 
     def resume(self) -> HostProcess:
         """Start it where it was saved, and ask the workload for an answer and its identity.
