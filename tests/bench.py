@@ -115,7 +115,7 @@ def agreement() -> tuple[stats.Estimate, stats.Estimate]:
         raise BoxlabError("hyperfine is not installed", "`sudo apt-get install hyperfine`")
     runtime = Command()
     runtime.prepare(runtimes.Workload())
-    command = [word for word in runtime.command(runtimes.Workload()) if word != "--interactive"]
+    command = runtime.command(runtimes.Workload())
     theirs, ours = [], []
     with progress.bar("agreement", total=2 * BLOCKS, unit="block") as bar, tempfile.TemporaryDirectory() as folder:
         for block in range(BLOCKS):

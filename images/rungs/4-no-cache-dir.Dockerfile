@@ -3,6 +3,6 @@ FROM containers-measured/base
 LABEL org.containers-measured.run=rung-4
 WORKDIR /app
 COPY requirements.txt .
-RUN pip install --no-cache-dir --no-compile -r requirements.txt
+RUN pip install --no-cache-dir -r requirements.txt
 COPY . .
 CMD ["python3", "app.py"]

@@ -2,8 +2,7 @@
 FROM containers-measured/base AS build
 LABEL org.containers-measured.run=rung-5-build
 COPY requirements.txt .
-RUN pip install --no-cache-dir --no-compile --target /packages -r requirements.txt \
-    && rm -rf /packages/*.dist-info /packages/bin
+RUN pip install --no-cache-dir --target /packages -r requirements.txt
 
 FROM containers-measured/base
 LABEL org.containers-measured.run=rung-5

@@ -87,9 +87,9 @@ def call(name: str, count: str) -> dict:
         for _ in rounds:
             stat("/app/app.py")
     elif name == "nothing":
-        nothing = time.monotonic.__class__  # a name to look up, and no call into the kernel
+        nothing = globals  # called as the others are, and it does not call the kernel
         for _ in rounds:
-            nothing
+            nothing()
     return {"calls": len(rounds)}
 
 

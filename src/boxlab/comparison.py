@@ -8,6 +8,9 @@ from boxlab.records import times
 
 NAMES = ("A", "B")
 
+NOT_SHOWN = "not shown"
+TOO_FEW = f"fewer than {stats.FEWEST} samples"
+
 
 def check(a: records.Run, b: records.Run) -> None:
     """Refuse what cannot be compared.
@@ -19,9 +22,9 @@ def check(a: records.Run, b: records.Run) -> None:
         raise RecordError(
             f"A is a record of {a.experiment} and B of {b.experiment}", "compare two of the same experiment"
         )
-    units = {run.main: run.plan["metrics"][run.main]["unit"] for run in (a, b)}
-    if len(units) > 1:
-        raise RecordError(f"they measured different things: {' and '.join(units)}", "measure again with one version")
+    metrics = [f"{run.main} in {run.plan['metrics'][run.main]['unit']}" for run in (a, b)]
+    if metrics[0] != metrics[1]:
+        raise RecordError(f"they measured different things: {' and '.join(metrics)}", "measure again with one version")
     for what in ("image", "cpus", "memory_mib"):
         here, there = ((run.plan["workload"] or {}).get(what) for run in (a, b))
         if here != there:
@@ -75,11 +78,13 @@ def table(a: records.Run, b: records.Run) -> pd.DataFrame:
         row = {name: _with_interval(run, e) for name, run, e in zip(NAMES, (a, b), (one, other), strict=True)}
         if a.levels:
             row["B / A"] = times(other.value / one.value)
-            row["differ"] = _answer(one.high < other.low or other.high < one.low)
+            row["differ"] = "yes: the intervals are apart" if _apart(one, other) else NOT_SHOWN
         else:
             ratio = stats.independent_ratio(_values(b, kind), _values(a, kind))
             row["B / A"] = f"{times(ratio.value)} ({times(ratio.low)} – {times(ratio.high)})"
-            row["differ"] = _answer(ratio.low > 1 or ratio.high < 1)
+            few = min(len(_values(run, kind)) for run in (a, b)) < stats.FEWEST
+            differ = ratio.low > 1 or ratio.high < 1
+            row["differ"] = TOO_FEW if few else f"yes, at {stats.CONFIDENCE:.0%}" if differ else NOT_SHOWN
         found[label] = row
     frame = pd.DataFrame.from_dict(found, orient="index")
     frame.index.name = a.experiment
@@ -102,5 +107,6 @@ def _with_interval(run: records.Run, e: stats.Estimate) -> str:
     return f"{run.say(run.main, e.value)} ({low} – {high})"
 
 
-def _answer(differ: bool) -> str:
-    return f"yes, at {stats.CONFIDENCE:.0%}" if differ else "not shown"
+def _apart(one: stats.Estimate, other: stats.Estimate) -> bool:
+    """Whether two intervals have nothing in common: a stricter test than their confidence."""
+    return one.high < other.low or other.high < one.low

@@ -124,6 +124,11 @@ def remove_unused(image_id: str) -> None:
             raise
 
 
+def proxies() -> dict[str, str]:
+    """Build arguments that let a build through the proxy that this environment names, if it does."""
+    return {k: v for k, v in os.environ.items() if k.lower() in ("http_proxy", "https_proxy", "no_proxy", "ftp_proxy")}
+
+
 def extra_certificates() -> list[bytes]:
     """Certificate authorities (PEM) that this machine trusts beyond the public ones, such as a proxy's own.
 
@@ -232,15 +237,12 @@ def _build(
     name: str, context: Path, labels: dict[str, str], build_args: dict[str, str], extra_files: dict[str, bytes]
 ) -> None:
     """Build the image by the engine's build call, which every engine version and Podman knows."""
-    proxies = {
-        k: v for k, v in os.environ.items() if k.lower() in ("http_proxy", "https_proxy", "no_proxy", "ftp_proxy")
-    }
     stream = engine.connect().api.build(
         fileobj=_tar(context, extra_files),
         custom_context=True,
         tag=PREFIX + name,
         labels={engine.LABEL: "1"} | labels,
-        buildargs=proxies | build_args,
+        buildargs=proxies() | build_args,
         rm=True,
         forcerm=True,
         decode=True,

@@ -199,7 +199,8 @@ class Run:
                 low, high = np.percentile(values, [25, 75])
                 row |= {
                     "median": self.say(self.main, median.value),
-                    "95 % interval": f"{self.say(self.main, median.low)} – {self.say(self.main, median.high)}",
+                    "95 % interval": f"{self.say(self.main, median.low)} – {self.say(self.main, median.high)}"
+                    + ("" if len(values) >= stats.FEWEST else " (range)"),
                     "middle half": f"{self.say(self.main, low)} – {self.say(self.main, high)}",
                     "stable": "; ".join(stats.instability(values)) or "yes",
                 }
@@ -214,20 +215,21 @@ class Run:
         table.index.name = f"{self.experiment}, profile {self.profile}"
         return table
 
-    def levels_table(self) -> pd.DataFrame:
+    def levels_table(self, metric: str | None = None) -> pd.DataFrame:
         """One row an arm: the line through its values over the levels, from one up."""
+        metric = metric or self.main
         rows = {}
         for kind in self.arms:
-            row = {"n": len(self.points(kind, least=1)[0]), "failed": len(self.failures(kind))}
+            row = {"n": len(self.points(kind, metric, 1)[0]), "failed": len(self.failures(kind))}
             try:
-                line = self.line(kind)
+                line = self.line(kind, metric)
             except RecordError as error:
                 row["slope"] = str(error)
             else:
                 for part, e in (("slope", line.slope), ("intercept", line.intercept)):
-                    row[part] = self.say(self.main, e.value)
-                    row[f"{part}, 95 % interval"] = f"{self.say(self.main, e.low)} – {self.say(self.main, e.high)}"
-                row["largest residual"] = self.say(self.main, float(np.abs(line.residuals).max()))
+                    row[part] = self.say(metric, e.value)
+                    row[f"{part}, 95 % interval"] = f"{self.say(metric, e.low)} – {self.say(metric, e.high)}"
+                row["largest residual"] = self.say(metric, float(np.abs(line.residuals).max()))
             rows[self.name(kind)] = row
         table = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
         table.index.name = f"{self.experiment}, profile {self.profile}"
@@ -298,11 +300,13 @@ class Run:
             f"{kind}_n": str(len(values)),
             f"{kind}_stable": "; ".join(stats.instability(values)) or "yes",
         }
-        before = 0.0
-        for mark in (mark for mark in self.arm(kind)["phases"] if mark in sample.marks):
-            texts[f"{kind}_{mark}"] = seconds(sample.marks[mark])
-            texts[f"{kind}_{mark}_took"] = seconds(sample.marks[mark] - before)
-            before = sample.marks[mark]
+        before: float | None = 0.0
+        for mark in self.arm(kind)["phases"]:
+            if mark in sample.marks:
+                texts[f"{kind}_{mark}"] = seconds(sample.marks[mark])
+                if before is not None:  # else its beginning was not seen
+                    texts[f"{kind}_{mark}_took"] = seconds(sample.marks[mark] - before)
+            before = sample.marks.get(mark)
         for other in kinds:
             if other != kind and self.kept(kind).keys() & self.kept(other).keys():
                 against = self.ratio(kind, other)

@@ -8,6 +8,9 @@ from scipy.stats import t as student_t
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
+FEWEST = 5
+"""Fewer samples than this give no interval at `CONFIDENCE` but their range: that of four covers the median in 87.5 %."""
+
 SEED = 20260101
 """Fixed, so that the same samples always give the same interval."""
 

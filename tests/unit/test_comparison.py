@@ -20,6 +20,10 @@ def test_a_difference_is_stated_with_its_interval():
     assert table.loc["container", "B / A"].startswith("1.5 (")
 
 
+def test_few_samples_show_no_difference_whatever_they_say():
+    assert set(comparison.table(runs.run(rounds=2), slower(3, rounds=2))["differ"]) == {comparison.TOO_FEW}
+
+
 def test_what_is_alike_is_not_said_to_differ():
     assert set(comparison.table(runs.run(), runs.run())["differ"]) == {"not shown"}
 
@@ -60,6 +64,10 @@ def another_metric(run):
     run.plan["metrics"] = {"pss": {"unit": "B", "label": "memory"}}
 
 
+def another_unit(run):
+    run.plan["metrics"] = {"seconds": {"unit": "1", "label": "seconds, of another kind"}}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -67,6 +75,7 @@ def another_metric(run):
         (another_workload, "memory_mib was 256 in A and 512 in B"),
         (other_arms, "no arm in common"),
         (another_metric, "measured different things"),
+        (another_unit, "seconds in s and seconds in 1"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_in_one_line(change, message):
@@ -80,7 +89,7 @@ def test_what_cannot_be_compared_is_refused_in_one_line(change, message):
 def test_slopes_are_compared_where_there_are_levels():
     table = comparison.table(runs.levels(), runs.levels(factor=2))
     assert table.loc["container", "B / A"] == "2"
-    assert table.loc["container", "differ"] == "yes, at 95%"
+    assert table.loc["container", "differ"] == "yes: the intervals are apart"
 
 
 def test_the_plot_shows_both_and_names_emulation():

@@ -56,7 +56,7 @@ def proc(tmp_path, monkeypatch):
         (folder / "stat").write_text(f"{pid} ({name}) S {parent} 0 0")
         (folder / "smaps_rollup").write_text(ROLLUP.format(rss=rss, pss=pss))
         (folder / "smaps").write_text(SMAPS)
-    (tmp_path / "proc" / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:   4096 kB\n")
+    (tmp_path / "proc" / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:   4096 kB\n")
     (tmp_path / "proc" / "uptime").write_text("1 1")
     return tmp_path
 
@@ -98,7 +98,7 @@ def test_a_container_without_a_memory_controller_has_no_figures(proc):
 
 def reading(answer):
     processes = [process | {"role": meter._role(process["name"])} for process in answer["processes"]]
-    return meter.Reading(processes, answer["cgroups"], answer["available"])
+    return meter.Reading(processes, answer["cgroups"], answer["available"], answer["total"])
 
 
 def test_a_machines_memory_is_divided_and_translated_code_stands_apart(proc):
@@ -113,7 +113,7 @@ def test_a_machines_memory_is_divided_and_translated_code_stands_apart(proc):
 
 def test_what_a_box_has_not_is_missing_and_not_zero(proc):
     container = figures(reading(agent.answer({"containers": [ID]})), Workload())
-    assert container["shim"] == 2400 * 1024 and container["application"] == 3000 * 1024
+    assert container["shim"] == 2000 * 1024 and container["application"] == 3000 * 1024
     assert "guest" not in container and "configured" not in container
     machine = figures(reading(agent.answer({"pids": [30]})), Workload())
     assert machine["configured"] == 256 << 20 and "application" not in machine
@@ -124,5 +124,5 @@ def test_our_own_watch_counts_for_nothing():
         {"name": "qemu-system-x86", "role": "vmm", "rss": 5, "pss": 5, "uss": 5},
         {"name": "bash", "role": "watch", "rss": 3, "pss": 3, "uss": 3},
     ]
-    assert meter.Reading(processes, [], 0).total("pss") == 5
+    assert meter.Reading(processes, [], 0, 0).total("pss") == 5
     assert meter._role("bash") == meter._role("cat") == "watch"

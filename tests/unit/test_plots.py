@@ -64,3 +64,31 @@ def test_colours_stand_out_on_light_and_dark_pages(colour, page):
 
     high, low = sorted((luminance(colour), luminance(page)), reverse=True)
     assert (high + 0.05) / (low + 0.05) >= 3
+
+
+def test_a_phase_whose_end_was_not_seen_is_part_of_the_next():
+    run = runs.run()
+    for sample in run.samples:
+        sample.marks.pop("app", None)
+    plot = plots.phases(run, ("container",))
+    assert "interpreter + imports" in plot.svg
+    texts = run.texts()
+    assert texts["container_app"] == texts["container_ready_took"] == "not measured here"
+    assert texts["container_ready"].endswith("ms")
+
+
+@pytest.mark.parametrize("draw", [plots.density, plots.compare])
+def test_lines_and_comparisons_carry_their_numbers_in_words(draw):
+    plot = draw(runs.levels()) if draw is plots.density else draw(runs.levels(), runs.levels(factor=2))
+    assert "MiB" in plot.alt and "emulated" in plot.svg
+
+
+def test_parts_are_stacked_and_named():
+    run = runs.levels()
+    run.plan["metrics"] |= {part: {"unit": "B", "label": part} for part in ("application", "shim")}
+    run.plan.pop("levels")
+    for sample in run.samples:
+        sample.level, sample.round = None, sample.position
+        sample.values |= {"pss": 7 << 20, "application": 4 << 20, "shim": 3 << 20}
+    plot = plots.memory(run)
+    assert "application 4.00 MiB, shim 3.00 MiB" in plot.alt and "7.00 MiB" in plot.svg

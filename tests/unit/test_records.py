@@ -91,7 +91,7 @@ def test_an_arm_that_did_not_run_has_texts_all_the_same():
 def test_one_sample_has_no_interval_and_no_traceback():
     run = runs.run(rounds=1)
     assert run.texts()["container_low"] == "–"
-    assert run.table().loc["container", "95 % interval"] == "– – –"
+    assert run.table().loc["container", "95 % interval"] == "– – – (range)"
 
 
 def test_the_discarded_rounds_stop_does_not_count():

@@ -4,13 +4,13 @@ import os
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-
-import psutil
+from contextlib import ExitStack
 
 from boxlab import meter, records
 from boxlab.errors import BoxlabError, NotReady
 from boxlab.experiments import blocks
-from boxlab.runtimes import Box, Runtime, Workload
+from boxlab.interrupts import deferred
+from boxlab.runtimes import Box, MicroVM, Runtime, Workload
 
 LEVELS = {"quick": (0, 1, 2, 4, 8), "class": (0, 1, 2, 4, 8), "paper": (0, 1, 2, 4, 8, 16)}
 
@@ -29,9 +29,13 @@ MEASURES = (
 )
 
 
-def reserve() -> int:
-    """Memory that is always left to the machine, in bytes: a tenth of it, at least 1 GiB."""
-    return max(1 << 30, psutil.virtual_memory().total // 10)
+VMM_MIB = 256
+"""What a virtual machine may take beside its guest's memory, with room to spare: QEMU itself, translated code."""
+
+
+def reserve(total: int) -> int:
+    """Memory that is left to a machine of `total` bytes: a tenth of it, or 1 GiB where that is more."""
+    return max(1 << 30, total // 10)
 
 
 def density(
@@ -46,8 +50,8 @@ def density(
 ) -> records.Run:
     """Run 0, 1, 2, 4, 8... instances of each box, in drawn order, and read what they take together.
 
-    It never lets the machine's available memory fall below `reserve`: a number of instances that might is a failure, and
-    its error says so.
+    Before each start it checks that all instances may take what they are allowed and still leave the machine its `reserve`:
+    a number of instances that might not is a failure, and its error says so.
 
     Args:
         levels: numbers of instances.
@@ -66,25 +70,29 @@ def density(
 
     def empty() -> None:
         alone.clear()
-        while pool:
-            pool.pop().stop()
+        with ExitStack() as stack:  # one that fails, or Ctrl-C at one, does not keep the others
+            while pool:
+                stack.callback(pool.pop().stop)
 
     with meter.open_meter() as gauge:
 
         def measure(run: records.Run, sample: records.Sample) -> None:
+            runtime = ready[sample.arm]
             alone[:] = alone or [gauge.read().available]
             while len(pool) > sample.level:
                 pool.pop().stop()
             began, before = time.monotonic(), len(pool)
             while len(pool) < sample.level:
                 batch = min(os.cpu_count(), sample.level - len(pool))
-                _spare(gauge, workload, len(pool), batch)
-                started = _start_at_once(ready[sample.arm], workload, batch)
-                pool.extend(started)
+                _spare(gauge, alone[0], allowance(runtime, workload), len(pool), batch)
+                with deferred():  # or Ctrl-C might strike when they exist and are not in the pool yet
+                    started = _start_at_once(runtime, workload, batch)
+                    pool.extend(started)
                 for box in started:
                     blocks.same_files(run, sample.arm, box.observe().inside["files_sha256"])
             if len(pool) > before:
-                sample.values |= {"added": len(pool) - before, "scale_out": time.monotonic() - began}
+                last = max(box.console.t0 + box.marks["ready"] for box in pool)
+                sample.values |= {"added": len(pool) - before, "scale_out": last - began}
             reading = gauge.read(*pool)
             sample.values |= {figure: reading.total(figure) for figure in ("pss", "rss")}
             sample.values["taken"] = alone[0] - reading.available
@@ -121,15 +129,21 @@ def _start_at_once(runtime: Runtime, workload: Workload, count: int) -> list[Box
             raise
 
 
-def _spare(gauge: meter.Meter, workload: Workload, running: int, more: int) -> None:
-    """Check that `more` instances may take all that they are allowed.
+def allowance(runtime: Runtime, workload: Workload) -> int:
+    """Memory that one instance may take, in bytes."""
+    return (workload.memory_mib + (VMM_MIB if isinstance(runtime, MicroVM) else 0)) << 20
+
+
+def _spare(gauge: meter.Meter, alone: int, each: int, running: int, more: int) -> None:
+    """Check that all instances and `more` of them may take what they are allowed: those that run may not have taken it yet.
 
     Raises:
-        NotReady: it might take the machine below its reserve.
+        NotReady: that might take the machine below its reserve.
     """
-    available, kept = gauge.read().available, reserve()
-    if available - more * (workload.memory_mib << 20) < kept:
+    now = gauge.read()
+    kept = reserve(now.installed)
+    if min(alone - (running + more) * each, now.available - more * each) < kept:
         raise NotReady(
-            f"stopped at {running} instances: {more} more of up to {workload.memory_mib} MiB would leave less than the "
-            f"reserve of {records.size(kept)} ({records.size(available)} are available)"
+            f"stopped at {running} instances: {more} more, each allowed {records.size(each)}, might leave less than the "
+            f"reserve of {records.size(kept)} ({records.size(now.available)} are available)"
         )

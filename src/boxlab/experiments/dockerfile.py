@@ -50,7 +50,9 @@ def dockerfile(
     seed: int | None = None,
     save_as: str | None = None,
 ) -> records.Run:
-    """Build each Dockerfile once from nothing, and then again after every edit; nothing of it stays on the engine.
+    """Build each Dockerfile once from nothing, and then again after every edit.
+
+    None of the images stays. What BuildKit keeps in its cache stays until it drops it: it cannot be removed by build.
 
     Args:
         files: Dockerfiles to compare; by default `rungs()`.
@@ -69,7 +71,7 @@ def dockerfile(
         def measure(run: records.Run, sample: records.Sample) -> None:
             file = next(file for file in files if _kind(file) == sample.arm)
             tag = images.PREFIX + "rung-" + sample.arm
-            _lay_out(folder, file, version=f"{sample.round}")
+            _lay_out(folder, file, version=f"{engine.RUN}-{sample.round}")
             first = sample.round == 0
             took = _docker_build(folder, tag, "--no-cache" if first else "")
             with engine.plain_errors():
@@ -135,7 +137,18 @@ def _docker_build(folder: Path, tag: str, *options: str) -> float:
     Raises:
         BuildError: it failed, or there is no docker command.
     """
-    command = ["docker", "build", "--quiet", "--force-rm", "--tag", tag, *filter(None, options), str(folder)]
+    arguments = [f"--build-arg={name}={value}" for name, value in images.proxies().items()]
+    command = [
+        "docker",
+        "build",
+        "--quiet",
+        "--force-rm",
+        "--tag",
+        tag,
+        *arguments,
+        *filter(None, options),
+        str(folder),
+    ]
     began = time.monotonic()
     try:
         built = subprocess.run(command, capture_output=True, text=True)

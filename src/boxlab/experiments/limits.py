@@ -28,7 +28,7 @@ METRICS = {
     "held": {"unit": "B", "label": "memory that it got hold of"},
     "used_cpus": {"unit": "1", "label": "processors in use, by the host's count"},
     "sees_cpus": {"unit": "1", "label": "processors that it sees"},
-    "throttled": {"unit": "s", "label": "time that it was held back"},
+    "throttled": {"unit": "s", "label": "time that its processes were held back, summed"},
     "forked": {"unit": "1", "label": "processes that it started"},
     "at_rest": {"unit": "B", "label": "host memory at rest"},
     "holding": {"unit": "B", "label": "host memory while it holds"},
@@ -144,7 +144,9 @@ def _processors(box: Box, sample: records.Sample, _: meter.Meter) -> None:
     took = time.monotonic() - began
     used_after, throttled_after = _host_cpu(box)
     sample.values |= {"used_cpus": (used_after - used) / took, "sees_cpus": answer["sees_cpus"]}
-    if throttled_after is None:
+    if throttled_after is not None and throttled_after == throttled:
+        sample.notes |= {"outcome": "nothing", "why": "it never used more than it may"}
+    elif throttled_after is None:
         sample.notes |= {
             "outcome": "shared",
             "why": "its kernel has as many processors as it was given, and divides them",

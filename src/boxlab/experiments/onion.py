@@ -1,6 +1,5 @@
 """What does each layer around a process cost? From fork and exec to `docker run`, one layer at a time."""
 
-import re
 from collections.abc import Iterable
 from contextlib import nullcontext
 
@@ -85,7 +84,7 @@ def onion(
             sample.marks |= {
                 mark: began - t0
                 for mark, pattern in EXECS.items()
-                if mark in runtime.phases and (began := _first(events, pattern, t0))
+                if mark in runtime.phases and (began := events.began(pattern, t0))
             }
 
     return blocks.run(
@@ -106,8 +105,3 @@ def onion(
         seed=seed,
         save_as=save_as,
     )
-
-
-def _first(events: kernel_events.Events, pattern: str, since: float) -> float | None:
-    """When a program whose command line matches first began after `since`, on the monotonic clock."""
-    return next((e.at for e in events.execs if e.at >= since and re.search(pattern, e.command)), None)

@@ -18,7 +18,7 @@ BLOCK = 512
 
 METRICS = {
     "total": {"unit": "B", "label": "on disk, in all"},
-    "image": {"unit": "B", "label": "image, all layers"},
+    "image": {"unit": "B", "label": "image, all layers, as archives"},
     "shared": {"unit": "B", "label": "layers shared with other images"},
     "own": {"unit": "B", "label": "layers of its own"},
     "writable": {"unit": "B", "label": "written while running"},
@@ -118,7 +118,7 @@ def _machine(runtime: MicroVM, workload: Workload) -> dict:
     """The files of a virtual machine, and where it can be seen what a running one has written."""
     guest = runtime.guest
     values = {
-        "kernel": guest.kernel.path.stat().st_size,
+        "kernel": guest.kernel.path.stat().st_blocks * BLOCK,
         "disk": guest.disk.path.stat().st_blocks * BLOCK,
         "apparent": guest.disk.path.stat().st_size,
     }

@@ -23,8 +23,11 @@ from boxlab.runtimes.spawn import EngineContainer
 
 ANSWER_S = 30
 
-SHIMS = ("containerd-shim", "docker-proxy", "runsc", "exe")
-"""Names of the processes beside a container that exist for its sake; `exe` and `runsc` are gVisor's kernel."""
+SHIMS = ("containerd-shim",)
+"""Names of the processes that stand beside a container and are not in it."""
+
+SANDBOXES = ("exe", "runsc")
+"""Names of gVisor's own processes: the kernel in which the application runs, and its helpers."""
 
 WATCH = ("bash", "cat")
 """Ours, around QEMU: they end it when its owner dies, and count for nothing else."""
@@ -35,14 +38,16 @@ class Reading:
     """What one or several boxes take at one moment.
 
     Attributes:
-        processes: as `agent.process` gives them, each with its `role`: application, shim, vmm or watch.
+        processes: as `agent.process` gives them, each with its `role`: application, sandbox, shim, vmm or watch.
         cgroups: of each container, as `agent.control_group` gives it; other boxes have none.
         available: bytes that the kernel could still give out.
+        installed: bytes that it has.
     """
 
     processes: list[dict]
     cgroups: list[dict]
     available: int
+    installed: int
 
     def total(self, figure: str, role: str | None = None) -> int:
         """Sum of a figure (rss, pss, uss) over the processes of one role, or over all but the watch, in bytes."""
@@ -61,7 +66,7 @@ class Reading:
             for area in process["areas"]:
                 if area["path"].endswith("/ram") or memory_mib << 20 <= area["size"] < (memory_mib + 2) << 20:
                     parts["guest"] += area["pss"]
-                elif "/vmlinux-" in area["path"]:
+                elif "/vmlinux" in area["path"]:
                     parts["kernel_file"] += area["pss"]
                 elif "wx" in area["permissions"] or "tcg-jit" in area["path"]:
                     parts["translation"] += area["pss"]
@@ -85,19 +90,17 @@ class Meter:
         Raises:
             NotReady: one of them has ended.
         """
-        request = {"pids": [], "containers": []}
-        for box in boxes:
-            if isinstance(box.spawned, EngineContainer):
-                request["containers"].append(box.spawned.id)
-            else:
-                request["pids"] += box.spawned.pids()
-        answer = self._ask(request)
+        containers = [box.spawned.id for box in boxes if isinstance(box.spawned, EngineContainer)]
+        own = [pid for box in boxes if not isinstance(box.spawned, EngineContainer) for pid in box.spawned.pids()]
+        answer = self._ask({"containers": containers})
+        if own:  # processes of this machine, which need not be the engine's; they are ours, and we may read them
+            answer["processes"] += agent.answer({"pids": own})["processes"]
         for process in answer["processes"]:
             process["role"] = _role(process["name"])
-        alive = sum(process["role"] != "watch" for process in answer["processes"])
+        alive = sum(process["role"] in ("application", "vmm", "sandbox") for process in answer["processes"])
         if alive < len(boxes):
             raise NotReady(f"{len(boxes)} boxes were to be read, and only {alive} processes of them are there")
-        return Reading(answer["processes"], answer["cgroups"], answer["available"])
+        return Reading(answer["processes"], answer["cgroups"], answer["available"], answer["total"])
 
     def _ask(self, request: dict) -> dict:
         if not self._console:
@@ -149,4 +152,6 @@ def _role(name: str) -> str:
         return "vmm"
     if name.startswith(SHIMS):
         return "shim"
+    if name.startswith(SANDBOXES):
+        return "sandbox"
     return "watch" if name in WATCH else "application"

@@ -22,7 +22,7 @@ def answer(request: dict) -> dict:
 
     Returns:
         "processes": one entry for each that is still there (see `process`); "cgroups": one for each container that has a
-        memory controller (see `control_group`); "available": what the kernel thinks it could still give out.
+        memory controller (see `control_group`); "available" and "total": MemAvailable and MemTotal.
     """
     pids, cgroups = list(request.get("pids", ())), []
     for container in request.get("containers", ()):
@@ -30,7 +30,8 @@ def answer(request: dict) -> dict:
         pids += inside + around
         cgroups += [found for pid in inside[:1] if (found := control_group(pid))]
     read = [found for pid in dict.fromkeys(pids) if (found := process(pid))]
-    return {"processes": read, "cgroups": cgroups, "available": available()}
+    memory = _kib(PROC.joinpath("meminfo").read_text())
+    return {"processes": read, "cgroups": cgroups, "available": memory["MemAvailable"], "total": memory["MemTotal"]}
 
 
 def process(pid: int) -> dict | None:
@@ -59,7 +60,10 @@ def process(pid: int) -> dict | None:
         f"pss_{kind.lower()}": fields[f"Pss_{kind}"] for kind in ("Anon", "File", "Shmem") if f"Pss_{kind}" in fields
     }
     if name.startswith("qemu-system"):
-        found["areas"] = areas(pid)
+        try:
+            found["areas"] = areas(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            return None
     return found
 
 
@@ -79,18 +83,17 @@ def areas(pid: int) -> list[dict]:
 def control_group(pid: int) -> dict | None:
     """What the control group of a process is charged with: `anon`, `file`, `kernel` (None where the kernel does not say),
     `usage`, `inactive_file`, and `version`. None where it has none."""
-    for line in PROC.joinpath(str(pid), "cgroup").read_text().splitlines():
+    try:
+        lines = PROC.joinpath(str(pid), "cgroup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return None  # it has ended
+    for line in lines:
         _, controllers, path = line.split(":", 2)
         if "memory" in controllers.split(","):
             return _version_1(CGROUPS / "memory" / path.lstrip("/"))
         if not controllers and (CGROUPS / path.lstrip("/") / "memory.current").exists():
             return _version_2(CGROUPS / path.lstrip("/"))
     return None
-
-
-def available() -> int:
-    """MemAvailable, in bytes."""
-    return _kib(PROC.joinpath("meminfo").read_text())["MemAvailable"]
 
 
 def _version_1(folder: Path) -> dict | None:
@@ -121,7 +124,7 @@ def _version_2(folder: Path) -> dict:
 
 
 def _of_container(container: str) -> tuple[list[int], list[int]]:
-    """The processes in a container, and those that serve it: its shim, all that this started, a port's proxy."""
+    """The processes in a container, and those that serve it: its shim, and all that this has started."""
     inside, around, parents = [], [], {}
     for folder in PROC.iterdir():
         if not folder.name.isdigit():

@@ -34,7 +34,7 @@ def memory(run: records.Run) -> Plot:
 
 def size(run: records.Run) -> Plot:
     """What each box takes on disk, divided by what it is: one bar an arm."""
-    return _stacked(run, DISK_PARTS, "total", "on disk, allocated")
+    return _stacked(run, DISK_PARTS, "total", "on disk: layers as archives, files by allocated blocks")
 
 
 def _stacked(run: records.Run, parts: tuple[str, ...], total: str, label: str) -> Plot:
@@ -136,7 +136,7 @@ def isolation(run: records.Run) -> Plot:
         figure, axes = canvas(0.5 * len(run.arms) + 1.0, len(panels), sharey=True)
         for axis, (metric, title) in zip(axes, panels.items(), strict=True):
             unit = run.plan["metrics"][metric]["unit"]
-            values = [s.values[metric] for s in run.samples if s.values.get(metric)]
+            values = [s.values[metric] for s in run.samples if s.values.get(metric, 0) > 0]
             log_scale(axis, values, unit, room=30)
             axis.set_title(title, fontsize=8.5, loc="left")
             _few_ticks(axis, unit)

@@ -130,10 +130,12 @@ def _draw_step(axes: Axes, y: float, begin: float, end: float, longest: float, p
 def _steps(run: records.Run, kind: str) -> list[tuple[str, float, float]]:
     """The phases of a typical start: label, begin and end in seconds."""
     labels, marks = run.arm(kind)["phases"], run.typical(kind).marks
-    steps, begin = [], 0.0
-    for mark in (m for m in labels if m in marks):
-        steps.append((labels[mark], begin, marks[mark]))
-        begin = marks[mark]
+    steps, begin, together = [], 0.0, []
+    for mark, label in labels.items():
+        together.append(label)
+        if mark in marks:  # one whose end was not seen is part of the next
+            steps.append((" + ".join(together), begin, marks[mark]))
+            begin, together = marks[mark], []
     return steps
 
 

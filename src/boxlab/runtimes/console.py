@@ -67,6 +67,7 @@ class Console:
         while True:
             for _, text in self.lines[seen:]:
                 if match := wanted.search(text):
+                    self._received = 0  # it may print as much again before the next answer
                     return match[1]
             seen = len(self.lines)
             self._read(pattern, deadline, f"within {deadline_s:g} s")

@@ -3,7 +3,9 @@
 Only root may listen, and only on the machine itself. The kernel stamps its events by the clock that `time.monotonic` reads.
 """
 
+import errno
 import os
+import re
 import select
 import socket
 import struct
@@ -19,6 +21,7 @@ from boxlab import engine
 _NETLINK_CONNECTOR = 11
 _CN_IDX_PROC = _CN_VAL_PROC = 1
 _PROC_CN_MCAST_LISTEN = 1
+_PROC_CN_MCAST_IGNORE = 2
 _PROC_EVENT_EXEC = 2
 _NLMSG_DONE = 3
 _NETLINK_HEADER = struct.Struct("=IHHII")
@@ -32,17 +35,32 @@ _POLL_S = 0.05
 
 @dataclass(frozen=True)
 class Exec:
-    """One program that began: when, on the monotonic clock in seconds, and its command line."""
+    """One program that began: when, on the monotonic clock in seconds, its process id and command line.
+
+    The command line is read just after the event: it may be that of the program that the process became next.
+    """
 
     at: float
+    pid: int
     command: str
 
 
 @dataclass
 class Events:
-    """What has been seen so far, in order; complete once the block has ended."""
+    """What has been seen so far, in order; complete once the block has ended, unless events were `lost`."""
 
     execs: list[Exec] = field(default_factory=list)
+    lost: bool = False
+
+    def began(self, pattern: str, since: float) -> float | None:
+        """When a program whose command line matches first began after `since`; None where none is known to.
+
+        Of the events of one process the last one counts: the ones before may have been given the name of a later program.
+        """
+        if self.lost:
+            return None
+        found = [e for e in self.execs if e.at >= since and re.search(pattern, e.command)]
+        return next((e.at for e in reversed(found) if e.pid == found[0].pid), None)
 
 
 def refusal() -> str:
@@ -74,21 +92,26 @@ def watch() -> Iterator[Events]:
         finally:
             ended.set()
             reader.join()
+            _order(listener, _PROC_CN_MCAST_IGNORE)
 
 
 def _listen() -> socket.socket:
     listener = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_CONNECTOR)
     try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         listener.bind((0, _CN_IDX_PROC))
-        order = struct.pack("=I", _PROC_CN_MCAST_LISTEN)
-        message = _CONNECTOR_HEADER.pack(_CN_IDX_PROC, _CN_VAL_PROC, 0, 0, len(order), 0) + order
-        listener.send(
-            _NETLINK_HEADER.pack(_NETLINK_HEADER.size + len(message), _NLMSG_DONE, 0, 0, os.getpid()) + message
-        )
+        _order(listener, _PROC_CN_MCAST_LISTEN)
     except OSError:
         listener.close()
         raise
     return listener
+
+
+def _order(listener: socket.socket, what: int) -> None:
+    """Tell the kernel to begin or to end reporting."""
+    order = struct.pack("=I", what)
+    message = _CONNECTOR_HEADER.pack(_CN_IDX_PROC, _CN_VAL_PROC, 0, 0, len(order), 0) + order
+    listener.send(_NETLINK_HEADER.pack(_NETLINK_HEADER.size + len(message), _NLMSG_DONE, 0, 0, os.getpid()) + message)
 
 
 def _collect(listener: socket.socket, events: Events, ended: threading.Event) -> None:
@@ -98,11 +121,17 @@ def _collect(listener: socket.socket, events: Events, ended: threading.Event) ->
             if ended.is_set():
                 return
             continue
-        data = listener.recv(4096)
+        try:
+            data = listener.recv(4096)
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            events.lost = True  # they came faster than we read
+            continue
         what, _, nanoseconds = _EVENT_HEADER.unpack_from(data, _EVENT_AT)
         if what == _PROC_EVENT_EXEC:
             [pid] = struct.unpack_from("=I", data, _EVENT_AT + _EVENT_HEADER.size)
-            events.execs.append(Exec(nanoseconds / 1e9, _command(pid)))
+            events.execs.append(Exec(nanoseconds / 1e9, pid, _command(pid)))
 
 
 def _command(pid: int) -> str:

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import docker.errors
+
 from boxlab import engine, images, paths, rootfs
 from boxlab.errors import Unavailable
 from boxlab.runtimes.box import Runtime, Workload
@@ -76,6 +78,13 @@ class Grouped(Namespaced):
         if os.geteuid() != 0:
             raise Unavailable("only root may make a control group", "run as root")
         super().prepare(workload)
+        try:
+            _remove_groups(_control_group(f"{CGROUP_PREFIX}{engine.RUN}-trial", workload))
+        except OSError as error:
+            raise Unavailable(
+                f"no control group with limits can be made here: {error}",
+                "with version 2: `echo +cpu +memory +pids > /sys/fs/cgroup/cgroup.subtree_control`",
+            ) from error
 
     def details(self) -> dict:
         return super().details() | {"cgroup_version": 1 if _version_1() else 2}
@@ -175,7 +184,7 @@ class Containerd(Process):
     def _spawn(self, workload: Workload) -> HostProcess:
         name = f"{CGROUP_PREFIX}{engine.RUN}-{time.monotonic_ns()}"
         environment = [f"--env={key}={value}" for key, value in self._image.environment.items()]
-        limit = [f"--memory-limit={workload.memory_mib << 20}"]
+        limit = [f"--memory-limit={workload.memory_mib << 20}", f"--cpus={workload.cpus:g}", f"--cgroup=/{name}"]
         root = ["--rootfs", str(rootfs.directory(self._image))]
         command = [*self._ctr, "run", "--rm", f"--cwd={self._image.working_dir}", *environment, *limit, *root, name]
 
@@ -208,15 +217,26 @@ class Command(Runtime):
             raise Unavailable("the docker command is not installed", "install Docker's command line")
         self._image = images.ensure(workload.image)
 
-    def command(self, workload: Workload) -> list[str]:
-        """The line that starts the container, with our labels and the workload's limits."""
+    def command(self, workload: Workload, *options: str) -> list[str]:
+        """The line that starts the container, with our labels and the workload's limits, and `options` before the image."""
         labels = [f"--label={name}={value}" for name, value in engine.labels().items()]
         memory = f"{workload.memory_mib}m"
         limits = [f"--cpus={workload.cpus:g}", f"--memory={memory}", f"--memory-swap={memory}", "--network=none"]
-        return ["docker", "run", "--rm", "--interactive", *labels, *limits, self._image.tag]
+        return ["docker", "run", "--rm", *labels, *limits, *options, self._image.tag]
 
     def _spawn(self, workload: Workload) -> HostProcess:
-        return HostProcess(self.command(workload), dict(os.environ))
+        name = f"{CGROUP_PREFIX}{engine.RUN}-{time.monotonic_ns()}"
+
+        def clean() -> None:
+            """The command may have been killed between the container's creation and its start."""
+            with engine.plain_errors():
+                try:
+                    engine.connect().api.remove_container(name, force=True)
+                except docker.errors.APIError as error:
+                    if error.status_code not in (404, 409):  # gone, or going
+                        raise
+
+        return _Cleaned(self.command(workload, "--interactive", f"--name={name}"), dict(os.environ), clean)
 
 
 class _Cleaned(HostProcess):
@@ -241,17 +261,20 @@ def _control_group(name: str, workload: Workload) -> list[Path]:
     if _version_1():
         folders = [CGROUPS / controller / name for controller in ("memory", "cpu", "pids")]
         limits = {"memory/memory.limit_in_bytes": memory, "cpu/cpu.cfs_quota_us": quota, "pids/pids.max": 1024}
+        settings = {CGROUPS / file.replace("/", f"/{name}/"): value for file, value in limits.items()}
+    else:
+        folders = [CGROUPS / name]
+        limits = {"memory.max": memory, "cpu.max": f"{quota} {period}", "pids.max": 1024}
+        settings = {folders[0] / file: value for file, value in limits.items()}
+    try:
         for folder in folders:
             folder.mkdir()
-        for file, value in limits.items():
-            controller, _, setting = file.partition("/")
-            (CGROUPS / controller / name / setting).write_text(str(value))
-        return folders
-    folder = CGROUPS / name
-    folder.mkdir()
-    for setting, value in {"memory.max": memory, "cpu.max": f"{quota} {period}", "pids.max": 1024}.items():
-        (folder / setting).write_text(str(value))
-    return [folder]
+        for file, value in settings.items():
+            file.write_text(str(value))
+    except OSError:
+        _remove_groups([folder for folder in folders if folder.exists()])
+        raise
+    return folders
 
 
 def _remove_groups(folders: list[Path]) -> None:

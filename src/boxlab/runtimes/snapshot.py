@@ -163,7 +163,10 @@ class RestoredVM(MicroVM):
         booted = self.guest
         key = " ".join([*booted.command(str(booted.disk.path), str(booted.kernel.path)), qemu.version()])
         name = f"{workload.image}-{workload.memory_mib}"
-        folder = rootfs.made_once(paths.CACHE / "snapshots", name, key, lambda draft: self._resumable(draft).save())
+        try:
+            folder = rootfs.made_once(paths.CACHE / "snapshots", name, key, lambda draft: self._resumable(draft).save())
+        except NotReady as error:
+            raise Unavailable(f"no snapshot can be made here: {error}") from error
         self.guest = self._resumable(folder, resumes=True)
 
     def marks(self) -> dict[str, str]:

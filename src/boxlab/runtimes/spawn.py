@@ -18,6 +18,7 @@ import psutil
 import requests
 
 from boxlab import engine
+from boxlab.errors import NotReady
 
 STOP_S = 10
 """How long something may take to end when told to, before it is killed."""
@@ -56,15 +57,21 @@ class HostProcess:
         return os.read(output.fileno(), 1 << 16) if ready else None
 
     def send(self, data: bytes) -> None:
-        """Write to its input."""
-        self._process.stdin.write(data)
-        self._process.stdin.flush()
+        """Write to its input.
+
+        Raises:
+            NotReady: it has ended.
+        """
+        try:
+            self._process.stdin.write(data)
+            self._process.stdin.flush()
+        except BrokenPipeError as error:
+            raise NotReady(f"it has ended: {self.exit_reason()}") from error
 
     def exit_reason(self) -> str:
-        try:
-            status = self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
+        if not self._ends_within(STOP_S):
             return "it closed its output and went on"
+        status = self._process.returncode
         return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
     def stop(self, grace_s: float | None = None) -> None:
@@ -73,13 +80,28 @@ class HostProcess:
             ProcessLookupError
         ):  # all of its group: unshare, waiting for its child, does not listen
             os.killpg(self.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):  # deaf to SIGTERM: the next line is not to be ignored
-            self._process.wait(STOP_S if grace_s is None else grace_s)
+        self._ends_within(
+            STOP_S if grace_s is None else grace_s
+        )  # else it is deaf to SIGTERM, and not to the next line
         with contextlib.suppress(ProcessLookupError):  # what it started itself is gone, too
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # what it was sent last, nobody will read
+            self._process.stdin.close()
         self._process.stdout.close()
+
+    def _ends_within(self, seconds: float) -> bool:
+        """Wait for its end, which Linux reports at once; `Popen.wait` would look for it ever less often."""
+        if hasattr(os, "pidfd_open") and self._process.poll() is None:
+            handle = os.pidfd_open(self.pid)
+            try:
+                select.select([handle], [], [], seconds)
+            finally:
+                os.close(handle)
+            return self._process.poll() is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        return self._process.returncode is not None
 
 
 class EngineContainer:
@@ -138,9 +160,15 @@ class EngineContainer:
                 return payload
 
     def send(self, data: bytes) -> None:
-        """Write to its input."""
-        with engine.plain_errors():
+        """Write to its input.
+
+        Raises:
+            NotReady: it has ended.
+        """
+        try:
             self._socket.sendall(data)
+        except OSError as error:
+            raise NotReady(f"it has ended: {self.exit_reason()}") from error
 
     def exit_reason(self) -> str:
         """From the engine's log of events, as the container itself may be gone by now."""
