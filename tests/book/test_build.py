@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-import re
 import shutil
 import subprocess
 
@@ -17,12 +16,22 @@ FAILING = [
 ]
 
 
+TOC = """
+format: jb-book
+root: book/index
+chapters:
+  - file: book/06-startup
+    sections:
+      - file: notebooks/06-startup
+  - file: book/references
+"""
+
+
 @pytest.fixture
 def project(tmp_path):
     """The project's book in a folder of its own, with one notebook, to be spoiled."""
     shutil.copy(paths.ROOT / "_config.yml", tmp_path)
-    others = re.compile(r"^\s*- file: notebooks/(?!06).*\n", re.MULTILINE)
-    (tmp_path / "_toc.yml").write_text(others.sub("", (paths.ROOT / "_toc.yml").read_text()))
+    (tmp_path / "_toc.yml").write_text(TOC)
     for name in ("book", "tools"):
         shutil.copytree(paths.ROOT / name, tmp_path / name)
     (tmp_path / "notebooks").mkdir()
