@@ -94,7 +94,7 @@ class Run:
     @property
     def levels(self) -> list[int]:
         """The steps of the plan's scale, in order; empty where it has none."""
-        return sorted({level for level in self.plan.get("levels", ())})
+        return sorted(self.plan.get("levels", ()))
 
     def accelerator(self) -> str | None:
         """What ran the virtual machines, in the words of every caption; None where none ran."""

@@ -50,7 +50,7 @@ def isolation(
 
     What the engine does not know, or does not get to run, is left out. Arguments and errors as for `startup`.
     """
-    ready, left_out = blocks.prepared(runtimes() if arms is None else arms, WORKLOAD)
+    ready, left_out = blocks.prepared(runtimes() if arms is None else arms, WORKLOAD, meter.refusal)
     with meter.open_meter() as gauge:
 
         def measure(run: records.Run, sample: records.Sample) -> None:

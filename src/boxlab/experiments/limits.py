@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import psutil
 
 from boxlab import engine, meter, records
-from boxlab.errors import NotReady
+from boxlab.errors import NotReady, Unavailable
 from boxlab.experiments import blocks
 from boxlab.experiments.profiles import profile as named_profile
 from boxlab.runtimes import Box, Container, MicroVM, Runtime, Workload
@@ -92,8 +92,8 @@ def limits(
     ready, plans, left_out = {}, [], {}
     for trial in trials() if wanted is None else wanted:
         try:
-            trial.runtime.prepare(trial.workload)
-        except blocks.Unavailable as error:
+            blocks.prepared([trial.runtime], trial.workload, meter.refusal)
+        except Unavailable as error:
             left_out[trial.kind] = {"reason": str(error), "phases": []}
             continue
         ready[trial.kind] = trial

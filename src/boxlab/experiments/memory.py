@@ -113,8 +113,7 @@ def guest_tax(
     """
     sizes = {size: MicroVM() for size in sizes_mib}
     for size, runtime in sizes.items():
-        runtime.prepare(Workload(memory_mib=size))
-
+        blocks.prepared([runtime], Workload(memory_mib=size), meter.refusal)
     with meter.open_meter() as gauge:
 
         def measure(run: records.Run, sample: records.Sample) -> None:

@@ -36,7 +36,7 @@ def answer(request: dict) -> dict:
 
 def process(pid: int) -> dict | None:
     """One process: its name and, in bytes, `rss`, `pss` (shared pages divided among those who share them), `uss` (pages
-    that nobody else has), `pss_anon`, `pss_file`, `pss_shmem`; for an emulator `areas` as well. None where it is gone.
+    that nobody else has); for an emulator `areas` as well. None where it is gone.
 
     Raises:
         PermissionError: it is another user's.
@@ -55,9 +55,6 @@ def process(pid: int) -> dict | None:
         "rss": fields["Rss"],
         "pss": fields["Pss"],
         "uss": fields["Private_Clean"] + fields["Private_Dirty"],
-    }
-    found |= {
-        f"pss_{kind.lower()}": fields[f"Pss_{kind}"] for kind in ("Anon", "File", "Shmem") if f"Pss_{kind}" in fields
     }
     if name.startswith("qemu-system"):
         try:
@@ -82,7 +79,7 @@ def areas(pid: int) -> list[dict]:
 
 def control_group(pid: int) -> dict | None:
     """What the control group of a process is charged with: `anon`, `file`, `kernel` (None where the kernel does not say),
-    `usage`, `inactive_file`, and `version`. None where it has none."""
+    `usage` and `inactive_file`. None where it has none."""
     try:
         lines = PROC.joinpath(str(pid), "cgroup").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
@@ -102,7 +99,6 @@ def _version_1(folder: Path) -> dict | None:
     stat = _pairs(folder / "memory.stat")
     kernel = folder / "memory.kmem.usage_in_bytes"
     return {
-        "version": 1,
         "anon": stat["total_rss"],
         "file": stat["total_cache"],
         "kernel": int(kernel.read_text()) if kernel.exists() else None,
@@ -114,7 +110,6 @@ def _version_1(folder: Path) -> dict | None:
 def _version_2(folder: Path) -> dict:
     stat = _pairs(folder / "memory.stat")
     return {
-        "version": 2,
         "anon": stat["anon"],
         "file": stat["file"],
         "kernel": stat.get("kernel"),

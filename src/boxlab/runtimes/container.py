@@ -2,6 +2,7 @@
 
 from boxlab import engine, images
 from boxlab.errors import EngineError, Unavailable
+from boxlab.interrupts import deferred
 from boxlab.runtimes.box import Runtime, Workload
 from boxlab.runtimes.spawn import EngineContainer
 
@@ -38,18 +39,27 @@ class Container(Runtime):
 
     def prepare(self, workload: Workload) -> None:
         self._image = images.ensure(workload.image)
+        if self.oci_runtime:
+            self._try(workload)
+
+    def _try(self, workload: Workload) -> None:
+        """Start a container by the chosen runtime once: one that the engine knows may still not run here.
+
+        Raises:
+            Unavailable: the engine does not know it, or it does not run.
+        """
         with engine.plain_errors():
             known = engine.connect().info().get("Runtimes", {})
-        if self.oci_runtime and self.oci_runtime not in known:
+        if self.oci_runtime not in known:
             raise Unavailable(
                 f"the engine knows no runtime {self.oci_runtime!r}; it knows {', '.join(known)}",
                 "install it, and tell the engine of it: `runtimes` in /etc/docker/daemon.json",
             )
-        if self.oci_runtime:  # one that is known may still not run here
-            try:
+        try:
+            with deferred():
                 self._spawn(workload).stop(grace_s=0)
-            except EngineError as error:
-                raise Unavailable(f"{self.oci_runtime} does not start a container here: {error}") from error
+        except EngineError as error:
+            raise Unavailable(f"{self.oci_runtime} does not start a container here: {error}") from error
 
     def details(self) -> dict:
         return {"network": self.network, "oci_runtime": self.oci_runtime, "pids": self.pids}
