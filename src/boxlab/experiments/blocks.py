@@ -8,14 +8,25 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import TypedDict
 
 from boxlab import progress, provenance, records, runtimes
 from boxlab.errors import BoxlabError, NotReady, Unavailable
+from boxlab.experiments.profiles import Profile
 from boxlab.experiments.profiles import profile as named_profile
 from boxlab.runtimes import Runtime, Workload
 
 WARM_UP = 1
 """The first round fills the page cache and the engine's own caches; it is kept in the record, shown, and not counted."""
+
+
+class Options(TypedDict, total=False):
+    """What every experiment takes beside its own arguments; `startup` says what each means."""
+
+    rounds: int | None
+    profile: str | None
+    seed: int | None
+    save_as: str | None
 
 
 def prepared(
@@ -72,12 +83,14 @@ def run(
     workload: Workload | None = None,
     levels: Sequence[int] | None = None,
     level_means: str = "",
-    profile: str | None = None,
-    rounds: int | None = None,
+    usual: Callable[[Profile], int] = lambda profile: profile.rounds,
     warm_up: int = WARM_UP,
+    before: int = 0,
+    after_arm: Callable[[], None] = lambda: None,
+    rounds: int | None = None,
+    profile: str | None = None,
     seed: int | None = None,
     save_as: str | None = None,
-    after_arm: Callable[[], None] = lambda: None,
 ) -> records.Run:
     """Measure every arm once a round; with levels, every arm at each of them, in an order of its own.
 
@@ -90,19 +103,21 @@ def run(
         left_out: arms that this machine cannot run, and why.
         workload: what the arms run, if they all run the same.
         levels: steps of a scale, such as the number of instances; `level_means` says of what.
-        profile, rounds, seed: how thoroughly and in which order; by default as the profile says, and drawn.
+        usual: how many rounds a profile means here.
         warm_up: rounds that come first and do not count.
-        save_as: name of the record; it is written after every round, so that an interrupted run is kept.
+        before: rounds that come first, count, and measure something else.
         after_arm: called when an arm's part of a block is over, however it ended.
+        rounds, profile, seed, save_as: see `startup`.
 
     Raises:
         BoxlabError: bad arguments.
         KeyboardInterrupt: passed on, once the record is saved.
     """
     chosen = named_profile(profile)
-    rounds = chosen.rounds if rounds is None else rounds
+    rounds = usual(chosen) if rounds is None else rounds
     if rounds < 1:
         raise BoxlabError(f"{rounds} rounds cannot be measured", "ask for at least one")
+    rounds += before
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
     draw = random.Random(seed)
     kinds = [arm["kind"] for arm in arms]

@@ -5,10 +5,12 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import Unpack
 
 from boxlab import meter, records
 from boxlab.errors import BoxlabError, NotReady
 from boxlab.experiments import blocks
+from boxlab.experiments.profiles import profile as named_profile
 from boxlab.interrupts import deferred
 from boxlab.runtimes import Box, MicroVM, Runtime, Workload
 
@@ -42,11 +44,8 @@ def density(
     arms: Iterable[str | Runtime] = ("process", "container", "restored-vm", "microvm"),
     *,
     levels: Iterable[int] | None = None,
-    rounds: int | None = None,
-    profile: str | None = None,
-    seed: int | None = None,
     workload: Workload = Workload(),
-    save_as: str | None = None,
+    **options: Unpack[blocks.Options],
 ) -> records.Run:
     """Run 0, 1, 2, 4, 8... instances of each box, in drawn order, and read what they take together.
 
@@ -55,13 +54,12 @@ def density(
 
     Args:
         levels: numbers of instances.
-        arms, rounds, profile, seed, workload, save_as: as for `startup`; one round by default, as a line has many points.
+        arms, workload, options: as for `startup`; one round by default, as a line has many points.
 
     Raises:
         As `startup` does.
     """
-    profile_name = blocks.named_profile(profile).name
-    levels = sorted(set(LEVELS[profile_name] if levels is None else levels))
+    levels = sorted(set(LEVELS[named_profile(options.get("profile")).name] if levels is None else levels))
     if not levels or levels[0] < 0:
         raise BoxlabError(f"{levels} are no numbers of instances", "give at least one, from zero up")
     ready, left_out = blocks.prepared(arms, workload, meter.refusal)
@@ -107,12 +105,10 @@ def density(
             workload=workload,
             levels=levels,
             level_means="instances",
-            profile=profile,
-            rounds=1 if rounds is None else rounds,
+            usual=lambda profile: 1,
             warm_up=0,
-            seed=seed,
-            save_as=save_as,
             after_arm=empty,
+            **options,
         )
 
 

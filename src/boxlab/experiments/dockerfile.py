@@ -9,11 +9,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Unpack
 
 from boxlab import engine, images, paths, records, sweep
 from boxlab.errors import BuildError
 from boxlab.experiments import blocks
-from boxlab.experiments.profiles import profile as named_profile
 
 RUNGS = paths.IMAGES / "rungs"
 
@@ -44,11 +44,7 @@ def rungs() -> list[Path]:
 
 def dockerfile(
     files: list[Path] | None = None,
-    *,
-    rounds: int | None = None,
-    profile: str | None = None,
-    seed: int | None = None,
-    save_as: str | None = None,
+    **options: Unpack[blocks.Options],
 ) -> records.Run:
     """Build each Dockerfile once from nothing, and then again after every edit.
 
@@ -56,7 +52,7 @@ def dockerfile(
 
     Args:
         files: Dockerfiles to compare; by default `rungs()`.
-        rounds: edits; one more round comes first, the build from nothing. Further arguments as for `startup`.
+        options: as for `startup`; rounds are edits, and one more comes first, the build from nothing.
 
     Raises:
         BuildError: one does not build, with its last words.
@@ -73,14 +69,14 @@ def dockerfile(
             tag = images.PREFIX + "rung-" + sample.arm
             _lay_out(folder, file, version=f"{engine.RUN}-{sample.round}")
             first = sample.round == 0
-            took = _docker_build(folder, tag, "--no-cache" if first else "")
+            took = _docker_build(folder, tag, *(["--no-cache"] if first else []))
             with engine.plain_errors():
                 image = engine.connect().api.inspect_image(tag)
             sample.values["build" if first else "rebuild"] = took
             sample.values["size"] = image["Size"] - beneath["Size"]
             sample.values["layers"] = len(image["RootFS"]["Layers"]) - len(beneath["RootFS"]["Layers"])
 
-        run = blocks.run(
+        return blocks.run(
             "dockerfile",
             [
                 {
@@ -95,13 +91,11 @@ def dockerfile(
             measure,
             metrics=METRICS,
             measures=MEASURES,
-            profile=profile,
-            rounds=1 + (named_profile(profile).steady if rounds is None else rounds),
+            usual=lambda profile: profile.steady,
             warm_up=0,
-            seed=seed,
-            save_as=save_as,
+            before=1,
+            **options,
         )
-    return run
 
 
 @contextmanager
@@ -131,7 +125,7 @@ def _lay_out(folder: Path, file: Path, version: str) -> None:
         ignore.unlink(missing_ok=True)
 
 
-def _docker_build(folder: Path, tag: str, *options: str) -> float:
+def _docker_build(folder: Path, tag: str, *switches: str) -> float:
     """Seconds that `docker build` took.
 
     Raises:
@@ -146,7 +140,7 @@ def _docker_build(folder: Path, tag: str, *options: str) -> float:
         "--tag",
         tag,
         *arguments,
-        *filter(None, options),
+        *switches,
         str(folder),
     ]
     began = time.monotonic()

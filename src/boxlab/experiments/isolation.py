@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from typing import Unpack
 
 from boxlab import meter, records
 from boxlab.experiments import blocks
@@ -40,11 +41,7 @@ def runtimes() -> list[Runtime]:
 
 def isolation(
     arms: Iterable[Runtime] | None = None,
-    *,
-    rounds: int | None = None,
-    profile: str | None = None,
-    seed: int | None = None,
-    save_as: str | None = None,
+    **options: Unpack[blocks.Options],
 ) -> records.Run:
     """Start the program under each runtime, read its memory, and let it make system calls.
 
@@ -70,10 +67,7 @@ def isolation(
             measures=MEASURES,
             left_out=left_out,
             workload=WORKLOAD,
-            profile=profile,
-            rounds=rounds,
-            seed=seed,
-            save_as=save_as,
+            **options,
         )
 
 

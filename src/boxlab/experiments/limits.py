@@ -4,13 +4,13 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Unpack
 
 import psutil
 
 from boxlab import engine, meter, records
 from boxlab.errors import NotReady, Unavailable
 from boxlab.experiments import blocks
-from boxlab.experiments.profiles import profile as named_profile
 from boxlab.runtimes import Box, Container, MicroVM, Runtime, Workload
 from boxlab.runtimes.spawn import EngineContainer
 
@@ -82,11 +82,7 @@ def trials() -> list[Trial]:
 
 def limits(
     wanted: list[Trial] | None = None,
-    *,
-    rounds: int | None = None,
-    profile: str | None = None,
-    seed: int | None = None,
-    save_as: str | None = None,
+    **options: Unpack[blocks.Options],
 ) -> records.Run:
     """Try every limit in every box; `wanted` are `trials()` by default. Further arguments and errors as for `startup`."""
     ready, plans, left_out = {}, [], {}
@@ -115,11 +111,9 @@ def limits(
             metrics=METRICS,
             measures=MEASURES,
             left_out=left_out,
-            profile=profile,
-            rounds=named_profile(profile).steady - 1 if rounds is None else rounds,  # outcomes hardly vary
+            usual=lambda profile: profile.steady - 1,  # outcomes hardly vary
             warm_up=0,
-            seed=seed,
-            save_as=save_as,
+            **options,
         )
 
 

@@ -1,10 +1,10 @@
 """How much memory does a box take once it is ready, by every way of counting that is in use?"""
 
 from collections.abc import Iterable
+from typing import Unpack
 
 from boxlab import meter, records
 from boxlab.experiments import blocks
-from boxlab.experiments.profiles import profile as named_profile
 from boxlab.runtimes import MicroVM, Runtime, Workload
 
 METRICS = {
@@ -42,11 +42,8 @@ GUEST_METRICS = {
 def memory(
     arms: Iterable[str | Runtime] = ("process", "container", "restored-vm", "microvm", "full-vm"),
     *,
-    rounds: int | None = None,
-    profile: str | None = None,
-    seed: int | None = None,
     workload: Workload = Workload(),
-    save_as: str | None = None,
+    **options: Unpack[blocks.Options],
 ) -> records.Run:
     """Start each box, read it at rest from the host, stop it; arguments and errors as for `startup`."""
     ready, left_out = blocks.prepared(arms, workload, meter.refusal)
@@ -67,11 +64,9 @@ def memory(
             measures=MEASURES,
             left_out=left_out,
             workload=workload,
-            profile=profile,
-            rounds=named_profile(profile).steady if rounds is None else rounds,
+            usual=lambda profile: profile.steady,
             warm_up=0,
-            seed=seed,
-            save_as=save_as,
+            **options,
         )
 
 
@@ -101,11 +96,7 @@ def engine_figure(cgroup: dict) -> int:
 
 def guest_tax(
     sizes_mib: Iterable[int] = (128, 512, 1024),
-    *,
-    rounds: int | None = None,
-    profile: str | None = None,
-    seed: int | None = None,
-    save_as: str | None = None,
+    **options: Unpack[blocks.Options],
 ) -> records.Run:
     """How much of the memory that a machine is given does its kernel keep for itself? A microVM of each size, in MiB.
 
@@ -133,9 +124,7 @@ def guest_tax(
             workload=Workload(),
             levels=list(sizes),
             level_means="MiB of memory given to the machine",
-            profile=profile,
-            rounds=1 if rounds is None else rounds,
+            usual=lambda profile: 1,
             warm_up=0,
-            seed=seed,
-            save_as=save_as,
+            **options,
         )

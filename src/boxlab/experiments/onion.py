@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import nullcontext
+from typing import Unpack
 
 from boxlab import records
 from boxlab.experiments import blocks
@@ -63,11 +64,8 @@ def layers() -> list[Runtime]:
 def onion(
     arms: Iterable[Runtime] | None = None,
     *,
-    rounds: int | None = None,
-    profile: str | None = None,
-    seed: int | None = None,
     workload: Workload = Workload(),
-    save_as: str | None = None,
+    **options: Unpack[blocks.Options],
 ) -> records.Run:
     """Start the same program with ever more around it, and note which program began when.
 
@@ -100,8 +98,5 @@ def onion(
         ),
         left_out=left_out,
         workload=workload,
-        profile=profile,
-        rounds=rounds,
-        seed=seed,
-        save_as=save_as,
+        **options,
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Unpack
 
 from boxlab import engine, images, layers, paths, records
 from boxlab.experiments import blocks
@@ -35,9 +36,7 @@ MEASURES = (
 )
 
 
-def size(
-    *, rounds: int | None = None, profile: str | None = None, seed: int | None = None, save_as: str | None = None
-) -> records.Run:
+def size(**options: Unpack[blocks.Options]) -> records.Run:
     """Disk taken by the workload as one container, as ten, and as each kind of virtual machine.
 
     Sizes do not vary from one time to the next: one round by default. Arguments and errors as for `startup`.
@@ -71,11 +70,9 @@ def size(
         measures=MEASURES,
         left_out=left_out,
         workload=workload,
-        profile=profile,
-        rounds=1 if rounds is None else rounds,
+        usual=lambda profile: 1,
         warm_up=0,
-        seed=seed,
-        save_as=save_as,
+        **options,
     )
 
 

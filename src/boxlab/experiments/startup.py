@@ -49,8 +49,8 @@ def startup(
         measures=MEASURES,
         left_out=left_out,
         workload=workload,
-        profile=profile,
         rounds=rounds,
+        profile=profile,
         seed=seed,
         save_as=save_as,
     )
