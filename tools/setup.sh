@@ -62,6 +62,7 @@ missing_for_tests() {
   fc-list :lang=ko 2>/dev/null | grep -q . || echo fontconfig fonts-nanum
   have ip || echo iproute2
   [ "$(uname -s)" = Linux ] || return 0
+  ldconfig -p | grep 'libatomic\.so\.1' >/dev/null || echo libatomic1 # what drives the browser is linked against it
   have crun || echo crun
   have hyperfine || echo hyperfine
 }
