@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import docker
 import docker.errors
 import psutil
+from docker.models.containers import Container
 
 from boxlab import engine, paths
 from boxlab.errors import BoxlabError, EngineError
@@ -80,7 +81,7 @@ def engine_objects(images: bool = False) -> list[Leftover]:
     with engine.plain_errors():
         client = engine.connect()
         found = [
-            Leftover("container", c.name, lambda c=c: c.remove(force=True, v=True))
+            Leftover("container", c.name, lambda c=c: _remove_container(c))
             for c in client.containers.list(all=True, filters=made_by_us, ignore_removed=True)
         ]
         found += [Leftover("network", n.name, n.remove) for n in client.networks.list(filters=made_by_us)]
@@ -94,6 +95,16 @@ def engine_objects(images: bool = False) -> list[Leftover]:
                 if tag.startswith(PREFIX)
             ]
     return found
+
+
+def _remove_container(container: Container) -> None:
+    """Remove a container, or wait until somebody who is removing it has done so."""
+    try:
+        container.remove(force=True, v=True)
+    except docker.errors.APIError as error:
+        if error.status_code != 409:  # not "removal is already in progress"
+            raise
+        container.wait(condition="removed", timeout=KILLED_S)
 
 
 def _built(client: docker.DockerClient) -> list[Leftover]:
