@@ -41,10 +41,9 @@ bench: host $(INSTALLED) ## time what is promised to be fast
 	@$(BIN)/boxlab prepare
 	@$(BIN)/python tests/bench.py
 
-notebooks: host $(INSTALLED) ## authors: run the notebooks and store their outputs and records
+notebooks: host $(INSTALLED) ## authors: run the notebooks (or NOTEBOOKS=…) and store their outputs and records
 	@$(BIN)/boxlab prepare
-	@BOXLAB_STORE=1 BOXLAB_TERMINAL= $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
-	  --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+	@BOXLAB_STORE=1 BOXLAB_TERMINAL= $(BIN)/jupyter nbconvert --to notebook --execute --inplace $(or $(NOTEBOOKS),notebooks/*.ipynb)
 
 lock: ## authors: resolve pyproject.toml into requirements.txt
 	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-annotate \
