@@ -1,0 +1,171 @@
+"""What a check says, and which of the four outcomes it has."""
+
+import json
+
+import pytest
+import toy_lab
+
+from boxlab.labs import Mismatch, report, runner, same
+from boxlab.labs.checks import CONTEXT, Outcome, Result, visible
+from boxlab.labs.report import Report
+
+
+def difference(expected, actual):
+    with pytest.raises(Mismatch) as caught:
+        same(expected, actual, why="w", next="n")
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual", "where"),
+    [
+        ("a\nbc", "a\nbd", "line 2, column 2: expected 'c', got 'd'"),
+        ("abc", "ab", "line 1, column 3: expected 'c', got the end of the line"),
+        ("a\nb", "a", "line 2, column 1: expected 'b', got the end of the text"),
+        ("a", "a\n", "line 2, column 1: expected the end of the text, got the end of the line"),
+        ("a", "a\r", "line 1, column 2: expected the end of the line, got '\\r'"),
+        ("a", "a ", "line 1, column 2: expected the end of the line, got ' '"),
+    ],
+)
+def test_the_first_difference_is_named(expected, actual, where):
+    assert difference(expected, actual).where == where
+
+
+@pytest.mark.parametrize("before", [0, 1, CONTEXT, 5000])
+@pytest.mark.parametrize("after", [0, 5000])
+def test_the_first_difference_is_shown_and_pointed_at_wherever_it_is(before, after):
+    found = difference("x" * before + "A" + "y" * after, "x" * before + "B" + "y" * after)
+    assert found.expected[found.caret] == "A" and found.actual[found.caret] == "B"
+    assert found.expected[: found.caret] == found.actual[: found.caret]
+    assert len(found.expected) < 3 * CONTEXT
+
+
+def test_equal_texts_are_no_mismatch():
+    same("a\nb", "a\nb", why="w", next="n")
+
+
+def test_what_would_move_the_cursor_is_shown_as_an_escape():
+    assert visible("a\x1b[2Jb\x00\r\tü한") == "a\\x1b[2Jb\\x00\\r\\tü한"
+    assert "\x1b" not in Mismatch("x", "\x1b[2J", "w", "n").actual
+
+
+def test_a_long_text_keeps_its_beginning_and_end():
+    actual = Mismatch("x", "first" + "." * 10**6 + "last", "w", "n").actual
+    assert actual.startswith("first") and actual.endswith("last") and len(actual) < 3000
+
+
+def results(*outcomes):
+    return [
+        Result(f"c{i}", "It holds.", 1, outcome, int(outcome == Outcome.PASS)) for i, outcome in enumerate(outcomes)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "whole"),
+    [
+        ("pass pass", "pass"),
+        ("pass fail", "fail"),
+        ("fail skipped", "fail"),
+        ("fail infrastructure", "infrastructure"),
+        ("pass infrastructure skipped", "infrastructure"),
+        ("", "infrastructure"),
+    ],
+)
+def test_the_outcome_of_the_whole(outcomes, whole):
+    assert Report("l", "t", 2, "now", 0, results(*map(Outcome, outcomes.split()))).outcome == whole
+
+
+def test_a_report_as_text_html_and_json_says_the_same(toy):
+    found = runner.run(toy, toy.starter, 1)
+    data = found.to_json()
+    report.validate(json.loads(json.dumps(data)))
+    assert data["outcome"] == "fail" and data["points"] == 2
+    html = found._repr_html_()
+    for text in ("expected", "hello", "actual", "good day", "politeness", "say hello", "It says hello."):
+        assert text in found.to_text(width=100) and text in html
+    assert repr(found) == found.to_text(width=120)
+
+
+def test_a_learners_text_is_neither_markup_nor_html(toy, places):
+    (places / "mine").mkdir()
+    (places / "mine" / "answer.txt").write_text("[red]<script>alert(1)</script>\ntrue\n")
+    found = runner.run(toy, places / "mine", 1)
+    assert "[red]<script>" in found.to_text(width=100)
+    assert "<script>" not in found._repr_html_() and "&lt;script&gt;" in found._repr_html_()
+
+
+def test_the_caret_stands_below_the_difference_in_the_text(toy):
+    lines = runner.run(toy, toy.starter, 1).to_text(width=100).splitlines()
+    [caret] = [line for line in lines if line.strip() == "^"]
+    actual = next(line for line in lines if "good day" in line)
+    assert actual[caret.index("^")] == "g"
+
+
+BODIES = {
+    "pass": "pass",
+    "fail": "raise Mismatch('e', 'a', 'w', 'n')",
+    "infrastructure: no engine": "raise EngineError('no engine', 'start it')",
+    "infrastructure: make room": "raise OSError(28, 'No space left on device', 'x')",
+    "infrastructure: a mistake in the checks, not in your answer: ZeroDivisionError": "1 / 0",
+    "infrastructure: ended by itself (exit status 3)": "os._exit(3)",
+    "infrastructure: ended by itself (signal SIGSEGV)": "os.kill(os.getpid(), 11)",
+    "infrastructure: ended by itself (exit status 4)": "sys.exit(4)",
+    "infrastructure: did not end within 0.5 s": "time.sleep(60)",
+    "infrastructure:  did not end within 0.5 s": "signal.signal(15, signal.SIG_IGN); [0 for _ in iter(int, 1)]",
+}
+
+
+@pytest.mark.parametrize("expected", BODIES)
+def test_the_outcome_of_a_check_and_of_those_around_it(places, monkeypatch, expected, capfd):
+    monkeypatch.setattr(runner, "END_S", 2)
+    checks = f"""
+import os, signal, sys, time
+from boxlab.errors import EngineError
+from boxlab.labs import Mismatch, check
+
+@check()
+def before(work):
+    'Before.'
+
+@check(timeout=0.5)
+def middle(work):
+    'Middle.'
+    {BODIES[expected]}
+
+@check()
+def after(work):
+    'After.'
+"""
+    toy = toy_lab.make(places / "labs", checks)
+    found = runner.run(toy, toy.solution, 1)
+    before, middle, after = found.results
+    outcome, _, words = expected.partition(": ")
+    assert (before.outcome, middle.outcome, after.outcome) == ("pass", outcome, "pass")
+    assert words.strip() in f"{middle.reason}; {middle.fix}"
+    assert "Traceback" not in found.to_text() + capfd.readouterr().err
+    assert not list((places / "cache" / "scratch").iterdir())
+
+
+def test_a_check_whose_need_failed_is_skipped_and_says_why(toy, places):
+    with_empty = places / "labs" / "01-toy" / "wrong" / "empty"
+    found = runner.run(toy, with_empty, 1)
+    assert [result.outcome for result in found.results] == ["fail", "skipped", "skipped"]
+    assert "not_empty" in found.results[1].reason
+    assert found.outcome == "fail" and found.points == 0
+
+
+@pytest.mark.parametrize(
+    ("checks", "words"),
+    [
+        ("this is no Python", "SyntaxError"),
+        ("import nowhere_to_be_found", "ModuleNotFoundError"),
+        (toy_lab.CHECKS.replace("@check()", "@check(points=5)"), "promises 3 points"),
+        ("from boxlab.labs import check\n@check()\ndef mute(work): pass", "says nothing"),
+    ],
+)
+def test_a_broken_checker_is_infrastructure(places, checks, words, capfd):
+    toy = toy_lab.make(places / "labs", checks)
+    found = runner.run(toy, toy.solution, 1)
+    assert found.outcome == "infrastructure"
+    assert words in found.to_text(width=200)
+    assert "Traceback" not in capfd.readouterr().err
