@@ -14,8 +14,8 @@ def plant(folder, random: Random) -> None:
     words = [f"{random.choice(STEMS)}{random.choice(ENDINGS)}" for _ in range(2000)]
     (folder / "speeches").mkdir()
     for year in range(2020, 2026):
-        text = " ".join(random.choices(words, k=2 * MIB // 8))
-        (folder / "speeches" / f"{year}.txt").write_text(text + "\n")
+        text = " ".join(random.choices(words, k=2000)) + "\n"
+        (folder / "speeches" / f"{year}.txt").write_text(text * (2 * MIB // len(text)))
     (folder / "licence.key").write_text(f"key-{random.getrandbits(256):064x}\n")
     (folder / "recordings").mkdir()
     for year in range(2020, 2025):
@@ -30,6 +30,20 @@ ENDINGS = [f"{a}{b}" for a in "bdfgklmnprst" for b in ("a", "e", "ia", "is", "or
 def image(work: Work):
     """What the learner's files build."""
     return work.build()
+
+
+@cache
+def found(work: Work) -> tuple[tuple[int, str] | None, int | None]:
+    """Layer and path of a file with the key in it, and the topmost layer with an index: what the layers have, stays."""
+    key = (work.folder / "licence.key").read_text().strip().encode()
+    leak = index = None
+    with image(work).files() as files:
+        for layer, path, content in files:
+            if key in content:
+                leak = leak or (layer, path)
+            if path.endswith(INDEX):
+                index = layer
+    return leak, index
 
 
 @check(points=1, timeout=200)
@@ -56,11 +70,11 @@ def answers(work: Work) -> None:
 @check(points=3, timeout=200, needs=[answers])
 def small(work: Work) -> None:
     """Above its base, the image has at most half the bytes of the first one."""
-    most, found = work.build("first", work.starter).added // 2, image(work).added
-    if found > most:
+    most, added = work.build("first", work.starter).added // 2, image(work).added
+    if added > most:
         raise Mismatch(
             f"at most {most / MIB:.1f} MiB above the base image",
-            f"{found / MIB:.1f} MiB",
+            f"{added / MIB:.1f} MiB",
             "each line adds a layer, and a layer keeps what it has, whatever a later line deletes; "
             "only layers that are the base's own are shared with others",
             "`docker history IMAGE` shows the large lines: keep out what nobody needs, and what only the build needs, too",
@@ -70,16 +84,14 @@ def small(work: Work) -> None:
 @check(points=2, needs=[answers])
 def keeps_the_key(work: Work) -> None:
     """The key is in no layer of the image."""
-    key = (work.folder / "licence.key").read_text().strip().encode()
-    with image(work).files() as files:
-        for number, name, content in files:
-            if key in content:
-                raise Mismatch(
-                    "licence.key in no layer",
-                    f"it lies in layer {number + 1} of {len(image(work).layers)}, in the file {name}",
-                    "who has the image has all of its layers, those with deleted files as well",
-                    "use the key in a stage of the build whose layers do not come along",
-                )
+    leak, _ = found(work)
+    if leak:
+        raise Mismatch(
+            "licence.key in no layer",
+            f"it lies in layer {leak[0] + 1} of {len(image(work).layers)}, in the file {leak[1]}",
+            "who has the image has all of its layers, those with deleted files as well",
+            "use the key in a stage of the build whose layers do not come along",
+        )
 
 
 @check(points=1, needs=[answers])
@@ -105,8 +117,7 @@ def cheap_edit(work: Work) -> None:
     program = edited / "app.py"
     program.write_text(program.read_text().replace('VERSION = "1"', 'VERSION = "2"'))
     before, after = image(work), work.build("edited", edited)
-    with before.files() as files:
-        index = max((number for number, name, _ in files if name.endswith(INDEX)), default=None)
+    _, index = found(work)
     if index is None or before.common(after) <= index:
         raise Mismatch(
             "the same layer with index.json before and after",

@@ -2,7 +2,7 @@
 
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,56 +30,74 @@ class Proof:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def verify(lab: Lab, watch=lambda says: None) -> Proof:
+def verify(lab: Lab, watch: Callable[[str], None] = lambda says: None) -> Proof:
     """Prove a lab.
 
+    Args:
+        watch: called with the name of each case before it is checked.
+
     Raises:
-        BoxlabError: another command works on it.
+        BoxlabError: another command works on the lab.
     """
     proof = Proof(lab.id)
     proof.problems += _shape(lab)
-    seed = secrets.randbits(32)
-    with workspace.lock(lab.id), _images(lab, proof):
-        report = _case(lab, proof, "starter", lab.starter, seed, watch)
-        if report:
-            failed = [r for r in report.results if r.name == lab.starter_fails and r.outcome == Outcome.FAIL]
-            if not failed:
-                proof.problems.append(f"starter: {lab.starter_fails} does not fail")
-            proof.problems += [f"starter: {r.name} fails without {part}" for r in report.results if r.outcome == Outcome.FAIL
-                               for part in ("expected", "actual", "why", "next") if not getattr(r, part)]  # fmt: skip
-        for name in ("solution", "solution again"):
-            report = _case(lab, proof, name, lab.solution, seed, watch)
-            if report and report.outcome != Outcome.PASS:
-                proof.problems.append(f"{name}: {_failures(report)}")
-        if (took := proof.seconds[name]) > lab.seconds:
-            proof.problems.append(f"{name}: took {took:.1f} s, warm; lab.toml allows {lab.seconds:g} s")
-        known = {result.name for result in report.results} if report else set()
-        if missing := known - set(lab.wrong.values()):
-            proof.problems.append(f"no wrong answer is caught by: {', '.join(sorted(missing))}")
+    with _cases(lab, proof, watch) as case:
+        _prove_starter(lab, proof, case)
+        names = _prove_solution(lab, proof, case)
         for name, check in lab.wrong.items():
             with overlay(lab, name) as source:
-                report = _case(lab, proof, f"wrong/{name}", source, seed, watch)
-            if report and (found := report.named(Outcome.FAIL)) != [check]:
-                proof.problems.append(f"wrong/{name}: fails {', '.join(found) or 'nothing'} in place of {check}")
+                report = case(f"wrong/{name}", source)
+            if report and (failed := report.named(Outcome.FAIL)) != [check]:
+                proof.problems.append(f"wrong/{name}: fails {', '.join(failed) or 'nothing'} in place of {check}")
+        if uncaught := names - set(lab.wrong.values()):
+            proof.problems.append(f"no wrong answer is caught by {', '.join(sorted(uncaught))}")
     return proof
 
 
-def mutants(lab: Lab, watch=lambda says: None) -> dict[str, bool]:
-    """Take out each check in turn: whether its wrong answers then look different, so that `verify` notices.
+Case = Callable[..., Report | None]
+"""Checks a folder under a name; returns nothing where the machine was in the way."""
+
+
+def _prove_starter(lab: Lab, proof: Proof, case: Case) -> None:
+    """It fails on the check that the lab is about, and every failure says all that a learner needs."""
+    if not (report := case("starter", lab.starter)):
+        return
+    failed = {result.name: result for result in report.results if result.outcome == Outcome.FAIL}
+    if lab.starter_fails not in failed:
+        proof.problems.append(f"starter: {lab.starter_fails} does not fail")
+    for result in failed.values():
+        lacking = [part for part in ("expected", "actual", "why", "next") if not getattr(result, part)]
+        proof.problems += [f"starter: {result.name} does not say {part!r}" for part in lacking]
+
+
+def _prove_solution(lab: Lab, proof: Proof, case: Case) -> set[str]:
+    """It passes twice, the second time within the time allowed; returns the names of the checks."""
+    names: set[str] = set()
+    for name in ("solution", "solution again", "solution once more"):
+        if report := case(name, lab.solution):
+            names |= {result.name for result in report.results}
+            if report.outcome != Outcome.PASS:
+                proof.problems.append(f"{name}: {_failures(report)}")
+        if name != "solution" and proof.seconds[name] <= lab.seconds:
+            return names
+    # Twice too slow: a machine that was busy with something else had its further chance.
+    proof.problems.append(f"{name}: took {proof.seconds[name]:.1f} s, warm; lab.toml allows {lab.seconds:g} s")
+    return names
+
+
+def mutants(lab: Lab, watch: Callable[[str], None] = lambda says: None) -> dict[str, bool]:
+    """Take out each check in turn: whether one of its wrong answers then looks different, so that `verify` notices.
 
     Raises:
         BoxlabError: another command works on the lab.
     """
     noticed: dict[str, bool] = {}
-    proof = Proof(lab.id)
-    seed = secrets.randbits(32)
-    with workspace.lock(lab.id), _images(lab, proof):
+    with _cases(lab, Proof(lab.id), watch) as case:
         for name, check in lab.wrong.items():
-            if noticed.get(check):
-                continue
-            with overlay(lab, name) as source:
-                report = _case(lab, proof, f"wrong/{name} without {check}", source, seed, watch, without=check)
-            noticed[check] = bool(report) and report.named(Outcome.FAIL) != [check]
+            if not noticed.get(check):
+                with overlay(lab, name) as source:
+                    report = case(f"wrong/{name} without {check}", source, without=check)
+                noticed[check] = report is not None and report.named(Outcome.FAIL) != [check]
     return noticed
 
 
@@ -114,33 +132,35 @@ def _shape(lab: Lab) -> list[str]:
     return problems
 
 
-def _case(lab: Lab, proof: Proof, name: str, source: Path, seed: int, watch, without: str = "") -> Report | None:
-    """Check one folder, and that nothing of the check is left; None where the machine was in the way."""
-    run = secrets.token_hex(6)
-    watch(name)
-    report = runner.run(lab, source, seed, run=run, without=without)
-    proof.seconds[name] = report.seconds
+@contextmanager
+def _cases(lab: Lab, proof: Proof, watch: Callable[[str], None]) -> Iterator[Case]:
+    """A way to check folders, one after another, while nobody else works on the lab.
+
+    Afterwards, what checks keep on the engine to be faster the next time is gone.
+    """
     from boxlab import sweep
 
-    proof.problems += [f"{name}: left {item.kind} {item.name}" for item in sweep.of_run(run, "engine" in lab.needs)]
-    if report.outcome == Outcome.INFRASTRUCTURE:
-        proof.blocked.append(f"{name}: {_failures(report)}")
-        return None
-    return report
+    on_engine, seed = "engine" in lab.needs, secrets.randbits(32)
+
+    def case(name: str, source: Path, without: str = "") -> Report | None:
+        watch(name)
+        run = secrets.token_hex(6)
+        report = runner.run(lab, source, seed, run=run, without=without)
+        proof.seconds[name] = report.seconds
+        if report.outcome == Outcome.INFRASTRUCTURE:
+            proof.blocked.append(f"{name}: {_failures(report)}")
+            return None
+        proof.problems += [f"{name}: left {item.kind} {item.name}" for item in sweep.of_run(run, on_engine)]
+        return report
+
+    with workspace.lock(lab.id):
+        try:
+            yield case
+        finally:
+            if on_engine:
+                sweep.remove_lab_images(lab.id)
 
 
 def _failures(report: Report) -> str:
     wrong = [r for r in report.results if r.outcome in (Outcome.FAIL, Outcome.INFRASTRUCTURE)]
     return "; ".join(dict.fromkeys(f"{r.name}: {r.outcome}: {r.reason or r.actual}" for r in wrong))
-
-
-@contextmanager
-def _images(lab: Lab, proof: Proof) -> Iterator[None]:
-    """Remove, in the end, what checks keep on the engine to be faster the next time."""
-    try:
-        yield
-    finally:
-        if "engine" in lab.needs:
-            from boxlab import sweep
-
-            sweep.remove_lab_images(lab.id)
