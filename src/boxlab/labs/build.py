@@ -210,11 +210,18 @@ def _name_stages(tag: str, output: str) -> None:
         elif re.match(r"Step \d+/\d+ : FROM ", line, re.IGNORECASE) and last:
             stages.append(last)
             last = ""
-    base = _inspect(images.PREFIX + "base")["Id"].partition(":")[2]
+    client = engine.connect()
+    have_names = {_inspect(images.PREFIX + "base")["Id"]} | _ours(f"{tag}:latest")
+    given = set()
     for number, stage in enumerate([*stages, last]):
-        if stage and not base.startswith(stage):
-            with contextlib.suppress(docker.errors.ImageNotFound):
-                engine.connect().images.get(stage).tag(tag, f"stage-{number}")
+        with contextlib.suppress(docker.errors.ImageNotFound):
+            if stage and (image := client.images.get(stage)).id not in have_names:
+                image.tag(tag, f"stage-{number}")
+                given.add(f"{tag}:stage-{number}")
+    for image in client.images.list(name=tag):
+        for name in set(image.tags) - given:
+            if name.startswith(f"{tag}:stage-"):
+                client.images.remove(name)
 
 
 def _ours(tag: str) -> set[str]:

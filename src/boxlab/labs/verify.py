@@ -13,6 +13,9 @@ from boxlab.labs.checks import Outcome
 from boxlab.labs.lab import Lab
 from boxlab.labs.report import Report
 
+CHANCES = 3
+"""How often a solution may take too long, for a machine may be busy with something else."""
+
 
 @dataclass
 class Proof:
@@ -73,15 +76,20 @@ def _prove_starter(lab: Lab, proof: Proof, case: Case) -> None:
 def _prove_solution(lab: Lab, proof: Proof, case: Case) -> set[str]:
     """It passes twice, the second time within the time allowed; returns the names of the checks."""
     names: set[str] = set()
-    for name in ("solution", "solution again", "solution once more"):
+
+    def passes(name: str) -> float:
         if report := case(name, lab.solution):
-            names |= {result.name for result in report.results}
+            names.update(result.name for result in report.results)
             if report.outcome != Outcome.PASS:
                 proof.problems.append(f"{name}: {_failures(report)}")
-        if name != "solution" and proof.seconds[name] <= lab.seconds:
+        return proof.seconds[name]
+
+    passes("solution")
+    for chance in range(1, CHANCES + 1):
+        took = passes(f"solution, warm ({chance})")
+        if took <= lab.seconds:
             return names
-    # Twice too slow: a machine that was busy with something else had its further chance.
-    proof.problems.append(f"{name}: took {proof.seconds[name]:.1f} s, warm; lab.toml allows {lab.seconds:g} s")
+    proof.problems.append(f"solution: takes {took:.1f} s, warm; lab.toml allows {lab.seconds:g} s")
     return names
 
 
