@@ -197,7 +197,8 @@ class _Checks:
             if not reason:
                 break
             if self._begun and not isinstance(reason, tuple):
-                self._done[self._begun] = self._failed(self._begun, reason, "check again; if it stays so, report it")
+                also, fix = trouble or ("", "check again; if it stays so, report it")
+                self._done[self._begun] = self._failed(self._begun, "; ".join(filter(None, (reason, also))), fix)
             else:
                 trouble = reason if isinstance(reason, tuple) else (reason, "check again; if it stays so, report it")
         if trouble and not self._known:
