@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -292,3 +293,30 @@ def test_an_engine_that_is_lost_in_the_middle_is_infrastructure(proxied, loss, m
     outcomes = [r.outcome for r in result["report"].results]
     assert outcomes[0] == Outcome.INFRASTRUCTURE and Outcome.FAIL not in outcomes
     assert "engine" in result["report"].results[0].reason
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_check_that_is_interrupted_or_killed_leaves_no_container(places, number):
+    toy_lab.make(places / "labs", CHECKS, TOML)
+    client = engine.connect()
+
+    def ours():
+        return {
+            c.id for c in client.containers.list(all=True, filters={"label": engine.RUN_LABEL}, ignore_removed=True)
+        }
+
+    before = ours()
+    process = toy_lab.check(places)
+    try:
+        deadline = time.monotonic() + 20
+        while not (paths.SCRATCH / "running").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert ours() - before
+        process.send_signal(number)
+        process.communicate(timeout=20)
+    finally:
+        process.kill()
+    deadline = time.monotonic() + 15
+    while (left := ours() - before) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert left == set()
