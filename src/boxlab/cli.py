@@ -1,4 +1,4 @@
-"""The command `boxlab`. Exit status: 0 fine, 2 wrong usage, 3 the machine or the engine is in the way, 130 interrupted."""
+"""The command `boxlab`. Exit status: 0 fine, 1 a lab fails, 2 wrong usage, 3 the machine or the engine is in the way, 130 interrupted."""
 
 import json
 import signal
@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from dataclasses import asdict
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 import boxlab
-from boxlab.errors import BoxlabError, RecordError
+from boxlab.errors import BoxlabError, RecordError, UsageError
+from boxlab.labs import commands
 
 USAGE = 2
 INFRASTRUCTURE = 3
@@ -25,7 +24,7 @@ def _one_line_errors() -> Iterator[None]:
     """Say what went wrong in one line and its fix in another; a traceback is for our own mistakes only."""
     try:
         yield
-    except RecordError as error:
+    except (RecordError, UsageError) as error:
         click.echo(f"boxlab: {error}", err=True)
         sys.exit(USAGE)
     except BoxlabError as error:
@@ -56,6 +55,9 @@ def main() -> None:
 @click.option("--json", "as_json", is_flag=True, help="The findings as data.")
 def doctor(as_json: bool) -> None:
     """Say what this machine can do, and the fix for what it cannot."""
+    from rich.console import Console
+    from rich.table import Table
+
     from boxlab import doctor as checks
 
     findings = checks.examine()
@@ -191,3 +193,7 @@ def clean(images: bool) -> None:
         click.echo(f"removed {item.kind} {item.name}")
     if not removed:
         click.echo("nothing of ours was left")
+
+
+for _command in commands.ALL:
+    main.add_command(_command)

@@ -20,9 +20,6 @@ LABEL = "org.containers-measured"
 
 RUN_LABEL = f"{LABEL}.run"
 
-RUN = uuid.uuid4().hex[:12]
-"""Id of this Python process's run, on everything that it starts."""
-
 TIMEOUT_S = 60
 """How long one call may take before the engine counts as stuck."""
 
@@ -31,6 +28,9 @@ START_FIX = "start Docker Desktop, or `sudo systemctl start docker` (without sys
 
 MARK = "BOXLAB_RUN"
 """Environment variable by which a process that we started is known, whoever its parent is by now."""
+
+RUN = os.environ.get(MARK) or uuid.uuid4().hex[:12]
+"""Id of this Python process's run, on everything that it starts; that of the run that started it, if one did."""
 
 
 def labels() -> dict[str, str]:
@@ -129,3 +129,19 @@ def is_local() -> bool:
         return False
     with plain_errors():
         return connect().info().get("KernelVersion") == os.uname().release
+
+
+def ping(timeout_s: float = 5) -> None:
+    """Ask the engine whether it is there, without waiting for long.
+
+    Raises:
+        EngineError: it is not, or does not answer in time.
+    """
+    with plain_errors():
+        api = connect().api
+        api.get(f"{api.base_url}/_ping", timeout=timeout_s).raise_for_status()
+
+
+def environment() -> dict[str, str]:
+    """Variables by which the docker command uses the same engine as we do."""
+    return {} if os.environ.get("DOCKER_HOST") or _context() else {"DOCKER_HOST": host()}

@@ -49,3 +49,11 @@ class Unavailable(BoxlabError):
 
 class RecordError(BoxlabError):
     """A file is not a record of ours, or not one that this version reads."""
+
+
+class UsageError(BoxlabError):
+    """What was asked for is not to be had: no such lab, or one that was not started."""
+
+
+class LabError(BoxlabError):
+    """A lab's own files are not as they must be: its author's business, never the learner's."""

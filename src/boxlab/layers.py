@@ -4,6 +4,7 @@ import json
 import tarfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -44,22 +45,33 @@ def layers(*tags: str) -> list[Layer]:
     """
     sizes: dict[str, tuple[int, int]] = {}
     owners: dict[str, list[str]] = {}
-    path = paths.scratch() / f"image-{engine.RUN}.tar"
-    try:
-        for tag in tags:
-            _save(tag, path)
-            with tarfile.open(path) as archive:
-                for layer, file in _layer_files(archive):
-                    owners.setdefault(layer, []).append(tag)
-                    if layer not in sizes:
-                        sizes[layer] = _sizes(file, f"{tag}: compress")
-    finally:
-        path.unlink(missing_ok=True)
+    for tag in tags:
+        with saved(tag) as archive:
+            for layer, file in layer_files(archive):
+                owners.setdefault(layer, []).append(tag)
+                if layer not in sizes:
+                    sizes[layer] = _sizes(file, f"{tag}: compress")
     return [Layer(layer, *sizes[layer], tuple(owners[layer])) for layer in sizes]
 
 
+@contextmanager
+def saved(tag: str) -> Iterator[tarfile.TarFile]:
+    """An image as `docker save` writes it.
+
+    Raises:
+        EngineError: it is not there, or the engine does not answer.
+        OSError: no room for the archive.
+    """
+    path = paths.scratch() / f"image-{engine.RUN}.tar"
+    try:
+        _save(tag, path)
+        with tarfile.open(path) as archive:
+            yield archive
+    finally:
+        path.unlink(missing_ok=True)
+
+
 def _save(tag: str, path: Path) -> None:
-    """`docker save` an image into a file."""
     with engine.plain_errors():
         api = engine.connect().api
         total = api.inspect_image(tag)["Size"]
@@ -68,7 +80,7 @@ def _save(tag: str, path: Path) -> None:
                 bar.update(file.write(chunk))
 
 
-def _layer_files(archive: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes]]]:
+def layer_files(archive: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes]]]:
     """The hash and the file of each layer of a saved image, lowest first."""
     [image] = json.load(archive.extractfile("manifest.json"))
     hashes = json.load(archive.extractfile(image["Config"]))["rootfs"]["diff_ids"]

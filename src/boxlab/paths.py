@@ -5,6 +5,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "images"
 RESULTS = ROOT / "notebooks" / "results"
+LABS = ROOT / "labs"
+
+WORK = ROOT / "work"
+"""The learner's copies of the labs, and how far the learner has come."""
 
 CACHE = ROOT / ".cache"
 """What can be made again: root filesystems, disks, kernels, verdicts."""

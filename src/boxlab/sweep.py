@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 
 import docker
 import docker.errors
@@ -13,6 +14,9 @@ from boxlab import engine, paths
 from boxlab.errors import BoxlabError, EngineError
 from boxlab.images import PREFIX
 from boxlab.runtimes import onion
+
+LAB_IMAGES = f"{PREFIX}lab-*"
+"""Names of the images that labs build: they stay until they are replaced, so that the next check is fast."""
 
 KILLED_S = 10
 """How long a killed process may take to go."""
@@ -27,8 +31,8 @@ class Leftover:
     remove: Callable[[], None] = field(compare=False, repr=False)
 
 
-def processes() -> list[Leftover]:
-    """The processes that we started: virtual machines and plain boxes."""
+def processes(run: str | None = None) -> list[Leftover]:
+    """The processes that we started, or that one run did: virtual machines, plain boxes, checks of labs."""
 
     def remover(process):
         def remove():
@@ -45,27 +49,29 @@ def processes() -> list[Leftover]:
     found = []
     for process in psutil.process_iter(["name"]):
         try:
-            if engine.MARK in process.environ():
+            marked = process.environ().get(engine.MARK)
+            if marked is not None and run in (None, marked):
                 found.append(Leftover("process", f"{process.pid} {process.info['name']}", remover(process)))
         except (psutil.AccessDenied, psutil.NoSuchProcess):
             continue  # another user's, or gone meanwhile: neither is ours
     return found
 
 
-def scratch_files() -> list[Leftover]:
-    """What lies in the scratch folder."""
+def scratch_files(run: str = "") -> list[Leftover]:
+    """What lies in the scratch folder, or what one run has put there: its id is part of the name."""
 
     def remover(path):
         return (lambda: shutil.rmtree(path)) if path.is_dir() else path.unlink
 
     if not paths.SCRATCH.is_dir():
         return []
-    return [Leftover("file", str(path), remover(path)) for path in sorted(paths.SCRATCH.iterdir())]
+    return [Leftover("file", str(path), remover(path)) for path in sorted(paths.SCRATCH.iterdir()) if run in path.name]
 
 
-def control_groups() -> list[Leftover]:
-    """The control groups that we made; only root makes any."""
-    return [Leftover("control group", str(path), path.rmdir) for path in onion.control_groups()]
+def control_groups(run: str = "") -> list[Leftover]:
+    """The control groups that we made, or that one run did; only root makes any."""
+    found = [path for path in onion.control_groups() if run in path.name]
+    return [Leftover("control group", str(path), path.rmdir) for path in found]
 
 
 def engine_objects(images: bool = False) -> list[Leftover]:
@@ -77,16 +83,9 @@ def engine_objects(images: bool = False) -> list[Leftover]:
     Raises:
         EngineError: the engine does not answer.
     """
-    made_by_us = {"label": engine.RUN_LABEL}
     with engine.plain_errors():
         client = engine.connect()
-        found = [
-            Leftover("container", c.name, lambda c=c: _remove_container(c))
-            for c in client.containers.list(all=True, filters=made_by_us, ignore_removed=True)
-        ]
-        found += [Leftover("network", n.name, n.remove) for n in client.networks.list(filters=made_by_us)]
-        found += [Leftover("volume", v.name, v.remove) for v in client.volumes.list(filters=made_by_us)]
-        found += _built(client)
+        found = _running(client) + _built(client) + _named(client, LAB_IMAGES)
         if images:
             tags = (tag for image in client.images.list(filters={"label": engine.LABEL}) for tag in image.tags)
             found += [
@@ -97,14 +96,35 @@ def engine_objects(images: bool = False) -> list[Leftover]:
     return found
 
 
+def _running(client: docker.DockerClient, run: str | None = None) -> list[Leftover]:
+    """Containers, networks and volumes that a run of ours made, or one certain run."""
+    made_by_us = {"label": engine.RUN_LABEL + (f"={run}" if run else "")}
+    found = [
+        Leftover("container", c.name, lambda c=c: _remove_container(c))
+        for c in client.containers.list(all=True, filters=made_by_us, ignore_removed=True)
+    ]
+    found += [Leftover("network", n.name, n.remove) for n in client.networks.list(filters=made_by_us)]
+    return found + [Leftover("volume", v.name, v.remove) for v in client.volumes.list(filters=made_by_us)]
+
+
 def _remove_container(container: Container) -> None:
-    """Remove a container, or wait until somebody who is removing it has done so."""
+    """Remove it, or wait until whoever is at it already has done so."""
     try:
         container.remove(force=True, v=True)
     except docker.errors.APIError as error:
-        if error.status_code != 409:  # not "removal is already in progress"
+        if error.status_code != 409:
             raise
-        container.wait(condition="removed", timeout=KILLED_S)
+        container.wait(timeout=KILLED_S, condition="removed")
+
+
+def _named(client: docker.DockerClient, pattern: str) -> list[Leftover]:
+    """Images by a name of ours; what they alone stand on goes with them."""
+    return [
+        Leftover("image", name, lambda name=name: client.images.remove(name))
+        for image in client.images.list(filters={"reference": pattern})
+        for name in image.tags
+        if fnmatch(name, pattern)
+    ]
 
 
 def _built(client: docker.DockerClient) -> list[Leftover]:
@@ -136,6 +156,40 @@ def leftovers(images: bool = False) -> list[Leftover]:
         EngineError: the engine does not answer.
     """
     return processes() + control_groups() + scratch_files() + engine_objects(images)
+
+
+def of_run(run: str, on_engine: bool = True) -> list[Leftover]:
+    """What one run, which has ended, has left; `on_engine`: look there as well.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    found = processes(run) + control_groups(run) + scratch_files(run)
+    if on_engine:
+        with engine.plain_errors():
+            found += _running(engine.connect(), run)
+    return found
+
+
+def sweep_run(run: str, on_engine: bool) -> None:
+    """Remove what one run has left that could not clean up after itself.
+
+    Raises:
+        EngineError: the engine does not answer, or something on it could not be removed.
+    """
+    _remove(lambda: processes(run))
+    _remove(lambda: of_run(run, on_engine))
+
+
+def remove_lab_images(lab_id: str) -> None:
+    """Remove the images that one lab built.
+
+    Raises:
+        EngineError: the engine does not answer, or something uses them.
+    """
+    with engine.plain_errors():
+        client = engine.connect()
+    _remove(lambda: _named(client, f"{PREFIX}lab-{lab_id}-*"))
 
 
 def sweep(images: bool = False) -> list[Leftover]:

@@ -1,0 +1,57 @@
+"""Labs: small real tasks, checked by what the learner's files do.
+
+A lab is a folder below ``labs/``; adding one touches nothing else.
+
+    lab.toml      title, minutes, points (sum of the checks'), needs = ["engine"] or [] or ["root"], files (handed in),
+                  starter_fails = "CHECK", and under [wrong] for each folder of wrong/ the one check that it must fail;
+                  seconds = 5 is what a warm check may take
+    README.md     the task            hints.md   three parts that begin with "## "
+    starter/      what `boxlab start` copies; fails the check of `starter_fails`, with a next step
+    solution/     handed-in files that pass, twice in a row
+    wrong/NAME/   files laid over the solution: a known mistake
+    checks.py     functions like this one, run in the order in which they stand:
+
+        from boxlab.labs import Mismatch, Work, check, same
+
+        @check(points=2, needs=[builds])
+        def answers(work: Work) -> None:
+            '''The program answers correctly.'''                  # what the learner reads
+            with work.container(image(work)) as box:
+                same("3", box.ask("word"), why="…", next="…")     # or raise Mismatch(expected, actual, why, next)
+
+Four outcomes. A check that returns passes. `Mismatch` is a wrong answer. A check whose `needs` did not pass is skipped.
+Everything else that is raised (an engine that is gone, a full disk, a mistake of the check) is infrastructure, and so is a
+check that exceeds its `timeout`: things of the learner's end by the shorter limits of the verbs below, each a `Mismatch`.
+
+A check is given a `Work` (see there): `folder`, a copy of the starter with the learner's files over it; `text(name)`,
+`toml(name)`; `run(argv)`, a program of the learner's with limits; `build()`, an image; `container(image)`, a box to ask;
+`starter` and `copy()`, folders to compare with. All checks of one run share one process, so that what they share is a
+function of `work` under `functools.cache`. A check never imports or unpickles what the learner wrote; it gives random
+input, so that an answer written down beforehand fails.
+
+An optional function ``plant(folder, random)`` in checks.py lays files beside the starter's, such as large or secret ones:
+at `start` into the learner's folder, at each check into the copy. `random` is seeded once per learner.
+
+`boxlab verify NN` proves a lab; `boxlab verify --mutants NN` that its proof notices a check that is missing.
+"""
+
+from boxlab.labs.checks import Mismatch, check, same
+from boxlab.labs.report import Report
+from boxlab.labs.work import Work
+
+__all__ = ["Mismatch", "Report", "Work", "check", "run", "same"]
+
+
+def run(name: str) -> Report:
+    """Check the learner's copy of a lab, as `boxlab check` does; a notebook shows what is returned.
+
+    Args:
+        name: number, slug or both, such as "08".
+
+    Raises:
+        UsageError: there is no such lab, or it was not started.
+        BoxlabError: another check of it is running.
+    """
+    from boxlab.labs import lab, workspace
+
+    return workspace.check(lab.find(name))

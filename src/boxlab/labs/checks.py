@@ -1,0 +1,177 @@
+"""A check: a function that returns or says what does not hold; its outcome as data."""
+
+import importlib.util
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from types import ModuleType
+
+from boxlab.errors import LabError
+
+CONTEXT = 30
+"""How many characters are shown on each side of the first difference."""
+
+MISTAKE = "a mistake in the checks, not in your answer"
+"""How the reason of an infrastructure begins that is our own."""
+
+SHOWN = 2000
+"""How many characters of a text are shown where it is not compared."""
+
+
+class Outcome(StrEnum):
+    """What became of a check; infrastructure counts neither against the learner nor as a pass."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    SKIPPED = "skipped"
+    INFRASTRUCTURE = "infrastructure"
+
+
+class Mismatch(Exception):
+    """A wrong answer.
+
+    Attributes:
+        expected, actual: one line each where that will do, without a full stop.
+        why: the rule behind it; never the solution.
+        next: what to do now.
+        where: the place of the first difference, where two texts were compared.
+        caret: how many characters of `expected` and `actual` are alike.
+    """
+
+    def __init__(self, expected: str, actual: str, why: str, next: str, where: str = "", caret: int | None = None):
+        super().__init__(actual)
+        self.expected, self.actual = (text if where else clip(visible(text)) for text in (expected, actual))
+        self.why, self.next, self.where, self.caret = why, next, where, caret
+
+
+def same(expected: str, actual: str, *, why: str, next: str) -> None:
+    """Raise a `Mismatch` that shows the first difference of two texts, if there is one."""
+    if expected == actual:
+        return
+    ours, theirs = expected.split("\n"), actual.split("\n")
+    row = next_difference(ours, theirs)
+    one, other = (lines[row] if row < len(lines) else None for lines in (ours, theirs))
+    column = next_difference(one or "", other or "")
+    start = max(0, column - CONTEXT)
+
+    def window(line: str | None) -> str:
+        if line is None:
+            return "(no more lines)"
+        cut = visible(line[start : column + CONTEXT])
+        return ("…" if start else "") + cut + ("…" if len(line) > column + CONTEXT else "")
+
+    def character(line: str | None) -> str:
+        if line is None:
+            return "the end of the text"
+        return repr(line[column]) if column < len(line) else "the end of the line"
+
+    raise Mismatch(
+        window(one),
+        window(other),
+        why,
+        next,
+        where=f"line {row + 1}, column {column + 1}: expected {character(one)}, got {character(other)}",
+        caret=len(visible((one or "")[start:column])) + (1 if start else 0),
+    )
+
+
+def next_difference(one: Iterable, other: Iterable) -> int:
+    """How many items two sequences have in common at their beginning."""
+    count = 0
+    for a, b in zip(one, other):
+        if a != b:
+            break
+        count += 1
+    return count
+
+
+def visible(text: str) -> str:
+    """`text` with what does not print, or would move a terminal's cursor, written as escapes; line ends stay."""
+
+    def shown(character: str) -> str:
+        if character == "\n" or character.isprintable():
+            return character
+        return character.encode("unicode_escape", "surrogatepass").decode()
+
+    return "".join(map(shown, text))
+
+
+def clip(text: str) -> str:
+    """The beginning and the end of a long text."""
+    if len(text) <= SHOWN:
+        return text
+    half = SHOWN // 2
+    return f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"
+
+
+@dataclass(frozen=True)
+class Check:
+    """What is known of a check before it runs.
+
+    Attributes:
+        says: what it asserts, for the learner.
+        timeout: seconds after which it is given up, as infrastructure.
+        needs: names of checks that must have passed before.
+    """
+
+    name: str
+    says: str
+    points: int
+    timeout: float
+    needs: tuple[str, ...]
+    function: Callable = field(compare=False, repr=False)
+
+
+@dataclass
+class Result:
+    """What became of one check.
+
+    Attributes:
+        points: earned, `of` those that there are.
+        seconds: how long it took.
+        reason, fix: of infrastructure, and of a check that was skipped.
+    """
+
+    name: str
+    says: str
+    of: int
+    outcome: Outcome
+    points: int = 0
+    seconds: float = 0.0
+    expected: str = ""
+    actual: str = ""
+    why: str = ""
+    next: str = ""
+    where: str = ""
+    caret: int | None = None
+    reason: str = ""
+    fix: str = ""
+
+
+def check(*, points: int = 1, timeout: float = 60, needs: Iterable[Callable] = ()) -> Callable[[Callable], Callable]:
+    """Make a function of a `Work` a check; its docstring is what the learner reads.
+
+    Args:
+        points: what it is worth.
+        timeout: seconds after which it is given up, as infrastructure: more than the verbs that it uses may take.
+        needs: checks that must pass before.
+    """
+
+    def mark(function: Callable) -> Callable:
+        if not function.__doc__:
+            raise LabError(f"the check {function.__name__} says nothing", "give it a docstring")
+        names = tuple(needed.check.name for needed in needs)
+        says = " ".join(function.__doc__.split())
+        function.check = Check(function.__name__, says, points, timeout, names, function)
+        return function
+
+    return mark
+
+
+def load(path: Path) -> tuple[list[Check], ModuleType]:
+    """The checks of a file, in the order in which they stand, and its module."""
+    spec = importlib.util.spec_from_file_location(f"boxlab_lab_{abs(hash(path))}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return [value.check for value in vars(module).values() if isinstance(getattr(value, "check", None), Check)], module

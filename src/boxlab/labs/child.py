@@ -1,0 +1,156 @@
+"""The process that runs a lab's checks: `python -m boxlab.labs.child JOB`, started by runner.py and by nobody else.
+
+It writes one JSON object a line to the file descriptor that the job names: {"checks": […]} once it has read them, then for
+each {"begin": name} and {"result": …}. It ends, cleaning up, at SIGTERM and when its input closes because its parent died.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from boxlab.errors import BoxlabError, LabError
+from boxlab.labs.checks import MISTAKE, Check, Mismatch, Outcome, Result, load
+from boxlab.labs.work import Planter, Work
+
+
+def main() -> None:
+    job = json.loads(sys.argv[1])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to us as well; our parent decides
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    out = os.fdopen(job["fd"], "w", buffering=1)
+
+    def say(**message) -> None:
+        out.write(json.dumps(message) + "\n")
+
+    try:
+        {"checks": _checks, "plant": _plant, "clear": _clear}[job["do"]](job, say)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(1)  # nobody listens any more
+    except Exception as error:
+        reason, fix = _infrastructure(error)
+        say(trouble=[reason, fix])
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # all is done, and Python takes its time to end
+
+
+def _end_with_parent() -> None:
+    os.read(0, 1)
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+
+
+def _checks(job: dict, say: Callable) -> None:
+    """Run the checks that have no outcome yet."""
+    checks, module = load(Path(job["checks"]))
+    if sum(check.points for check in checks) != job["points"]:
+        raise LabError(f"lab.toml promises {job['points']} points, the checks give {sum(c.points for c in checks)}")
+    say(checks=[{name: getattr(c, name) for name in ("name", "says", "points", "timeout", "needs")} for c in checks])
+    outcomes = {name: Outcome(outcome) for name, outcome in job["outcomes"].items()}
+    plant = Planter(getattr(module, "plant", None), job["seed"])
+    folder = Path(job["folder"])
+    if not outcomes:
+        plant(folder)
+    for need in job["needs"]:
+        NEEDS[need]()
+    work = Work(job["id"], Path(job["starter"]), folder, plant)
+    for check in checks:
+        if check.name in outcomes:
+            continue
+        say(begin=check.name)
+        began = time.monotonic()
+        if check.name == job["without"]:
+            result = Result(check.name, check.says, check.points, Outcome.PASS, check.points)
+        else:
+            result = judge(check, work, outcomes, "engine" in job["needs"])
+        result.seconds = round(time.monotonic() - began, 3)
+        outcomes[check.name] = result.outcome
+        say(result=asdict(result))
+
+
+def judge(check: Check, work: Work, outcomes: dict[str, Outcome], on_engine: bool) -> Result:
+    """Run one check, and tell a wrong answer from trouble with the machine."""
+    result = Result(check.name, check.says, check.points, Outcome.PASS, check.points)
+    if lacking := [name for name in check.needs if outcomes[name] != Outcome.PASS]:
+        result.outcome, result.points = Outcome.SKIPPED, 0
+        result.reason = f"it needs what {', '.join(lacking)} checks"
+        return result
+    try:
+        try:
+            check.function(work)
+        except Mismatch:
+            if on_engine:  # what an engine that is gone broke is not the learner's mistake
+                from boxlab import engine
+
+                engine.ping()
+            raise
+    except Mismatch as wrong:
+        result.outcome, result.points = Outcome.FAIL, 0
+        for name in ("expected", "actual", "why", "next", "where", "caret"):
+            setattr(result, name, getattr(wrong, name))
+    except Exception as error:
+        result.outcome, result.points = Outcome.INFRASTRUCTURE, 0
+        result.reason, result.fix = _infrastructure(error)
+    return result
+
+
+def _infrastructure(error: Exception) -> tuple[str, str]:
+    """What is wrong with the machine, or with us, and its fix."""
+    if isinstance(error, BoxlabError):
+        return error.args[0], error.fix
+    if isinstance(error, OSError) and error.strerror:
+        return (
+            f"{error.filename or 'the system'}: {error.strerror}",
+            "make room on the disk" if error.errno == 28 else "",
+        )
+    if type(error).__module__.partition(".")[0] in ("docker", "requests", "urllib3"):
+        from boxlab import engine
+
+        explained = engine.explain(error)
+        return explained.args[0], explained.fix
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"{MISTAKE}: {type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})",
+        "please report it",
+    )
+
+
+def _plant(job: dict, say: Callable) -> None:
+    """Lay what a lab plants into a learner's new folder."""
+    _, module = load(Path(job["checks"]))
+    Planter(getattr(module, "plant", None), job["seed"])(Path(job["folder"]))
+    say(done=True)
+
+
+def _clear(job: dict, say: Callable) -> None:
+    """Remove what a run has left that could not clean up after itself."""
+    from boxlab import sweep
+
+    sweep.sweep_run(job["run"], "engine" in job["needs"])
+    say(done=True)
+
+
+def _engine() -> None:
+    """An engine that answers, and the image that all others build on."""
+    from boxlab import images
+
+    images.ensure("base")
+
+
+def _root() -> None:
+    if os.geteuid():
+        raise BoxlabError("this lab is for root: it makes what only root may make", "`sudo -E` before the command")
+
+
+NEEDS = {"engine": _engine, "root": _root}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""The commands for labs. Exit status: 0 pass, 1 fail, 2 wrong usage, 3 the machine is in the way."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+
+import click
+
+FAIL, INFRASTRUCTURE = 1, 3
+STATUS = {"pass": 0, "fail": FAIL, "infrastructure": INFRASTRUCTURE}
+
+POLL_S = 0.5
+"""How often `--watch` looks at the files."""
+
+_lab = click.argument("lab")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="The list as data.")
+def labs(as_json: bool) -> None:
+    """List the labs, with points and how far you are."""
+    from boxlab.labs import lab, workspace
+
+    rows = []
+    for each in lab.every():
+        state, started = workspace.progress(each), workspace.folder(each).is_dir()
+        standing = "passed" if state.passed else "started" if started else "not started"
+        rows.append(
+            {"id": each.id, "title": each.title, "minutes": each.minutes, "needs": list(each.needs), "state": standing}
+            | {"points": state.points, "of": each.points, "hints": state.hints, "gave_up": state.gave_up}
+        )
+    if as_json:
+        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        return
+    for row in rows:
+        needs = f", needs {' and '.join(row['needs'])}" if row["needs"] else ""
+        click.echo(
+            f"{row['id']:<16} {row['state']:<12} {row['points']:>2}/{row['of']:<3} {row['title']} ({row['minutes']} min{needs})"
+        )
+    click.echo("begin with: boxlab start NUMBER" if rows else "there are no labs yet")
+
+
+@click.command()
+@_lab
+def start(lab: str) -> None:
+    """Make your copy of LAB in work/; never overwrites one."""
+    from boxlab.labs import lab as labs
+    from boxlab.labs import workspace
+
+    chosen = labs.find(lab)
+    made = workspace.start(chosen)
+    click.echo(f"{'made' if made else 'there already:'} {_shown(workspace.folder(chosen))}")
+    click.echo(f"task: {_shown(chosen.folder / 'README.md')}")
+    click.echo(f"change: {', '.join(chosen.files)}; then: boxlab check {chosen.number}")
+
+
+@click.command()
+@_lab
+@click.option("--watch", is_flag=True, help="Check again whenever a file changes, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="The report as data, one line a check.")
+def check(lab: str, watch: bool, as_json: bool) -> None:
+    """Say what holds in your copy of LAB, what does not, why, and what to do next."""
+    from boxlab.labs import lab as labs
+    from boxlab.labs import workspace
+
+    chosen = labs.find(lab)
+    status = _check(chosen, as_json)
+    try:
+        while watch:
+            seen = workspace.changes(chosen)
+            if not as_json:
+                click.echo("watching; Ctrl-C ends", err=True)
+            while workspace.changes(chosen) == seen:
+                time.sleep(POLL_S)
+            status = _check(chosen, as_json)
+    except KeyboardInterrupt:
+        click.echo("", err=True)
+    sys.exit(status)
+
+
+def _check(lab, as_json: bool) -> int:
+    """Check once and print the report; returns the exit status."""
+    from boxlab.labs import report, workspace
+
+    with _status() as say:
+        found = workspace.check(lab, watch=say)
+    if as_json:
+        data = found.to_json()
+        report.validate(data)
+        click.echo(json.dumps(data, ensure_ascii=False))
+    else:
+        click.echo(found.to_text(colours=sys.stdout.isatty()), nl=False)
+    return STATUS[found.outcome]
+
+
+class _status:
+    """What is being checked, on a terminal's last line; elsewhere nothing."""
+
+    def __enter__(self) -> Callable[[str], None]:
+        def say(text: str) -> None:
+            click.echo(f"\r\x1b[K… {text[:70]}", nl=False, err=True)
+
+        self._drawn = sys.stderr.isatty()
+        return say if self._drawn else lambda text: None
+
+    def __exit__(self, *_: object) -> None:
+        if self._drawn:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+
+@click.command()
+@_lab
+def hint(lab: str) -> None:
+    """Show the next hint for LAB."""
+    from boxlab.labs import lab as labs
+    from boxlab.labs import workspace
+
+    chosen = labs.find(lab)
+    number, text = workspace.hint(chosen)
+    click.echo(f"hint {number} of {len(chosen.hints())}\n\n{text.strip()}")
+
+
+@click.command()
+@_lab
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def reset(lab: str, yes: bool) -> None:
+    """Begin LAB anew; what you have is kept beside it."""
+    from boxlab.labs import lab as labs
+    from boxlab.labs import workspace
+
+    chosen = labs.find(lab)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError("nobody is there to be asked: say --yes")
+        if not click.confirm(f"Begin {chosen.id} anew? What you have is kept."):
+            click.echo("nothing was changed")
+            return
+    click.echo(f"kept: {_shown(workspace.reset(chosen))}")
+    click.echo(f"made {_shown(workspace.folder(chosen))}")
+
+
+@click.command()
+@_lab
+@click.option("--give-up", is_flag=True, help="Show it although yours does not pass.")
+def solution(lab: str, give_up: bool) -> None:
+    """Show a solution of LAB, once yours passes."""
+    from boxlab.labs import lab as labs
+    from boxlab.labs import workspace
+
+    chosen = labs.find(lab)
+    for name, text in workspace.solution(chosen, give_up).items():
+        click.echo(f"--- {name}\n{text}")
+
+
+@click.command()
+@click.argument("lab", required=False)
+@click.option("--mutants", is_flag=True, help="Take out each check in turn, and see whether that is noticed.")
+def verify(lab: str | None, mutants: bool) -> None:
+    """Authors: prove LAB, or all of them: starter, solution, wrong answers, nothing left."""
+    from boxlab.labs import lab as labs
+    from boxlab.labs import verify as proofs
+
+    status = 0
+    for chosen in [labs.find(lab)] if lab else labs.every():
+        with _status() as say:
+            proof = (proofs.mutants if mutants else proofs.verify)(chosen, say)
+        lines = [f"{seconds:5.1f} s  {name}" for name, seconds in proof.seconds.items()]
+        lines += [f"PROBLEM {line}" for line in proof.problems] + [f"BLOCKED {line}" for line in proof.blocked]
+        status = max(status, INFRASTRUCTURE if proof.blocked else FAIL if proof.problems else 0)
+        for line in lines:
+            click.echo(f"{chosen.id}: {line}")
+    click.echo({0: "all is as it should be", FAIL: "not proven", INFRASTRUCTURE: "the machine is in the way"}[status])
+    sys.exit(status)
+
+
+def _shown(path) -> str:
+    """A path as the learner would type it."""
+    from boxlab import paths
+
+    return str(path.relative_to(paths.ROOT)) if path.is_relative_to(paths.ROOT) else str(path)
+
+
+ALL = (labs, start, check, hint, reset, solution, verify)

@@ -1,0 +1,112 @@
+"""A lab as data: what its folder says of it, without running any of it."""
+
+import re
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from boxlab import paths
+from boxlab.errors import LabError, UsageError
+
+NEEDS = ("engine", "root")
+"""What a lab may say that it needs of the machine."""
+
+
+@dataclass(frozen=True)
+class Lab:
+    """What lab.toml holds.
+
+    Attributes:
+        folder: where the lab lies; its name, such as "08-size", is the lab's id.
+        minutes: how long a learner takes.
+        points: the sum of the checks'.
+        needs: of `NEEDS`.
+        files: what a learner hands in, relative to the folder of the lab; those that the starter has must be there.
+        starter_fails: the check that the starter fails.
+        wrong: folder below wrong/ -> the one check that it fails.
+        seconds: what a warm check may take.
+    """
+
+    folder: Path
+    title: str
+    minutes: int
+    points: int
+    files: tuple[str, ...]
+    starter_fails: str
+    wrong: dict[str, str]
+    needs: tuple[str, ...] = ()
+    seconds: float = 5
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    @property
+    def number(self) -> str:
+        return self.id.partition("-")[0]
+
+    @property
+    def starter(self) -> Path:
+        return self.folder / "starter"
+
+    @property
+    def solution(self) -> Path:
+        return self.folder / "solution"
+
+    @property
+    def checks(self) -> Path:
+        return self.folder / "checks.py"
+
+    def hints(self) -> list[str]:
+        """The parts of hints.md, each with its heading."""
+        return re.findall(r"^## .*?(?=^## |\Z)", (self.folder / "hints.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
+def read(folder: Path) -> Lab:
+    """The lab in a folder.
+
+    Raises:
+        LabError: lab.toml is missing or not as it must be.
+    """
+    path = folder / "lab.toml"
+    try:
+        data = tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise LabError(f"{path}: {error}") from error
+    kinds = {field.name: field.type for field in fields(Lab) if field.name != "folder"}
+    optional = {"needs", "seconds"}
+    if wrong := [f"{name} is unknown" for name in data.keys() - kinds.keys()] + [
+        f"{name} is missing" for name in kinds.keys() - data.keys() - optional
+    ]:
+        raise LabError(f"{path}: {'; '.join(sorted(wrong))}")
+    for name, value in data.items():
+        if kinds[name] == tuple[str, ...]:
+            data[name] = tuple(value)
+        elif not isinstance(
+            value, (int, float) if kinds[name] is float else getattr(kinds[name], "__origin__", kinds[name])
+        ):
+            raise LabError(f"{path}: {name} is a {type(value).__name__}")
+    for name in data["files"]:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise LabError(f"{path}: files: {name} lies outside of the lab")
+    if unknown := set(data.get("needs", ())) - set(NEEDS):
+        raise LabError(f"{path}: needs: {', '.join(sorted(unknown))}", f"of: {', '.join(NEEDS)}")
+    return Lab(folder, **data)
+
+
+def every() -> list[Lab]:
+    """All labs, by number."""
+    return [read(path.parent) for path in sorted(paths.LABS.glob("*/lab.toml"))]
+
+
+def find(name: str) -> Lab:
+    """The lab of that number ("8", "08"), slug ("size") or id ("08-size").
+
+    Raises:
+        UsageError: there is none.
+    """
+    labs = every()
+    for lab in labs:
+        if name in (lab.id, lab.number, lab.number.lstrip("0"), lab.id.partition("-")[2]):
+            return lab
+    raise UsageError(f"there is no lab {name!r}", f"one of: {', '.join(lab.id for lab in labs) or 'none yet'}")

@@ -1,0 +1,245 @@
+"""Run a program that a learner wrote, with limits: it ends, what it printed is bounded, and nothing of it is left."""
+
+import contextlib
+import os
+import resource
+import secrets
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from boxlab.errors import BoxlabError
+from boxlab.interrupts import deferred
+from boxlab.labs.checks import Mismatch, clip, visible
+
+TOKEN = "BOXLAB_PROGRAM"
+"""Environment variable by which the processes of one program are known, whoever their parent is by now."""
+
+RUN = "BOXLAB_RUN"
+"""As `engine.MARK`, which a lab without an engine does not wait for."""
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+GONE_S = 10
+"""How long killed processes may take to go."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A program that has ended.
+
+    Attributes:
+        status: its exit status; negative where a signal ended it.
+        output: what it printed, on either stream.
+        seconds: from its start to its end.
+    """
+
+    status: int
+    output: str
+    seconds: float
+
+
+def run(
+    argv: list[str],
+    *,
+    cwd: Path,
+    input: str = "",
+    seconds: float = 10,
+    output_kib: int = 256,
+    processes: int = 64,
+    memory_mib: int = 1024,
+    environment: dict[str, str] | None = None,
+) -> Ran:
+    """Run a program to its end.
+
+    Args:
+        argv: the command; "python" stands for the Python that runs the checks.
+        cwd: where.
+        input: what it reads.
+        seconds: how long it may take.
+        output_kib: how much it may print.
+        processes: how many it may have at once.
+        memory_mib: address space of each process.
+        environment: more variables; of ours it gets only what finds commands and the engine.
+
+    Raises:
+        Mismatch: it did not end, printed too much or is not there.
+        BoxlabError: it could not be held or removed.
+    """
+    token = secrets.token_hex(8)
+    name = " ".join(argv)
+    argv = [sys.executable if argv[0] == "python" else argv[0], *argv[1:]]
+    began = time.monotonic()
+    with _group(processes) as group:
+
+        def limit() -> None:
+            """In the new process, before the program."""
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            resource.setrlimit(resource.RLIMIT_AS, (memory_mib << 20, memory_mib << 20))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (256 << 20, 256 << 20))
+            if group:
+                (group / "cgroup.procs").write_text("0")
+            elif os.geteuid():
+                most = processes + owned
+                resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
+
+        owned = 0 if group else _owned()
+        process = None
+        try:
+            with deferred():
+                process = subprocess.Popen(
+                    argv,
+                    cwd=cwd,
+                    env=_environment() | (environment or {}) | {TOKEN: token},
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    preexec_fn=limit,
+                )
+            output, trouble = _talk(process, input.encode(), began + seconds, output_kib << 10)
+            if not trouble:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.0, began + seconds - time.monotonic()))
+                trouble = "" if process.returncode is not None else "it closed its output and did not end"
+            took = time.monotonic() - began
+        except FileNotFoundError as error:
+            raise Mismatch(
+                f"{name} runs", f"{error.filename} is not there", "it is what the lab is about", "look at its name"
+            ) from error
+        finally:
+            if process:
+                with deferred():
+                    _end(process, token, group)
+    text = output.decode(errors="replace")
+    if trouble:
+        raise Mismatch(
+            f"{name} ends within {seconds:g} s and prints at most {output_kib} KiB",
+            f"{trouble}; it printed:\n{clip(visible(text)) or '(nothing)'}",
+            "a program that does not end, or floods its output, cannot be used by another",
+            f"run it yourself in your folder: {name}",
+        )
+    return Ran(process.returncode, text, took)
+
+
+def _environment() -> dict[str, str]:
+    """What a program gets of our environment."""
+    kept = ("PATH", "HOME", "LANG", "TMPDIR", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", RUN)
+    return {name: os.environ[name] for name in kept if name in os.environ} | {"PYTHONUNBUFFERED": "1"}
+
+
+def _talk(process: subprocess.Popen, data: bytes, deadline: float, most: int) -> tuple[bytes, str]:
+    """Write its input and read its output until it closes that; what it printed, and what was wrong with it."""
+    output = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        os.set_blocking(process.stdin.fileno(), False)
+        selector.register(process.stdin, selectors.EVENT_WRITE)
+        while True:
+            ready = selector.select(max(0.0, deadline - time.monotonic()))
+            if not ready and time.monotonic() >= deadline:
+                return output, "it did not end"
+            for key, _ in ready:
+                if key.fileobj is process.stdin:
+                    with contextlib.suppress(BrokenPipeError):
+                        data = data[os.write(key.fd, data[:4096]) :] if data else data
+                        if data:
+                            continue
+                    selector.unregister(process.stdin)
+                    with contextlib.suppress(BrokenPipeError):
+                        process.stdin.close()
+                    continue
+                chunk = os.read(key.fd, 1 << 16)
+                output += chunk
+                if not chunk:
+                    return output, ""
+                if len(output) > most:
+                    return output[:most], f"it printed more than {most >> 10} KiB"
+
+
+def _end(process: subprocess.Popen, token: str, group: Path | None) -> None:
+    """Kill what is left of a program: its process group, its control group, and whoever carries its token.
+
+    Raises:
+        BoxlabError: something does not go.
+    """
+    deadline = time.monotonic() + GONE_S
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # at once for all of it, so that forking does not outrun it
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        with contextlib.suppress(BrokenPipeError):
+            stream.close()
+    while left := (_members(group) if group else []) or list(marked(TOKEN, token)):
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            raise BoxlabError(f"{len(left)} processes of the program do not end", "restart the machine")
+        time.sleep(0.005)
+
+
+def marked(variable: str, value: str) -> Iterator[int]:
+    """Process ids of those that have an environment variable of that value."""
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(variable) == value:
+                yield process.pid
+        except (psutil.AccessDenied, psutil.NoSuchProcess, OSError):
+            continue  # another user's, or gone meanwhile
+
+
+def _owned() -> int:
+    """How many tasks this user has, which the kernel counts into the limit."""
+    mine, count = os.getuid(), 0
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.uids().real == mine:
+                count += process.num_threads()
+    return count
+
+
+@contextlib.contextmanager
+def _group(processes: int) -> Iterator[Path | None]:
+    """A control group that holds so many processes, for root alone, whom the usual limit does not bind.
+
+    Raises:
+        BoxlabError: we are root and none can be made, so that nothing would stop a program that forks without end.
+    """
+    if os.geteuid() or not sys.platform.startswith("linux"):
+        yield None
+        return
+    version_1 = CGROUPS / "pids"
+    folder = (version_1 if version_1.is_dir() else CGROUPS) / f"boxlab-{os.environ.get(RUN)}-{secrets.token_hex(4)}"
+    try:
+        folder.mkdir()
+        (folder / "pids.max").write_text(str(processes))
+    except OSError as error:
+        if folder.is_dir():
+            folder.rmdir()
+        raise BoxlabError(
+            f"no control group can be made to hold the program: {error}", "run the check as a user who is not root"
+        ) from error
+    try:
+        yield folder
+    finally:
+        _remove(folder)
+
+
+def _members(group: Path) -> list[int]:
+    return [int(pid) for pid in (group / "cgroup.procs").read_text().split()]
+
+
+def _remove(group: Path) -> None:
+    """Remove a control group; the last of its processes may take a moment to leave it."""
+    deadline = time.monotonic() + GONE_S
+    while _members(group) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    group.rmdir()

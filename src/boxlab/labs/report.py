@@ -1,0 +1,140 @@
+"""The report of one check of a lab: as text, as HTML in a notebook, and as JSON with a schema and a version."""
+
+import html
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from boxlab.labs.checks import Outcome, Result
+
+SCHEMA = "containers-measured/lab-report"
+VERSION = 1
+
+MARKS = {Outcome.PASS: "✓", Outcome.FAIL: "✗", Outcome.SKIPPED: "–", Outcome.INFRASTRUCTURE: "!"}
+COLOURS = {
+    Outcome.PASS: "green",
+    Outcome.FAIL: "red",
+    Outcome.SKIPPED: "bright_black",
+    Outcome.INFRASTRUCTURE: "yellow",
+}
+ROWS = ("expected", "actual", "why", "next", "reason", "fix")
+NAMES = {"reason": "because"}
+WIDTH = 10
+
+
+@dataclass
+class Report:
+    """What holds, what does not, why, and what to do next.
+
+    Attributes:
+        lab: its id.
+        of: the points that there are.
+        created: when the check began, in UTC.
+        seconds: how long it took, all in all.
+    """
+
+    lab: str
+    title: str
+    of: int
+    created: str
+    seconds: float = 0.0
+    results: list[Result] = field(default_factory=list)
+
+    @property
+    def outcome(self) -> Outcome:
+        """Of the whole: infrastructure wherever something could not be checked, else fail if anything failed."""
+        outcomes = {result.outcome for result in self.results}
+        for outcome in (Outcome.INFRASTRUCTURE, Outcome.FAIL):
+            if outcome in outcomes:
+                return outcome
+        return Outcome.PASS if outcomes == {Outcome.PASS} else Outcome.INFRASTRUCTURE
+
+    @property
+    def points(self) -> int:
+        return sum(result.points for result in self.results)
+
+    def named(self, *outcomes: Outcome) -> list[str]:
+        """Names of the checks with one of these outcomes."""
+        return [result.name for result in self.results if result.outcome in outcomes]
+
+    def to_json(self) -> dict:
+        """As data, valid by lab-report.schema.json."""
+        head = {"schema": SCHEMA, "version": VERSION, "lab": self.lab, "title": self.title, "created": self.created}
+        totals = {"outcome": self.outcome, "points": self.points, "of": self.of, "seconds": round(self.seconds, 3)}
+        return head | totals | {"checks": [asdict(result) for result in self.results]}
+
+    def closing(self) -> str:
+        """What the whole comes to, in one line."""
+        if self.outcome == Outcome.PASS:
+            return f"passed: {self.points} of {self.of} points. `boxlab solution {self.lab}` shows another way"
+        if self.outcome == Outcome.INFRASTRUCTURE:
+            return "not everything could be checked; that is no fault of your answer, and this check does not count"
+        return f"{self.points} of {self.of} points so far; stuck? `boxlab hint {self.lab}`"
+
+    def to_text(self, width: int | None = None, colours: bool = False) -> str:
+        """As text for a terminal, folded at `width` columns."""
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        console = Console(width=width, force_terminal=colours or None, highlight=False, emoji=False)
+        with console.capture() as capture:
+            console.print(Text(f"{self.lab}: {self.title}", style="bold"))
+            for result in self.results:
+                colour = COLOURS[result.outcome]
+                head = Text.assemble((MARKS[result.outcome], colour), " ", result.says)
+                if result.outcome in (Outcome.PASS, Outcome.FAIL):
+                    head.append(f"  ({result.points}/{result.of})", style="bright_black")
+                console.print(head)
+                if not (rows := self._rows(result)):
+                    continue
+                table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
+                table.add_column(min_width=WIDTH)
+                table.add_column(overflow="fold")
+                for name, value in rows:
+                    table.add_row(Text("  " + name, style="bright_black"), Text(value))
+                console.print(table)
+            console.print(Text(self.closing(), style=COLOURS[self.outcome]))
+        return capture.get()
+
+    def _rows(self, result: Result) -> list[tuple[str, str]]:
+        """What is said of one check below its first line."""
+        rows = []
+        for name in ROWS:
+            if not (value := getattr(result, name)):
+                continue
+            rows.append((NAMES.get(name, name), value))
+            if name == "actual" and result.where:
+                rows.append(("", " " * (result.caret or 0) + "^"))
+                rows.append(("first", result.where))
+        previous = self.results[: self.results.index(result)]
+        if result.reason and any(earlier.reason == result.reason for earlier in previous):
+            return []  # said already
+        return rows
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        escape = html.escape
+        parts = [f"<div class='boxlab-report'><strong>{escape(self.lab)}: {escape(self.title)}</strong>"]
+        for result in self.results:
+            points = f" ({result.points}/{result.of})" if result.outcome in (Outcome.PASS, Outcome.FAIL) else ""
+            parts.append(f"<div>{MARKS[result.outcome]} <em>{result.outcome}</em> {escape(result.says)}{points}</div>")
+            if rows := self._rows(result):
+                width = max(len(name) for name, _ in rows) + 2
+                text = "\n".join(f"{name:{width}}" + value.replace("\n", "\n" + " " * width) for name, value in rows)
+                parts.append(f"<pre style='white-space:pre-wrap;margin-left:1.5em'>{escape(text)}</pre>")
+        return "".join([*parts, f"<div><strong>{escape(self.closing())}</strong></div></div>"])
+
+    def __repr__(self) -> str:
+        return self.to_text(width=120)
+
+
+def validate(data: dict) -> None:
+    """Hold a report's data against its schema.
+
+    Raises:
+        fastjsonschema.JsonSchemaException: it is not one.
+    """
+    import fastjsonschema
+
+    fastjsonschema.validate(json.loads(Path(__file__).with_name("report.schema.json").read_text()), data)

@@ -1,0 +1,186 @@
+"""Prove a lab: the starter fails where it should, the solution passes twice, every known mistake is caught, nothing is left."""
+
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from boxlab import paths
+from boxlab.labs import runner, workspace
+from boxlab.labs.checks import MISTAKE, Outcome
+from boxlab.labs.lab import Lab
+from boxlab.labs.report import Report
+
+CHANCES = 3
+"""How often a solution may take too long, for a machine may be busy with something else."""
+
+
+@dataclass
+class Proof:
+    """What was found of one lab.
+
+    Attributes:
+        problems: what does not hold, a line each.
+        blocked: why it could not be found out, a line each.
+        seconds: of every case that was checked, by its name.
+    """
+
+    lab: str
+    problems: list[str] = field(default_factory=list)
+    blocked: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def verify(lab: Lab, watch: Callable[[str], None] = lambda says: None) -> Proof:
+    """Prove a lab.
+
+    Args:
+        watch: called with the name of each case before it is checked.
+
+    Raises:
+        BoxlabError: another command works on the lab.
+    """
+    proof = Proof(lab.id)
+    proof.problems += _shape(lab)
+    with _cases(lab, proof, watch) as case:
+        _prove_starter(lab, proof, case)
+        names = _prove_solution(lab, proof, case)
+        for name in lab.wrong:
+            _prove_wrong(lab, proof, case, name)
+        if uncaught := names - set(lab.wrong.values()):
+            proof.problems.append(f"no wrong answer is caught by {', '.join(sorted(uncaught))}")
+    return proof
+
+
+Case = Callable[..., Report | None]
+"""Checks a folder under a name; returns nothing where the machine was in the way."""
+
+
+def _prove_starter(lab: Lab, proof: Proof, case: Case) -> None:
+    """It fails on the check that the lab is about, and every failure says all that a learner needs."""
+    if not (report := case("starter", lab.starter)):
+        return
+    failed = {result.name: result for result in report.results if result.outcome == Outcome.FAIL}
+    if lab.starter_fails not in failed:
+        proof.problems.append(f"starter: {lab.starter_fails} does not fail")
+    for result in failed.values():
+        lacking = [part for part in ("expected", "actual", "why", "next") if not getattr(result, part)]
+        proof.problems += [f"starter: {result.name} does not say {part!r}" for part in lacking]
+
+
+def _prove_solution(lab: Lab, proof: Proof, case: Case) -> set[str]:
+    """It passes twice, the second time within the time allowed; returns the names of the checks."""
+    names: set[str] = set()
+
+    def passes(name: str) -> float:
+        if report := case(name, lab.solution):
+            names.update(result.name for result in report.results)
+            if report.outcome != Outcome.PASS:
+                proof.problems.append(f"{name}: {_failures(report)}")
+        return proof.seconds[name]
+
+    passes("solution")
+    for chance in range(1, CHANCES + 1):
+        took = passes(f"solution, warm ({chance})")
+        if took <= lab.seconds:
+            return names
+    proof.problems.append(f"solution: takes {took:.1f} s, warm; lab.toml allows {lab.seconds:g} s")
+    return names
+
+
+def _prove_wrong(lab: Lab, proof: Proof, case: Case, name: str, without: str = "") -> None:
+    """It fails its check, and no other."""
+    if not (lab.folder / "wrong" / name).is_dir():
+        return  # said already
+    with overlay(lab, name) as source:
+        report = case(f"wrong/{name}", source, without)
+    if report and (failed := report.named(Outcome.FAIL)) != [lab.wrong[name]]:
+        proof.problems.append(f"wrong/{name}: fails {', '.join(failed) or 'nothing'} in place of {lab.wrong[name]}")
+
+
+def mutants(lab: Lab, watch: Callable[[str], None] = lambda says: None) -> Proof:
+    """Take out each check in turn, and see whether what `verify` does with its wrong answers notices that.
+
+    Raises:
+        BoxlabError: another command works on the lab.
+    """
+    proof = Proof(lab.id)
+    for check in sorted(set(lab.wrong.values())):
+        trial = Proof(lab.id)
+        with _cases(lab, trial, watch) as case:
+            for name in (name for name, caught_by in lab.wrong.items() if caught_by == check):
+                if not trial.problems:
+                    _prove_wrong(lab, trial, case, name, without=check)
+        proof.blocked += trial.blocked
+        proof.seconds[f"without {check}"] = sum(trial.seconds.values())
+        if not trial.problems:
+            proof.problems.append(f"without {check}: not noticed")
+    return proof
+
+
+@contextmanager
+def overlay(lab: Lab, name: str) -> Iterator[Path]:
+    """A folder with the solution and, over it, one of the wrong answers."""
+    place = paths.scratch() / f"overlay-{secrets.token_hex(6)}"
+    try:
+        shutil.copytree(lab.solution, place)
+        shutil.copytree(lab.folder / "wrong" / name, place, dirs_exist_ok=True)
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _shape(lab: Lab) -> list[str]:
+    """What is wrong with the lab's folder itself."""
+    problems = []
+    folders = {path.name for path in (lab.folder / "wrong").glob("*") if path.is_dir()}
+    problems += [f"wrong/{name} is not in lab.toml" for name in sorted(folders - lab.wrong.keys())]
+    problems += [f"wrong/{name} of lab.toml is not there" for name in sorted(lab.wrong.keys() - folders)]
+    if len(lab.wrong) < 3:
+        problems.append("fewer than three wrong answers")
+    if len(lab.hints()) != 3:
+        problems.append(f"hints.md has {len(lab.hints())} parts that begin with '## ', not three")
+    if not (lab.folder / "README.md").is_file():
+        problems.append("README.md is missing")
+    for place in (lab.solution, *(lab.folder / "wrong" / name for name in folders)):
+        for path in place.rglob("*"):
+            if path.is_file() and str(path.relative_to(place)) not in lab.files:
+                problems.append(f"{path.relative_to(lab.folder)} is not among the files that are handed in")
+    return problems
+
+
+@contextmanager
+def _cases(lab: Lab, proof: Proof, watch: Callable[[str], None]) -> Iterator[Case]:
+    """A way to check folders, one after another, while nobody else works on the lab.
+
+    Afterwards, what checks keep on the engine to be faster the next time is gone.
+    """
+    from boxlab import sweep
+
+    on_engine, seed = "engine" in lab.needs, secrets.randbits(32)
+
+    def case(name: str, source: Path, without: str = "") -> Report | None:
+        watch(name)
+        run = secrets.token_hex(6)
+        report = runner.run(lab, source, seed, run=run, without=without)
+        proof.seconds[name] = report.seconds
+        own = without and any(result.reason.startswith(MISTAKE) for result in report.results)
+        if report.outcome == Outcome.INFRASTRUCTURE and not own:  # what a check that is gone kept away broke the others
+            proof.blocked.append(f"{name}: {_failures(report)}")
+            return None
+        proof.problems += [f"{name}: left {item.kind} {item.name}" for item in sweep.of_run(run, on_engine)]
+        return report
+
+    with workspace.lock(lab.id):
+        try:
+            yield case
+        finally:
+            if on_engine:
+                sweep.remove_lab_images(lab.id)
+
+
+def _failures(report: Report) -> str:
+    wrong = [r for r in report.results if r.outcome in (Outcome.FAIL, Outcome.INFRASTRUCTURE)]
+    return "; ".join(dict.fromkeys(f"{r.name}: {r.outcome}: {r.reason or r.actual}" for r in wrong))

@@ -1,0 +1,207 @@
+"""What a check is given: the learner's files, and ways to run them that always end and leave nothing."""
+
+import contextlib
+import shutil
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+from boxlab.errors import NotReady
+from boxlab.interrupts import deferred
+from boxlab.labs.checks import Mismatch, visible
+
+if TYPE_CHECKING:  # the engine's library takes longer to import than a lab without an engine to check
+    from boxlab.labs.build import Image
+    from boxlab.labs.program import Ran
+    from boxlab.runtimes.spawn import EngineContainer
+
+
+class Work:
+    """One run of the checks over one learner's files.
+
+    Attributes:
+        folder: the starter with the learner's files and what is planted over it; a copy that checks may change.
+    """
+
+    def __init__(self, lab_id: str, starter: Path, folder: Path, plant: "Planter"):
+        self.lab_id, self.folder = lab_id, folder
+        self._starter, self._plant = starter, plant
+
+    def text(self, name: str) -> str:
+        """The text of a file that was handed in; empty where it is not there, as only optional ones are not."""
+        path = self.folder / name
+        return path.read_text() if path.exists() else ""
+
+    def toml(self, name: str) -> dict:
+        """The content of a TOML file that was handed in.
+
+        Raises:
+            Mismatch: it is none.
+        """
+        try:
+            return tomllib.loads(self.text(name))
+        except tomllib.TOMLDecodeError as error:
+            raise Mismatch(
+                f"{name} is TOML", str(error), "it is read by a program", f"mend the line of {name}; text needs quotes"
+            ) from error
+
+    def copy(self) -> Path:
+        """A further copy of `folder`, to be changed and compared."""
+        return Path(shutil.copytree(self.folder, self._new() / "copy"))
+
+    @cached_property
+    def starter(self) -> Path:
+        """The starter as `boxlab start` gave it out, with the same things planted."""
+        folder = Path(shutil.copytree(self._starter, self._new() / "starter"))
+        self._plant(folder)
+        return folder
+
+    def run(self, argv: list[str], **limits) -> "Ran":
+        """Run a program of the learner's to its end, in `folder`: see `program.run` for the limits, and what is raised.
+
+        It runs on this machine, not in a container. "python" as its first word is the Python that runs the checks.
+        """
+        from boxlab.labs import program
+
+        return program.run(argv, **{"cwd": self.folder} | limits)
+
+    def build(self, name: str = "answer", folder: Path | None = None, seconds: float = 120) -> "Image":
+        """The image of `folder`, built without a network.
+
+        Args:
+            name: what tells it from others that the lab builds.
+            folder: another context.
+            seconds: how long it may take.
+
+        Raises:
+            Mismatch: it does not build, or not in time.
+            EngineError: the engine is in the way.
+        """
+        from boxlab.labs import build
+
+        return build.build(folder or self.folder, f"{self.lab_id}-{name}", seconds)
+
+    @contextlib.contextmanager
+    def container(self, image: "Image | str", command: list[str] | None = None, **options) -> Iterator["Container"]:
+        """A running container, attached, gone at the end of the block.
+
+        Args:
+            image: one that was built, or a name.
+            command: in place of the image's own.
+            options: as for docker's `create_host_config`; by default no network, 256 MiB, one processor, 64 processes, no
+                capabilities, no more privileges.
+
+        Raises:
+            Mismatch: it does not start: its command is not there, or the like.
+            EngineError: the engine is in the way.
+        """
+        import docker.errors
+        from docker.types import LogConfig
+
+        from boxlab.errors import EngineError
+        from boxlab.runtimes.spawn import EngineContainer
+
+        limits = {
+            "network_mode": "none",
+            "mem_limit": "256m",
+            "memswap_limit": "256m",
+            "nano_cpus": 10**9,
+            "pids_limit": 64,
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges"],
+            "log_config": LogConfig(type="none"),  # what it prints comes to us, and fills no disk
+        }
+        spawned = None
+        try:
+            with deferred():
+                spawned = EngineContainer(getattr(image, "id", image), command, **limits | options)
+            yield Container(spawned)
+        except EngineError as error:
+            cause = error.__cause__
+            if (
+                spawned
+                or not isinstance(cause, docker.errors.APIError)
+                or "OCI runtime create failed" not in str(cause)
+            ):
+                raise
+            raise Mismatch(
+                "the container starts",
+                str(cause.explanation),
+                "the engine could make the container, and not start its command",
+                "look at the command (CMD, ENTRYPOINT) and the user",
+            ) from error
+        finally:
+            if spawned:
+                with deferred():
+                    spawned.stop(grace_s=0)
+
+    def _new(self) -> Path:
+        return Path(tempfile.mkdtemp(dir=self.folder.parent))
+
+
+class Planter:
+    """Lays what a lab plants into a folder; the same each time."""
+
+    def __init__(self, plant, seed: int):
+        self._function, self._seed = plant, seed
+
+    def __call__(self, folder: Path) -> None:
+        if self._function:
+            self._function(folder, Random(self._seed))
+
+
+class Container:
+    """A container that runs, and its output.
+
+    Attributes:
+        spawned: for `inspect()`, `pids()`, `stop(grace_s)`, `id`.
+    """
+
+    def __init__(self, spawned: "EngineContainer"):
+        from boxlab.runtimes.console import Console
+
+        self.spawned = spawned
+        self._console = Console(spawned, {}, time.monotonic())
+
+    def expect(self, pattern: str = r"(.*)", seconds: float = 10, next: str = "") -> str:
+        """What the one group of `pattern` matches in the next line that has such; by default the next line.
+
+        Raises:
+            Mismatch: none came in time, it ended, or it printed without end.
+        """
+        try:
+            return self._console.next(pattern, seconds)
+        except NotReady as error:
+            raise Mismatch(
+                f"a line within {seconds:g} s" + ("" if pattern == r"(.*)" else f" that matches {pattern}"),
+                visible(str(error)),
+                "what does not answer in time does not work for those who ask it",
+                next or "run the container by hand and look at what it prints",
+            ) from error
+
+    def ask(self, line: str, seconds: float = 10, next: str = "") -> str:
+        """Write a line to its input and return the next one that it prints.
+
+        Raises:
+            Mismatch: as for `expect`.
+        """
+        with contextlib.suppress(NotReady):  # it has ended: what it printed last says why
+            self.spawned.send(line.encode() + b"\n")
+        return self.expect(seconds=seconds, next=next)
+
+    def execute(self, command: list[str], user: str = "") -> str:
+        """What a further command in it prints.
+
+        Raises:
+            EngineError: the engine is in the way.
+        """
+        from boxlab import engine
+
+        with engine.plain_errors():
+            api = engine.connect().api
+            return api.exec_start(api.exec_create(self.spawned.id, command, user=user)).decode(errors="replace")

@@ -1,0 +1,83 @@
+"""A lab without an engine, made in a folder of the test's own, to be spoiled."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from boxlab.labs import lab
+
+TOML = """
+title = "Say it"
+minutes = 10
+points = 3
+files = ["answer.txt", "note.txt"]
+starter_fails = "says_it"
+
+[wrong]
+loud = "says_it"
+empty = "not_empty"
+written-down = "knows_the_number"
+"""
+
+CHECKS = """
+from boxlab.labs import Mismatch, check, same
+
+def plant(folder, random):
+    (folder / "number.txt").write_text(str(random.randrange(10**9)))
+
+@check()
+def not_empty(work):
+    '''There is an answer.'''
+    if not work.text("answer.txt").strip():
+        raise Mismatch("an answer", "nothing", "nothing says nothing", "write one")
+
+@check(needs=[not_empty])
+def says_it(work):
+    '''It says hello.'''
+    same("hello", work.text("answer.txt").splitlines()[0], why="politeness", next="say hello")
+
+@check(needs=[not_empty])
+def knows_the_number(work):
+    '''The program prints the number.'''
+    ran = work.run(["sh", "-c", work.text("answer.txt").splitlines()[1]])
+    same((work.folder / "number.txt").read_text(), ran.output.strip(), why="it was asked for", next="read the file")
+"""
+
+HINTS = "## One\n\na nudge\n\n## Two\n\na pointer\n\n## Three\n\nnearly the answer\n"
+
+SOLUTION = "hello\ncat number.txt\n"
+
+
+def make(labs: Path, checks: str = CHECKS, toml: str = TOML) -> lab.Lab:
+    """The lab 01-toy below `labs`."""
+    folder = labs / "01-toy"
+    files = {
+        "lab.toml": toml,
+        "checks.py": checks,
+        "hints.md": HINTS,
+        "README.md": "# Say it\n",
+        "starter/answer.txt": "good day\ncat number.txt\n",
+        "solution/answer.txt": SOLUTION,
+        "wrong/loud/answer.txt": "HELLO\ncat number.txt\n",
+        "wrong/empty/answer.txt": "\n",
+        "wrong/written-down/answer.txt": "hello\necho 42\n",
+    }
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return lab.read(folder)
+
+
+def check(places: Path) -> subprocess.Popen:
+    """Start the lab and check it in a process of its own, as a learner does."""
+    script = f"""
+from pathlib import Path
+from boxlab import cli, paths
+for name, folder in {{"LABS": "labs", "WORK": "work", "CACHE": "cache", "SCRATCH": "cache/scratch"}}.items():
+    setattr(paths, name, Path({str(places)!r}) / folder)
+cli.main(["start", "01"], standalone_mode=False)
+cli.main(["check", "01"])
+"""
+    command = [sys.executable, "-c", script]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

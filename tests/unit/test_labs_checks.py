@@ -1,0 +1,97 @@
+"""What a check says of a difference, the outcome of several, and what lab.toml may hold."""
+
+import pytest
+import toy_lab
+
+from boxlab import paths
+from boxlab.labs import Mismatch, lab, same
+from boxlab.labs.checks import CONTEXT, Outcome, Result, visible
+from boxlab.labs.report import Report
+
+
+def difference(expected, actual):
+    with pytest.raises(Mismatch) as caught:
+        same(expected, actual, why="w", next="n")
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual", "where"),
+    [
+        ("a\nbc", "a\nbd", "line 2, column 2: expected 'c', got 'd'"),
+        ("abc", "ab", "line 1, column 3: expected 'c', got the end of the line"),
+        ("a\nb", "a", "line 2, column 1: expected 'b', got the end of the text"),
+        ("a", "a\n", "line 2, column 1: expected the end of the text, got the end of the line"),
+        ("a", "a\r", "line 1, column 2: expected the end of the line, got '\\r'"),
+        ("a", "a ", "line 1, column 2: expected the end of the line, got ' '"),
+    ],
+)
+def test_the_first_difference_is_named(expected, actual, where):
+    assert difference(expected, actual).where == where
+
+
+@pytest.mark.parametrize("before", [0, 1, CONTEXT, 5000])
+@pytest.mark.parametrize("after", [0, 5000])
+def test_the_first_difference_is_shown_and_pointed_at_wherever_it_is(before, after):
+    found = difference("x" * before + "A" + "y" * after, "x" * before + "B" + "y" * after)
+    assert found.expected[found.caret] == "A" and found.actual[found.caret] == "B"
+    assert found.expected[: found.caret] == found.actual[: found.caret]
+    assert len(found.expected) < 3 * CONTEXT
+
+
+def test_equal_texts_are_no_mismatch():
+    same("a\nb", "a\nb", why="w", next="n")
+
+
+def test_what_would_move_the_cursor_is_shown_as_an_escape():
+    assert visible("a\x1b[2Jb\x00\r\tü한") == "a\\x1b[2Jb\\x00\\r\\tü한"
+    assert "\x1b" not in Mismatch("x", "\x1b[2J", "w", "n").actual
+
+
+def test_a_long_text_keeps_its_beginning_and_end():
+    actual = Mismatch("x", "first" + "." * 10**6 + "last", "w", "n").actual
+    assert actual.startswith("first") and actual.endswith("last") and len(actual) < 3000
+
+
+def results(*outcomes):
+    return [
+        Result(f"c{i}", "It holds.", 1, outcome, int(outcome == Outcome.PASS)) for i, outcome in enumerate(outcomes)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "whole"),
+    [
+        ("pass pass", "pass"),
+        ("pass fail", "fail"),
+        ("fail skipped", "fail"),
+        ("fail infrastructure", "infrastructure"),
+        ("pass infrastructure skipped", "infrastructure"),
+        ("", "infrastructure"),
+    ],
+)
+def test_the_outcome_of_the_whole(outcomes, whole):
+    assert Report("l", "t", 2, "now", 0, results(*map(Outcome, outcomes.split()))).outcome == whole
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("minutes = 10", "", "minutes is missing"),
+        ("minutes = 10", 'minutes = "10"', "minutes is a str"),
+        ("minutes = 10", "minutes = 10\nhours = 1", "hours is unknown"),
+        ('"answer.txt"', '"../answer.txt"', "lies outside"),
+        ("minutes = 10", 'minutes = 10\nneeds = ["luck"]', "needs: luck"),
+        ("title", "title title", "lab.toml"),
+    ],
+)
+def test_a_lab_toml_that_is_wrong_is_named(tmp_path, old, new, words):
+    with pytest.raises(lab.LabError, match=words):
+        toy_lab.make(tmp_path, toml=toy_lab.TOML.replace(old, new))
+
+
+def test_every_lab_is_found_by_its_number_and_is_a_page_of_the_book():
+    assert lab.every()
+    for each in lab.every():
+        assert lab.find(each.number) == each
+        assert f"file: labs/{each.id}/README\n" in (paths.ROOT / "_toc.yml").read_text()
