@@ -11,7 +11,8 @@ from boxlab.runtimes import qemu
 @pytest.fixture
 def no_engine(monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
-    monkeypatch.setattr(sweep, "processes", list)  # what runs on this machine now is none of a test's business
+    for find in ("processes", "control_groups", "scratch_files"):  # what is on this machine now is not a test's to end
+        monkeypatch.setattr(sweep, find, list)
     engine.connect.cache_clear()
     yield
     engine.connect.cache_clear()
