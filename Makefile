@@ -34,7 +34,7 @@ mutants: host $(INSTALLED) ## authors: take out each check of each lab, and see 
 
 lab: host $(INSTALLED) ## open JupyterLab on the notebooks
 	@$(BIN)/boxlab prepare
-	@$(BIN)/jupyter lab notebooks
+	@JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_OPTIONS)
 
 doctor: $(INSTALLED) ## say what this machine can do, and the fix for what it cannot
 	@$(BIN)/boxlab doctor

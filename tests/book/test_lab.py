@@ -1,0 +1,39 @@
+"""`make lab` opens JupyterLab on the notebooks, with the kernel that has boxlab."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import urllib.request
+from pathlib import Path
+
+from boxlab import paths
+
+
+def test_make_lab_serves_the_notebooks_with_our_kernel():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = ["make", "lab", f"LAB_OPTIONS=--no-browser --port={port}"]
+    lab = subprocess.Popen(
+        command, cwd=paths.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    try:
+        printed = iter(lab.stdout.readline, "")
+        next(line for line in printed if "copy and paste" in line)  # an address that is printed earlier does not answer yet
+        address, token = next(
+            found.groups() for line in printed if (found := re.search(r"(http://127\.0\.0\.1:\d+/)lab\?token=(\w+)", line))
+        )
+
+        def ask(path):
+            with urllib.request.urlopen(f"{address}{path}?token={token}", timeout=30) as answer:
+                return json.load(answer)
+
+        kernel = ask("api/kernelspecs")["kernelspecs"]["python3"]["spec"]["argv"][0]
+        notebooks = {entry["name"] for entry in ask("api/contents")["content"]}
+    finally:
+        os.killpg(lab.pid, signal.SIGTERM)
+        lab.communicate(timeout=30)
+    assert Path(kernel).parent == paths.ROOT / ".venv" / "bin"
+    assert {"04-kernel.ipynb", "09-limits.ipynb"} <= notebooks
