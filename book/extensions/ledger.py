@@ -1,8 +1,8 @@
 """Sphinx extension: back matter that is made of data, and cells of notebooks that can be linked to.
 
-    {claims}            a table of claims.yml          {misconceptions}    a table of misconceptions.yml
-    {machines}          what the notebooks ran on, and how long they took
-    {ref}`text <cell:NOTEBOOK#CELL>`                   a cell of a notebook
+{claims}            a table of claims.yml          {misconceptions}    a table of misconceptions.yml
+{machines}          what the notebooks ran on, and how long they took
+{ref}`text <cell:NOTEBOOK#CELL>`                   a cell of a notebook
 """
 
 import json
@@ -62,7 +62,11 @@ class Claims(_Table):
             return f"to come: chapter {row['coming']}"
         where = [f"[{chapter_name(slug)}]({slug}.md)" for slug in row["chapters"]]
         where += [f"{{ref}}`cell {cell.partition('#')[2]} <cell:{cell}>`" for cell in row["cells"]]
-        lab = f"[lab](../labs/{row['lab']}/README.md)" if "lab" in row and (paths.ROOT / "labs" / row["lab"]).exists() else str(row.get("lab"))  # TEMPORARY
+        lab = (
+            f"[lab](../labs/{row['lab']}/README.md)"
+            if "lab" in row and (paths.ROOT / "labs" / row["lab"]).exists()
+            else str(row.get("lab"))
+        )  # TEMPORARY
         where.append(lab)
         return ", ".join(where)
 
@@ -123,7 +127,9 @@ def name_cells(app: Sphinx, document: nodes.document) -> None:
     if not docname.startswith("notebooks/"):
         return
     cells = json.loads(Path(app.env.doc2path(docname)).read_text(encoding="utf-8"))["cells"]
-    for node in document.findall(lambda node: isinstance(node, nodes.Element) and node.get("nb_element") == "cell_code"):
+    for node in document.findall(
+        lambda node: isinstance(node, nodes.Element) and node.get("nb_element") == "cell_code"
+    ):
         cell = cells[node["cell_index"]]["id"]
         node["ids"].append(f"cell-{cell}")
         target = f"cell:{Path(docname).name}#{cell}"

@@ -9,6 +9,8 @@ import subprocess
 import urllib.request
 from pathlib import Path
 
+import psutil
+
 from boxlab import paths
 
 
@@ -21,17 +23,23 @@ def test_make_lab_serves_the_notebooks_with_our_kernel():
     )
     try:
         printed = iter(lab.stdout.readline, "")
-        next(line for line in printed if "copy and paste" in line)  # an address that is printed earlier does not answer yet
+        next(
+            line for line in printed if "copy and paste" in line
+        )  # an address that is printed earlier does not answer yet
         address, token = next(
-            found.groups() for line in printed if (found := re.search(r"(http://127\.0\.0\.1:\d+/)lab\?token=(\w+)", line))
+            found.groups()
+            for line in printed
+            if (found := re.search(r"(http://127\.0\.0\.1:\d+/)lab\?token=(\w+)", line))
         )
 
-        def ask(path):
-            with urllib.request.urlopen(f"{address}{path}?token={token}", timeout=30) as answer:
+        def ask(path, data=None):
+            with urllib.request.urlopen(f"{address}{path}?token={token}", data, timeout=30) as answer:
                 return json.load(answer)
 
-        kernel = ask("api/kernelspecs")["kernelspecs"]["python3"]["spec"]["argv"][0]
         notebooks = {entry["name"] for entry in ask("api/contents")["content"]}
+        ask("api/kernels", b'{"name": "python3"}')
+        commands = [child.cmdline() for child in psutil.Process(lab.pid).children(recursive=True)]
+        [kernel] = [command[0] for command in commands if "ipykernel_launcher" in command]
     finally:
         os.killpg(lab.pid, signal.SIGTERM)
         lab.communicate(timeout=30)

@@ -56,4 +56,6 @@ def test_every_correction_is_listed():
     """Each admonition that corrects has a name, and so a line in the list."""
     for path in BOOK.glob("[0-9]*.md"):
         text = path.read_text()
-        assert text.count("A misconception corrected") == len(re.findall(r"^:name: misconception-", text, re.MULTILINE)), path
+        assert text.count("A misconception corrected") == len(
+            re.findall(r"^:name: misconception-", text, re.MULTILINE)
+        ), path
