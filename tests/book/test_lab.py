@@ -1,5 +1,6 @@
 """`make lab` opens JupyterLab on the notebooks, with the kernel that has boxlab."""
 
+import contextlib
 import json
 import os
 import re
@@ -31,6 +32,11 @@ def test_make_lab_serves_the_notebooks_with_our_kernel():
             for line in printed
             if (found := re.search(r"(http://127\.0\.0\.1:\d+/)lab\?token=(\w+)", line))
         )
+
+        while True:  # it prints its address before it listens
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            assert lab.poll() is None
 
         def ask(path, data=None):
             with urllib.request.urlopen(f"{address}{path}?token={token}", data, timeout=30) as answer:
