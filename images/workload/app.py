@@ -8,7 +8,7 @@ It prints three lines, and whoever started it stamps them as they arrive:
 
 Then it answers every line of its input: "identity" with its identity again, any other with
 
-    workload: answer PREDICTION
+    workload: answer ANSWER        to "look" and "read N" what surroundings.py says, else the prediction
 """
 
 print("workload: started", flush=True)  # before the imports: they are a phase of their own
@@ -57,6 +57,13 @@ def identity() -> dict:
     }
 
 
+def surroundings():
+    """Loaded only when asked for, or it would be part of every start."""
+    import surroundings
+
+    return surroundings
+
+
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 with open("model.json") as file:
     model = json.load(file)
@@ -64,7 +71,12 @@ minutes = predict(model, {"kilometres": 4.2, "parcels": 2, "rain": 1})
 print(f"workload: ready {minutes:.1f}", flush=True)
 print(f"workload: identity {json.dumps(identity())}", flush=True)
 for line in sys.stdin:  # ends when whoever started us is gone
-    if line.strip() == "identity":
-        print(f"workload: identity {json.dumps(identity())}", flush=True)
-    else:
-        print(f"workload: answer {minutes:.1f}", flush=True)
+    match line.split():
+        case ["identity"]:
+            print(f"workload: identity {json.dumps(identity())}", flush=True)
+        case ["look"]:
+            print(f"workload: answer {json.dumps(surroundings().look())}", flush=True)
+        case ["read", times]:
+            print(f"workload: answer {surroundings().read(int(times))}", flush=True)
+        case _:
+            print(f"workload: answer {minutes:.1f}", flush=True)

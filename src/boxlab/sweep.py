@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 import docker
 import docker.errors
 import psutil
+from docker.models.containers import Container
 
 from boxlab import engine, paths
 from boxlab.errors import BoxlabError, EngineError
@@ -99,7 +100,7 @@ def _running(client: docker.DockerClient, run: str | None = None) -> list[Leftov
     """Containers, networks and volumes that a run of ours made, or one certain run."""
     made_by_us = {"label": engine.RUN_LABEL + (f"={run}" if run else "")}
     found = [
-        Leftover("container", c.name, lambda c=c: c.remove(force=True, v=True))
+        Leftover("container", c.name, lambda c=c: _remove_container(c))
         for c in client.containers.list(all=True, filters=made_by_us, ignore_removed=True)
     ]
     found += [Leftover("network", n.name, n.remove) for n in client.networks.list(filters=made_by_us)]
@@ -114,6 +115,16 @@ def _named(client: docker.DockerClient, pattern: str) -> list[Leftover]:
         for name in image.tags
         if fnmatch(name, pattern)
     ]
+
+
+def _remove_container(container: Container) -> None:
+    """Remove a container, or wait until somebody who is removing it has done so."""
+    try:
+        container.remove(force=True, v=True)
+    except docker.errors.APIError as error:
+        if error.status_code != 409:  # not "removal is already in progress"
+            raise
+        container.wait(condition="removed", timeout=KILLED_S)
 
 
 def _built(client: docker.DockerClient) -> list[Leftover]:

@@ -142,23 +142,29 @@ def probe(monkeypatch, tmp_path):
     monkeypatch.delenv(accelerator.OVERRIDE, raising=False)
     monkeypatch.setattr(accelerator.paths, "CACHE", tmp_path)
     monkeypatch.setattr(accelerator.paths, "SCRATCH", tmp_path / "scratch")
-    monkeypatch.setattr(accelerator.images, "ensure", lambda name: IMAGE)
-    monkeypatch.setattr(accelerator.rootfs, "disk", lambda image, init: DISK)
-    monkeypatch.setattr(accelerator.rootfs, "kernel", lambda: KERNEL)
     monkeypatch.setattr(accelerator, "_refusal", lambda hardware: "")
     monkeypatch.setattr(accelerator.sys, "platform", "linux")
     boots, tried = {}, []
 
-    def boot(guest, deadline_s):
-        tried.append(guest.accelerator)
-        if isinstance(boots[guest.accelerator], Exception):
-            raise boots[guest.accelerator]
-        return boots[guest.accelerator]
+    def boot(name, deadline_s):
+        tried.append(name)
+        if isinstance(boots[name], Exception):
+            raise boots[name]
+        return boots[name]
 
     monkeypatch.setattr(accelerator, "_boot", boot)
     accelerator._prove.cache_clear()
     yield boots, tried
     accelerator._prove.cache_clear()
+
+
+def test_the_last_words_are_the_machines_own():
+    process = HostProcess(
+        [*qemu.WATCHED, "sh", "-c", "echo assertion failed >&2; kill -ABRT $$"], {"PATH": "/usr/bin:/bin"}
+    )
+    output = b"".join(iter(lambda: process.read(5), b""))
+    process.stop()
+    assert output == b"assertion failed\n"
 
 
 def test_kvm_that_boots_is_taken_and_remembered(probe):
@@ -190,6 +196,16 @@ def test_an_unreadable_verdict_is_none(probe):
     accelerator._verdict().parent.mkdir(exist_ok=True)
     accelerator._verdict().write_text('{"circ')
     assert accelerator.cached() is None
+
+
+def test_each_accelerator_is_tried_and_says_why_not(probe):
+    boots, tried = probe
+    boots |= {"kvm": NotReady("stopped"), "tcg": 2.0}
+    assert accelerator.attempts() == {
+        "KVM": "a guest was started and did not boot: stopped",
+        "software emulation (TCG)": 2.0,
+    }
+    assert tried == ["kvm", "tcg"]
 
 
 def test_nothing_boots_is_an_error(probe):

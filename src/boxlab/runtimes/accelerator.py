@@ -23,6 +23,9 @@ OVERRIDE = "BOXLAB_ACCELERATOR"
 LABELS = {"kvm": "KVM", "hvf": "HVF", "tcg": "software emulation (TCG)"}
 """How every plot, table and caption names them."""
 
+_HARDWARE = {"linux": "kvm", "darwin": "hvf"}
+"""The accelerator that uses the processor's own virtualization, by `sys.platform`."""
+
 HARDWARE_S = 5.0
 """A guest with hardware behind it boots well within this; one that hangs is killed."""
 
@@ -80,28 +83,39 @@ def cached() -> Accelerator | None:
 @cache
 def _prove(in_container: bool) -> Accelerator:
     """Boot a guest by the best accelerator that does; asked once a process, so that all arms of a run have the same."""
-    workload = Workload()
-    disk = rootfs.disk(images.ensure(workload.image), rootfs.TINY_INIT)
-    kernel = rootfs.kernel()
-
-    def boot(name: str, deadline_s: float) -> float:
-        return _boot(qemu.guest(disk, kernel, name, workload.cpus, workload.memory_mib), deadline_s)
-
-    hardware = {"linux": "kvm", "darwin": "hvf"}.get(sys.platform)
+    hardware = _HARDWARE.get(sys.platform)
     reason, passing = _refusal(hardware), False
     if not reason:
         try:
-            return _remember(Accelerator(hardware, boot(hardware, HARDWARE_S), "", _now()))
+            return _remember(Accelerator(hardware, _boot(hardware, HARDWARE_S), "", _now()))
         except NotReady as error:
             reason = f"{LABELS[hardware]} is there and does not boot Linux: {error}"
             passing = error.hung  # perhaps only because the machine was busy: ask again next time
     try:
-        proven = Accelerator("tcg", boot("tcg", EMULATION_S), reason, _now())
+        proven = Accelerator("tcg", _boot("tcg", EMULATION_S), reason, _now())
     except NotReady as error:
         raise Unavailable(
             f"no virtual machine boots here: {error}", "look at the machine's load, and at QEMU's version"
         ) from error
     return proven if passing else _remember(proven)
+
+
+def attempts() -> dict[str, float | str]:
+    """Boot a guest by each accelerator that this system could have, now: its label -> seconds to the first useful output,
+    or why there was none.
+
+    Raises:
+        Unavailable: QEMU is missing.
+        BuildError, EngineError: the guest's image cannot be made.
+    """
+    found: dict[str, float | str] = {}
+    for name, deadline_s in ((_HARDWARE.get(sys.platform), HARDWARE_S), ("tcg", EMULATION_S)):
+        refusal = _refusal(name) if name != "tcg" else ""
+        try:
+            found[LABELS.get(name, "hardware")] = refusal or _boot(name, deadline_s)
+        except NotReady as error:
+            found[LABELS[name]] = f"a guest was started and did not boot: {error}"
+    return found
 
 
 def _refusal(hardware: str | None) -> str:
@@ -119,8 +133,11 @@ def _refusal(hardware: str | None) -> str:
     return ""
 
 
-def _boot(guest: qemu.Guest, deadline_s: float) -> float:
-    """Boot the workload once, and return the seconds to its first useful output."""
+def _boot(name: str, deadline_s: float) -> float:
+    """Boot the workload once by the accelerator `name`, and return the seconds to its first useful output."""
+    workload = Workload()
+    disk = rootfs.disk(images.ensure(workload.image), rootfs.TINY_INIT)
+    guest = qemu.guest(disk, rootfs.kernel(), name, workload.cpus, workload.memory_mib)
     began, spawned = time.monotonic(), None
     try:
         with deferred():
