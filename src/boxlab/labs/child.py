@@ -159,7 +159,14 @@ def _root() -> None:
         raise BoxlabError("this lab is for root: it makes what only root may make", "`sudo -E` before the command")
 
 
-NEEDS = {"engine": _engine, "root": _root}
+def _vm() -> None:
+    """A virtual machine that boots: by what, is remembered."""
+    from boxlab.runtimes import accelerator
+
+    accelerator.choose()
+
+
+NEEDS = {"engine": _engine, "root": _root, "vm": _vm}
 
 if __name__ == "__main__":
     main()
