@@ -12,6 +12,9 @@ from boxlab.errors import LabError
 CONTEXT = 30
 """How many characters are shown on each side of the first difference."""
 
+MISTAKE = "a mistake in the checks, not in your answer"
+"""How the reason of an infrastructure begins that is our own."""
+
 SHOWN = 2000
 """How many characters of a text are shown where it is not compared."""
 

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from boxlab.errors import BoxlabError, LabError
-from boxlab.labs.checks import Check, Mismatch, Outcome, Result, load
+from boxlab.labs.checks import MISTAKE, Check, Mismatch, Outcome, Result, load
 from boxlab.labs.work import Planter, Work
 
 
@@ -45,7 +45,7 @@ def main() -> None:
 
 def _end_with_parent() -> None:
     os.read(0, 1)
-    os.kill(os.getpid(), signal.SIGTERM)
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
 
 
 def _checks(job: dict, say: Callable) -> None:
@@ -118,7 +118,7 @@ def _infrastructure(error: Exception) -> tuple[str, str]:
         return explained.args[0], explained.fix
     place = traceback.extract_tb(error.__traceback__)[-1]
     return (
-        f"a mistake in the checks, not in your answer: {type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})",
+        f"{MISTAKE}: {type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})",
         "please report it",
     )
 

@@ -164,15 +164,10 @@ def verify(lab: str | None, mutants: bool) -> None:
     status = 0
     for chosen in [labs.find(lab)] if lab else labs.every():
         with _status() as say:
-            if mutants:
-                noticed = proofs.mutants(chosen, say)
-                lines = [f"without {name}: {'noticed' if seen else 'NOT NOTICED'}" for name, seen in noticed.items()]
-                status = max(status, 0 if all(noticed.values()) else FAIL)
-            else:
-                proof = proofs.verify(chosen, say)
-                lines = [f"{name}: {seconds:.1f} s" for name, seconds in proof.seconds.items()]
-                lines += [f"PROBLEM {line}" for line in proof.problems] + [f"BLOCKED {line}" for line in proof.blocked]
-                status = max(status, INFRASTRUCTURE if proof.blocked else FAIL if proof.problems else 0)
+            proof = (proofs.mutants if mutants else proofs.verify)(chosen, say)
+        lines = [f"{seconds:5.1f} s  {name}" for name, seconds in proof.seconds.items()]
+        lines += [f"PROBLEM {line}" for line in proof.problems] + [f"BLOCKED {line}" for line in proof.blocked]
+        status = max(status, INFRASTRUCTURE if proof.blocked else FAIL if proof.problems else 0)
         for line in lines:
             click.echo(f"{chosen.id}: {line}")
     click.echo({0: "all is as it should be", FAIL: "not proven", INFRASTRUCTURE: "the machine is in the way"}[status])

@@ -150,12 +150,15 @@ def _take(name: str, source: Path, target: Path, required: bool, again: str) -> 
         if error.errno in (errno.ELOOP, errno.EMLINK):
             raise refuse(f"{name} is a file", "it is a symbolic link", "put the file itself in its place") from None
         raise
-    with open(handle, "rb") as file:
+    try:
         state = os.fstat(handle)
         if not stat.S_ISREG(state.st_mode):
             kind = "a folder" if stat.S_ISDIR(state.st_mode) else "a pipe or a device"
             raise refuse(f"{name} is a file", f"it is {kind}", f"remove it, and `{again}` for the first one")
-        data = file.read((FILE_KIB << 10) + 1)
+        with open(handle, "rb", closefd=False) as file:
+            data = file.read((FILE_KIB << 10) + 1)
+    finally:
+        os.close(handle)
     if len(data) > FILE_KIB << 10:
         actual = f"{max(state.st_size, len(data)) / (1 << 20):.1f} MiB"
         raise refuse(

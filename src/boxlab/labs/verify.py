@@ -9,7 +9,7 @@ from pathlib import Path
 
 from boxlab import paths
 from boxlab.labs import runner, workspace
-from boxlab.labs.checks import Outcome
+from boxlab.labs.checks import MISTAKE, Outcome
 from boxlab.labs.lab import Lab
 from boxlab.labs.report import Report
 
@@ -47,11 +47,8 @@ def verify(lab: Lab, watch: Callable[[str], None] = lambda says: None) -> Proof:
     with _cases(lab, proof, watch) as case:
         _prove_starter(lab, proof, case)
         names = _prove_solution(lab, proof, case)
-        for name, check in lab.wrong.items():
-            with overlay(lab, name) as source:
-                report = case(f"wrong/{name}", source)
-            if report and (failed := report.named(Outcome.FAIL)) != [check]:
-                proof.problems.append(f"wrong/{name}: fails {', '.join(failed) or 'nothing'} in place of {check}")
+        for name in lab.wrong:
+            _prove_wrong(lab, proof, case, name)
         if uncaught := names - set(lab.wrong.values()):
             proof.problems.append(f"no wrong answer is caught by {', '.join(sorted(uncaught))}")
     return proof
@@ -93,20 +90,34 @@ def _prove_solution(lab: Lab, proof: Proof, case: Case) -> set[str]:
     return names
 
 
-def mutants(lab: Lab, watch: Callable[[str], None] = lambda says: None) -> dict[str, bool]:
-    """Take out each check in turn: whether one of its wrong answers then looks different, so that `verify` notices.
+def _prove_wrong(lab: Lab, proof: Proof, case: Case, name: str, without: str = "") -> None:
+    """It fails its check, and no other."""
+    if not (lab.folder / "wrong" / name).is_dir():
+        return  # said already
+    with overlay(lab, name) as source:
+        report = case(f"wrong/{name}", source, without)
+    if report and (failed := report.named(Outcome.FAIL)) != [lab.wrong[name]]:
+        proof.problems.append(f"wrong/{name}: fails {', '.join(failed) or 'nothing'} in place of {lab.wrong[name]}")
+
+
+def mutants(lab: Lab, watch: Callable[[str], None] = lambda says: None) -> Proof:
+    """Take out each check in turn, and see whether what `verify` does with its wrong answers notices that.
 
     Raises:
         BoxlabError: another command works on the lab.
     """
-    noticed: dict[str, bool] = {}
-    with _cases(lab, Proof(lab.id), watch) as case:
-        for name, check in lab.wrong.items():
-            if not noticed.get(check):
-                with overlay(lab, name) as source:
-                    report = case(f"wrong/{name} without {check}", source, without=check)
-                noticed[check] = report is not None and report.named(Outcome.FAIL) != [check]
-    return noticed
+    proof = Proof(lab.id)
+    for check in sorted(set(lab.wrong.values())):
+        trial = Proof(lab.id)
+        with _cases(lab, trial, watch) as case:
+            for name in (name for name, caught_by in lab.wrong.items() if caught_by == check):
+                if not trial.problems:
+                    _prove_wrong(lab, trial, case, name, without=check)
+        proof.blocked += trial.blocked
+        proof.seconds[f"without {check}"] = sum(trial.seconds.values())
+        if not trial.problems:
+            proof.problems.append(f"without {check}: not noticed")
+    return proof
 
 
 @contextmanager
@@ -155,7 +166,8 @@ def _cases(lab: Lab, proof: Proof, watch: Callable[[str], None]) -> Iterator[Cas
         run = secrets.token_hex(6)
         report = runner.run(lab, source, seed, run=run, without=without)
         proof.seconds[name] = report.seconds
-        if report.outcome == Outcome.INFRASTRUCTURE:
+        own = without and any(result.reason.startswith(MISTAKE) for result in report.results)
+        if report.outcome == Outcome.INFRASTRUCTURE and not own:  # what a check that is gone kept away broke the others
             proof.blocked.append(f"{name}: {_failures(report)}")
             return None
         proof.problems += [f"{name}: left {item.kind} {item.name}" for item in sweep.of_run(run, on_engine)]

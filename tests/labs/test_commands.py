@@ -1,0 +1,312 @@
+"""The learner's commands: copies, hints, progress, what is handed in, exit status; all of it without an engine."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+import toy_lab
+from click.testing import CliRunner
+
+from boxlab import cli, paths
+from boxlab.labs import commands, report, run, runner, workspace
+
+
+def boxlab(*arguments, **options):
+    return CliRunner().invoke(cli.main, arguments, **options)
+
+
+@pytest.fixture
+def started(toy):
+    assert boxlab("start", "01").exit_code == 0
+    return paths.WORK / "01-toy"
+
+
+def answer(folder, text):
+    (folder / "answer.txt").write_text(text)
+
+
+@pytest.mark.parametrize("name", ["01", "1", "toy", "01-toy"])
+def test_a_lab_goes_by_number_slug_or_both(toy, name):
+    assert boxlab("start", name).exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["start", "check", "hint", "reset", "solution", "verify"])
+def test_a_lab_that_there_is_not_is_wrong_usage(toy, command):
+    result = boxlab(command, "99", *(["--yes"] if command == "reset" else []))
+    assert result.exit_code == 2
+    assert result.output == "boxlab: there is no lab '99'\n  fix: one of: 01-toy\n"
+
+
+@pytest.mark.parametrize("command", [("check", "01"), ("reset", "01", "--yes")])
+def test_a_lab_that_was_not_started_is_wrong_usage(toy, command):
+    result = boxlab(*command)
+    assert result.exit_code == 2 and "boxlab start 01" in result.output
+
+
+def test_start_copies_plants_and_never_overwrites(started):
+    assert (started / "number.txt").read_text().isdigit()
+    answer(started, "mine")
+    again = boxlab("start", "01")
+    assert again.exit_code == 0 and "there already" in again.output
+    assert (started / "answer.txt").read_text() == "mine"
+
+
+def test_a_check_says_what_fails_and_then_passes(started):
+    result = boxlab("check", "01")
+    assert result.exit_code == 1
+    for text in ("✗ It says hello.  (0/1)", "hello", "good day", "politeness", "say hello", "2 of 3 points"):
+        assert text in result.output
+    answer(started, toy_lab.SOLUTION)
+    result = boxlab("check", "01")
+    assert result.exit_code == 0 and "passed: 3 of 3 points" in result.output
+
+
+def test_json_is_valid_by_its_schema(started):
+    data = json.loads(boxlab("check", "01", "--json").output)
+    report.validate(data)
+    assert [check["outcome"] for check in data["checks"]] == ["pass", "fail", "pass"]
+
+
+def test_a_notebook_gets_the_same_report(started):
+    assert "It says hello." in run("01")._repr_html_()
+
+
+def test_progress_is_kept_and_never_lowered(started):
+    def listed():
+        return json.loads(boxlab("labs", "--json").output)[0]
+
+    assert (listed()["state"], listed()["points"]) == ("started", 0)
+    boxlab("check", "01")
+    assert listed()["points"] == 2
+    answer(started, toy_lab.SOLUTION)
+    boxlab("check", "01")
+    answer(started, "\n")
+    assert boxlab("check", "01").exit_code == 1
+    assert (listed()["state"], listed()["points"]) == ("passed", 3)
+    assert "passed" in boxlab("labs").output
+
+
+def test_infrastructure_is_status_3_and_changes_no_progress(started, toy):
+    toy.checks.write_text(toy_lab.CHECKS.replace("same(", "nonsense("))
+    result = boxlab("check", "01")
+    assert result.exit_code == 3 and "no fault of your answer" in result.output
+    assert workspace.progress(toy).points == 0
+
+
+def test_spoiled_progress_is_said_in_one_line(started, toy):
+    (paths.WORK / ".progress" / "01-toy.json").write_text("{")
+    result = boxlab("check", "01")
+    assert result.exit_code == 3 and "is not what we wrote" in result.output and "Traceback" not in result.output
+
+
+def test_hints_come_one_by_one_and_are_remembered(started):
+    shown = [boxlab("hint", "01").output for _ in range(4)]
+    assert ["a nudge" in shown[0], "a pointer" in shown[1], "nearly" in shown[2], "nearly" in shown[3]] == [True] * 4
+    assert shown[0].startswith("hint 1 of 3")
+
+
+def test_reset_keeps_what_there_was(started):
+    answer(started, "mine")
+    result = boxlab("reset", "01", "--yes")
+    kept = [path for path in paths.WORK.glob("01-toy.*") if path.is_dir()]
+    assert result.exit_code == 0 and str(kept[0]) in result.output
+    assert (kept[0] / "answer.txt").read_text() == "mine"
+    assert (started / "answer.txt").read_text().startswith("good day")
+
+
+def test_reset_asks_and_where_nobody_answers_it_does_nothing(started):
+    answer(started, "mine")
+    assert boxlab("reset", "01").exit_code == 2
+    assert (started / "answer.txt").read_text() == "mine"
+
+
+def test_the_solution_is_for_those_who_passed_or_gave_up(started, toy):
+    refused = boxlab("solution", "01")
+    assert refused.exit_code == 2 and "hello" not in refused.output
+    given = boxlab("solution", "01", "--give-up")
+    assert given.exit_code == 0 and toy_lab.SOLUTION in given.output
+    assert workspace.progress(toy).gave_up
+    answer(started, toy_lab.SOLUTION)
+    boxlab("check", "01")
+    assert boxlab("solution", "01").exit_code == 0
+
+
+def test_only_what_lab_toml_names_is_read_and_that_from_labs(started):
+    """A learner who edits the rules edits a copy that nobody reads."""
+    (started / "lab.toml").write_text("points = 100")
+    (started / "checks.py").write_text("raise SystemExit(0)")
+    (started / "-rf \n \x1b[31m").write_text("an odd name")
+    (started / "number.txt").write_text("42")
+    answer(started, "hello\necho 42\n")
+    data = json.loads(boxlab("check", "01", "--json").output)
+    assert [check["outcome"] for check in data["checks"]] == ["pass", "pass", "fail"]
+
+
+def missing(path):
+    path.unlink()
+
+
+def binary(path):
+    path.write_bytes(b"hello\n\x00\xff")
+
+
+def enormous(path):
+    path.unlink()
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+
+
+def link(path):
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+
+
+def folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (missing, "there is none"),
+        (binary, "byte 6 (0x00) is no text"),
+        (enormous, "1048576.0 MiB"),
+        (link, "it is a symbolic link"),
+        (folder, "it is a folder"),
+        (pipe, "it is a pipe or a device"),
+    ],
+)
+def test_a_file_that_is_none_fails_in_clear_words(started, spoil, words):
+    spoil(started / "answer.txt")
+    result = boxlab("check", "01")
+    assert result.exit_code == 1
+    assert words in result.output and "answer.txt" in result.output and "Traceback" not in result.output
+
+
+def test_a_file_through_a_linked_folder_is_refused(places):
+    toy = toy_lab.make(places / "labs", toml=toy_lab.TOML.replace('"note.txt"', '"notes/note.txt"'))
+    boxlab("start", "01")
+    (paths.WORK / "01-toy" / "notes").symlink_to("/etc")
+    assert boxlab("check", "01").exit_code == 1
+    assert toy.files == ("answer.txt", "notes/note.txt")
+
+
+def test_a_full_disk_is_infrastructure(started, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "x")
+
+    monkeypatch.setattr(runner.shutil, "copytree", full)
+    result = boxlab("check", "01")
+    assert result.exit_code == 3 and "No space left on device" in result.output and "make room" in result.output
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_infrastructure(started):
+    (started / "answer.txt").chmod(0)
+    assert boxlab("check", "01").exit_code == 3
+
+
+HANGS = """
+import time
+from boxlab.labs import check
+
+@check(points=3)
+def hangs(work):
+    'It hangs.'
+    (work.folder.parent.parent.parent / "begun").write_text("")
+    work.run(["sleep", "60"], seconds=60)
+"""
+
+
+@pytest.fixture
+def hanging(places):
+    """A check that hangs, begun as the learner begins it."""
+    toy_lab.make(places / "labs", HANGS)
+    assert boxlab("start", "01").exit_code == 0
+    script = f"""
+from pathlib import Path
+from boxlab import cli, paths
+for name in ("LABS", "WORK", "CACHE", "SCRATCH"):
+    setattr(paths, name, Path({str(places)!r}) / {{"SCRATCH": "cache/scratch"}}.get(name, name.lower()))
+cli.main(["check", "01"])
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 20
+    while not (places / "cache" / "begun").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    yield process
+    process.kill()
+    process.wait()
+    process.stderr.close()
+
+
+def left(places):
+    """Scratch files of this test, and processes that work there."""
+    commands = subprocess.run(["ps", "-A", "-ww", "-o", "command"], capture_output=True, text=True, check=True).stdout
+    working = [line for line in commands.splitlines() if "boxlab.labs.child" in line and str(places) in line]
+    return working + list((places / "cache" / "scratch").iterdir())
+
+
+def test_two_checks_at_once_say_so_in_one_line(hanging):
+    result = boxlab("check", "01")
+    assert result.exit_code == 3
+    assert f"another command works on 01-toy (process {hanging.pid})" in result.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_it_in_one_line_and_leaves_nothing(hanging, places, number):
+    began = time.monotonic()
+    hanging.send_signal(number)
+    _, error = hanging.communicate(timeout=20)
+    assert hanging.returncode == 130
+    assert error == "boxlab: interrupted; nothing of ours is left running\n"
+    assert time.monotonic() - began < 5
+    assert left(places) == []
+
+
+def test_a_runner_that_is_killed_takes_its_checks_with_it(hanging, places):
+    hanging.kill()
+    hanging.wait()
+    deadline = time.monotonic() + 10
+    while any("boxlab.labs.child" in str(item) for item in left(places)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [item for item in left(places) if "boxlab.labs.child" in str(item)] == []
+
+
+def test_watch_checks_again_after_a_change(started, monkeypatch):
+    changed = []
+
+    def sleep(seconds):
+        if changed:
+            raise KeyboardInterrupt
+        changed.append(True)
+        answer(started, toy_lab.SOLUTION)
+
+    monkeypatch.setattr(commands, "time", SimpleNamespace(sleep=sleep))
+    result = boxlab("check", "01", "--watch")
+    assert "2 of 3 points" in result.output and "passed: 3 of 3" in result.output
+    assert result.exit_code == 0
+
+
+def test_the_runner_imports_nothing_that_takes_long():
+    script = "import sys, boxlab.cli, boxlab.labs.workspace; print([m for m in sys.modules if m in %r])"
+    heavy = ("docker", "pandas", "numpy", "scipy", "matplotlib", "rich", "psutil", "requests")
+    printed = subprocess.run([sys.executable, "-c", script % (heavy,)], capture_output=True, text=True, check=True)
+    assert printed.stdout == "[]\n"
+
+
+def test_a_copied_starter_stays_writable(started):
+    assert (started / "answer.txt").stat().st_mode & stat.S_IWUSR

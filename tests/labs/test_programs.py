@@ -1,0 +1,116 @@
+"""A learner's program ends, is bounded in what it prints and starts, and leaves nothing."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from boxlab.labs import Mismatch, program
+from boxlab.runtimes import onion
+
+
+def alive():
+    return [pid for pid in program.marked(program.TOKEN, os.environ["TEST_TOKEN"])]
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays(monkeypatch):
+    """Every process of a program carries a token; none may be there afterwards, nor a control group."""
+    monkeypatch.setattr(program.secrets, "token_hex", lambda n: "the-token-of-this-test")
+    monkeypatch.setenv("TEST_TOKEN", "the-token-of-this-test")
+    yield
+    assert alive() == []
+    assert [path for path in onion.control_groups() if path.name.endswith("the-token-of-this-test")] == []
+
+
+def run(script, tmp_path, **limits):
+    return program.run(["python", "-c", script], cwd=tmp_path, **{"seconds": 5} | limits)
+
+
+def test_its_status_output_and_time(tmp_path):
+    ran = run("import sys; print('out', input()); print('err', file=sys.stderr); sys.exit(3)", tmp_path, input="in\n")
+    assert ran.status == 3 and ran.output == "out in\nerr\n" and 0 < ran.seconds < 5
+
+
+def test_what_it_prints_may_be_no_text(tmp_path):
+    assert run("import os; os.write(1, bytes(range(256)))", tmp_path).output
+
+
+def test_it_need_not_read_what_it_is_given(tmp_path):
+    assert run("pass", tmp_path, input="x" * 10**6).status == 0
+    assert run("print(len(input()))", tmp_path, input="x" * 10**6 + "\n").output == "1000000\n"
+
+
+def test_it_does_not_see_our_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("SECRET", "of ours")
+    assert "SECRET" not in run("import os; print(list(os.environ))", tmp_path).output
+
+
+FAULTS = {
+    "it did not end": "import time; time.sleep(60)",
+    "it did not end ": "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)",
+    "it closed its output and did not end": "import os, time; os.close(1); os.close(2); time.sleep(60)",
+    "it printed more than 64 KiB": "while True: print('y' * 1000)",
+    "it did not end  ": "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])",
+    "it did not end   ": "import subprocess; subprocess.Popen(['setsid', 'sleep', '60'])",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_a_mismatch_that_names_it(tmp_path, fault):
+    began = time.monotonic()
+    with pytest.raises(Mismatch) as caught:
+        run(FAULTS[fault], tmp_path, seconds=0.7, output_kib=64)
+    assert caught.value.actual.startswith(fault.strip())
+    assert time.monotonic() - began < 5
+
+
+def test_a_daemon_that_left_its_parents_session_goes_too(tmp_path):
+    script = (
+        "import subprocess; subprocess.Popen(['setsid', 'sleep', '60'], stdin=-3, stdout=-3, stderr=-3); print('done')"
+    )
+    assert run(script, tmp_path).output == "done\n"
+
+
+FORK_BOMB = """
+import os, time
+while True:
+    try:
+        if os.fork() == 0: os.setsid()
+    except OSError:
+        print('no more', flush=True)
+        time.sleep(60)
+"""
+
+
+def test_a_program_that_forks_without_end_is_held_and_goes(tmp_path):
+    with pytest.raises(Mismatch) as caught:
+        run(FORK_BOMB, tmp_path, seconds=1, processes=20)
+    assert 1 <= caught.value.actual.count("no more") <= 20 if os.geteuid() == 0 else "no more" in caught.value.actual
+
+
+def test_memory_without_end_is_held(tmp_path):
+    ran = run("x = bytearray(10**10)", tmp_path)
+    assert ran.status == 1 and "MemoryError" in ran.output
+
+
+def test_a_program_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(Mismatch, match="nowhere"):
+        program.run(["nowhere"], cwd=tmp_path)
+
+
+def test_ctrl_c_ends_it(tmp_path):
+    """In a process of its own, as the signal is for the main thread."""
+    script = f"""
+import signal, threading
+from pathlib import Path
+from boxlab.labs import program
+program.secrets.token_hex = lambda n: "the-token-of-this-test"
+threading.Timer(0.5, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT]).start()
+program.run(["sleep", "60"], cwd=Path({str(tmp_path)!r}), seconds=30)
+"""
+    began = time.monotonic()
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "KeyboardInterrupt" in ended.stderr and time.monotonic() - began < 10

@@ -1,0 +1,114 @@
+"""`boxlab verify` finds what is wrong with a lab, and what its own checks would miss."""
+
+import pytest
+import toy_lab
+from click.testing import CliRunner
+
+from boxlab import cli, paths
+from boxlab.labs import lab, verify
+
+
+def boxlab(*arguments):
+    return CliRunner().invoke(cli.main, arguments)
+
+
+def spoiled(places, files=None, checks=toy_lab.CHECKS, toml=toy_lab.TOML) -> lab.Lab:
+    toy = toy_lab.make(places / "labs", checks, toml)
+    for name, text in (files or {}).items():
+        (toy.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (toy.folder / name).write_text(text)
+    return toy
+
+
+def test_a_sound_lab_is_proven_and_leaves_nothing(toy):
+    result = boxlab("verify")
+    assert result.exit_code == 0 and "all is as it should be" in result.output
+    assert [line.split()[-1] for line in result.output.splitlines()[:6]] == [
+        "starter",
+        "solution",
+        "(1)",
+        "wrong/loud",
+        "wrong/empty",
+        "wrong/written-down",
+    ]
+    assert list(paths.SCRATCH.iterdir()) == []
+
+
+def test_what_is_wrong_with_a_lab_is_said_problem_by_problem(places, monkeypatch):
+    monkeypatch.setattr(verify, "CHANCES", 1)
+    toy = spoiled(
+        places,
+        {
+            "starter/answer.txt": toy_lab.SOLUTION,
+            "solution/more.txt": "x",
+            "wrong/new/answer.txt": "x",
+            "wrong/loud/answer.txt": toy_lab.SOLUTION,
+            "wrong/two/answer.txt": "HI\necho 1\n",
+            "wrong/other/answer.txt": "\n",
+            "hints.md": "## One\n",
+        },
+        toml="seconds = 0.001\n" + toy_lab.TOML + 'gone = "says_it"\ntwo = "says_it"\nother = "says_it"\n',
+    )
+    toy.wrong.pop("written-down")
+    problems = verify.verify(toy).problems
+    for problem in (
+        "starter: says_it does not fail",
+        "solution/more.txt is not among the files that are handed in",
+        "wrong/new is not in lab.toml",
+        "wrong/gone of lab.toml is not there",
+        "wrong/loud: fails nothing in place of says_it",
+        "wrong/two: fails says_it, knows_the_number in place of says_it",
+        "wrong/other: fails not_empty in place of says_it",
+        "no wrong answer is caught by knows_the_number",
+        "hints.md has 1 parts that begin with '## ', not three",
+    ):
+        assert problem in problems
+    assert any("warm; lab.toml allows 0.001 s" in problem for problem in problems)
+
+
+def test_a_solution_that_fails_and_a_failure_that_does_not_help_are_problems(places):
+    spoiled(
+        places,
+        {"solution/answer.txt": "hello\necho 1\n"},
+        toy_lab.CHECKS.replace('next="say hello"', 'next=""'),
+    )
+    result = boxlab("verify", "01")
+    assert result.exit_code == 1 and "not proven" in result.output
+    assert "PROBLEM solution: knows_the_number: fail" in result.output
+    assert "PROBLEM starter: says_it does not say 'next'" in result.output
+
+
+def test_what_a_check_leaves_is_found(places):
+    leaves = (
+        "    (work.folder.parent.parent / ('stray-' + os.environ['BOXLAB_RUN'])).write_text('')\n    same(\"hello\""
+    )
+    toy = spoiled(places, checks="import os\n" + toy_lab.CHECKS.replace('    same("hello"', leaves))
+    assert any(problem.startswith("solution: left file ") for problem in verify.verify(toy).problems)
+
+
+def test_a_machine_in_the_way_proves_nothing(places):
+    spoiled(places, checks=toy_lab.CHECKS.replace("same(", "nonsense("))
+    result = boxlab("verify", "01")
+    assert result.exit_code == 3 and "BLOCKED" in result.output
+
+
+def test_each_check_that_is_taken_out_is_noticed(toy):
+    """Also where what comes after it then breaks: the check of an empty answer keeps the others from it."""
+    proof = verify.mutants(toy)
+    assert (proof.problems, proof.blocked) == ([], [])
+    assert set(proof.seconds) == {"without says_it", "without not_empty", "without knows_the_number"}
+
+
+def test_a_proof_that_does_not_look_is_found_out(toy, monkeypatch):
+    monkeypatch.setattr(verify, "_prove_wrong", lambda *_, **__: None)
+    result = boxlab("verify", "--mutants", "01")
+    assert result.exit_code == 1 and "PROBLEM without says_it: not noticed" in result.output
+
+
+@pytest.mark.parametrize("command", [("verify", "01"), ("verify", "--mutants", "01")])
+def test_no_two_at_once(toy, command):
+    from boxlab.labs import workspace
+
+    with workspace.lock("01-toy"):
+        result = boxlab(*command)
+    assert result.exit_code == 3 and "another command works on 01-toy" in result.output
