@@ -14,7 +14,7 @@ import toy_lab
 from click.testing import CliRunner
 
 from boxlab import cli, paths
-from boxlab.labs import commands, report, run, runner, workspace
+from boxlab.labs import commands, files, report, run, workspace
 
 
 def boxlab(*arguments, **options):
@@ -207,7 +207,7 @@ def test_a_full_disk_is_infrastructure(started, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device", "x")
 
-    monkeypatch.setattr(runner.shutil, "copytree", full)
+    monkeypatch.setattr(files.shutil, "copytree", full)
     result = boxlab("check", "01")
     assert result.exit_code == 3 and "No space left on device" in result.output and "make room" in result.output
 

@@ -320,3 +320,27 @@ def test_a_check_that_is_interrupted_or_killed_leaves_no_container(places, numbe
     while (left := ours() - before) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert left == set()
+
+
+LEAVES = """
+from boxlab.labs import check
+
+@check(points=2)
+def runs(work):
+    'It runs.'
+    assert work.run(["python", "leaves.py"], memory_mib=4096).output == "left"
+"""
+
+
+def test_what_a_program_of_the_learners_starts_through_boxlab_is_removed(places):
+    toy = toy_lab.make(places / "labs", LEAVES, TOML)
+    (toy.starter / "leaves.py").write_text(
+        "from boxlab import engine\n"
+        "api = engine.connect().api\n"
+        "made = api.create_container('containers-measured/base', ['sleep', '600'], labels=engine.labels())\n"
+        "api.start(made['Id'])\n"
+        "print('left', end='')\n"
+    )
+    report = runner.run(toy, toy.starter, 1, run="fedcba987654")
+    assert report.outcome == Outcome.PASS, report.to_text()
+    assert sweep.of_run("fedcba987654") == []

@@ -8,7 +8,7 @@ from pathlib import Path
 from boxlab import paths
 from boxlab.errors import LabError, UsageError
 
-NEEDS = ("engine", "root")
+NEEDS = ("engine", "root", "vm")
 """What a lab may say that it needs of the machine."""
 
 

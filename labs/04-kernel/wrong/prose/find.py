@@ -1,0 +1,25 @@
+# A person can read this answer, and no program.
+"""Says of each box whether its kernel is the host's, and which of the host's processes its program is."""
+
+import sys
+
+from boxes import ask
+
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+def process(box):
+    """The process of the host that lives in the box's mount namespace; numbers of namespaces compare within one kernel."""
+    wanted = ask(box, "/proc/self/ns/mnt")
+    for name in ask("host", "/proc").split():
+        if name.isdigit() and ask("host", f"/proc/{name}/ns/mnt") == wanted:
+            return int(name)
+    return None
+
+
+answers = {}
+for box in sys.argv[1:]:
+    shares = ask(box, BOOT_ID) == ask("host", BOOT_ID)
+    answers[box] = {"shares_kernel": shares, "process": process(box) if shares else None}
+for box, answer in answers.items():
+    print(box, "shares the kernel" if answer["shares_kernel"] else "has its own")
