@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 MEASURED_HERE = "Measured on this machine when the book was built."
 STORED = (
-    "Stored results: measured by the authors on the machine named under each plot, not on yours. "
+    "Stored results: measured by the authors on the machine named under each plot and on the page *This machine*, not on yours. "
     "With Docker on your machine, `make book` measures them there."
 )
 
