@@ -61,7 +61,7 @@ VIOLATIONS = """() => axe.run({preload: false, resultTypes: ['violations']}).the
 FOCUS = """async () => {
     await Promise.all(document.getAnimations().map(animation => animation.finished));
     const focused = document.activeElement;
-    const shown = [focused, ...(focused.labels ?? []), ...(focused.form ? [focused.form] : [])];
+    const shown = [focused, ...(focused.labels ?? []), focused.form, focused.firstElementChild].filter(Boolean);
     const onTop = element => {
         const box = element.getClientRects()[0];
         const top = box && document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
@@ -77,6 +77,11 @@ FOCUS = """async () => {
         article: Boolean(focused.closest('main')),
         end: focused === document.body,
     };
+}"""
+COLOURS = """async () => {
+    await Promise.all(document.getAnimations().map(animation => animation.finished));
+    const words = document.querySelectorAll('article :is(p, li, td, a, code, span, svg text)');
+    return [...new Set([...words].map(element => getComputedStyle(element).color))];
 }"""
 DROPDOWN = "details.sd-dropdown"
 
@@ -149,6 +154,7 @@ async def use_keyboard(browser: Browser, base: str) -> dict:
     await page.keyboard.type("container")
     await page.keyboard.press("Enter")
     await page.wait_for_selector("#search-results li")
+    found = await page.locator("#search-results li").count()
 
     await page.set_viewport_size(VIEWS["phone"])
     await page.goto(f"{base}/{CHAPTER}", wait_until="load")
@@ -163,7 +169,7 @@ async def use_keyboard(browser: Browser, base: str) -> dict:
         await page.keyboard.press("Escape")
         menus[menu] = {"links": links, "violations": violations, "closed": not await dialog.is_visible()}
     await page.close()
-    return {"stops": stops, "skip": skip, "skipped": skipped, "opened": opened, "menus": menus}
+    return {"stops": stops, "skip": skip, "skipped": skipped, "opened": opened, "found": found, "menus": menus}
 
 
 async def print_out(browser: Browser, base: str) -> dict:
@@ -175,10 +181,8 @@ async def print_out(browser: Browser, base: str) -> dict:
         answers = await page.locator(f"{DROPDOWN} .sd-summary-content").all_text_contents()
         sheets = [sheet.extract_text() for sheet in PdfReader(io.BytesIO(await page.pdf(format="A4"))).pages]
         await page.emulate_media(media="print")
-        colours = "[...new Set([...document.querySelectorAll('article :is(p, li, td, a, code, span, svg text)')]"
-        colours += ".map(element => getComputedStyle(element).color))]"
-        printed[name] = {"sheets": sheets, "answers": answers, "colours": await page.evaluate(colours)}
-        await page.emulate_media(media="screen")
+        printed[name] = {"sheets": sheets, "answers": answers, "colours": await page.evaluate(COLOURS)}
+        await page.emulate_media(media="null")
     await page.close()
     return printed
 
