@@ -16,7 +16,7 @@ HTML = paths.ROOT / "_build" / "html"
 WEIGHT = 1_500_000
 VIEWS = ("desktop", "phone")
 SCHEMES = ("light", "dark")
-PLOTS = {"06-startup": 4, "07-memory": 2, "08-size": 2, "09-limits": 1}
+PLOTS = {"05-by-hand": 2, "06-startup": 4, "07-memory": 2, "08-size": 2, "09-limits": 1}
 """How many plots each chapter shows."""
 
 
