@@ -67,7 +67,7 @@ class Image:
                     for member in opened:
                         yield number, member.name, opened.extractfile(member).read() if member.isfile() else b""
 
-        with layers.saved(self.tag) as archive:
+        with layers.saved(f"{self.tag}:latest") as archive:
             yield each(archive)
 
 
