@@ -213,10 +213,14 @@ def test_a_full_disk_is_infrastructure(started, monkeypatch):
 
 
 def test_a_file_that_may_not_be_read_is_infrastructure(started, monkeypatch):
-    def refused(path, *_, **__):  # root may read everything, so that a mode of 0 would not do
-        raise PermissionError(13, "Permission denied", str(path))
+    opened = os.open
 
-    monkeypatch.setattr(files.os, "open", refused)
+    def refused(path, *arguments, **options):  # root may read everything, so that a mode of 0 would not do
+        if path == started / "answer.txt":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", refused)
     result = boxlab("check", "01")
     assert result.exit_code == 3
     assert "answer.txt: Permission denied" in result.output and "give yourself the right to read it" in result.output
