@@ -8,7 +8,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help book test unit lab doctor bench notebooks lock clean host
+.PHONY: help book test unit mutants lab doctor bench notebooks lock clean host
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,9 @@ test: host $(INSTALLED) ## prove it: library, engine, virtual machines, notebook
 
 unit: $(INSTALLED) ## only the tests that need no engine, in seconds
 	@$(BIN)/pytest -p no:nbval tests/unit
+
+mutants: host $(INSTALLED) ## authors: take out each check of each lab, and see that `boxlab verify` notices
+	@$(BIN)/boxlab verify --mutants
 
 lab: host $(INSTALLED) ## open JupyterLab on the notebooks
 	@$(BIN)/boxlab prepare

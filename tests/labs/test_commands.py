@@ -14,7 +14,7 @@ import toy_lab
 from click.testing import CliRunner
 
 from boxlab import cli, paths
-from boxlab.labs import commands, report, run, runner, workspace
+from boxlab.labs import commands, files, report, run, workspace
 
 
 def boxlab(*arguments, **options):
@@ -207,7 +207,7 @@ def test_a_full_disk_is_infrastructure(started, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device", "x")
 
-    monkeypatch.setattr(runner.shutil, "copytree", full)
+    monkeypatch.setattr(files.shutil, "copytree", full)
     result = boxlab("check", "01")
     assert result.exit_code == 3 and "No space left on device" in result.output and "make room" in result.output
 
@@ -234,15 +234,7 @@ def hangs(work):
 def hanging(places):
     """A check that hangs, begun as the learner begins it."""
     toy_lab.make(places / "labs", HANGS)
-    assert boxlab("start", "01").exit_code == 0
-    script = f"""
-from pathlib import Path
-from boxlab import cli, paths
-for name in ("LABS", "WORK", "CACHE", "SCRATCH"):
-    setattr(paths, name, Path({str(places)!r}) / {{"SCRATCH": "cache/scratch"}}.get(name, name.lower()))
-cli.main(["check", "01"])
-"""
-    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
+    process = toy_lab.check(places)
     deadline = time.monotonic() + 20
     while not (places / "cache" / "begun").exists() and time.monotonic() < deadline:
         time.sleep(0.01)

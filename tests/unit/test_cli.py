@@ -5,6 +5,7 @@ from click.testing import CliRunner
 
 from boxlab import cli, doctor, engine, experiments, paths, sweep
 from boxlab.doctor import State
+from boxlab.labs import commands
 from boxlab.runtimes import qemu
 
 
@@ -23,7 +24,7 @@ def run(*arguments):
 
 def test_help_names_every_command():
     output = run("--help").output
-    for name in ("doctor", "prepare", "compare", "clean", *cli.EXPERIMENTS):
+    for name in ("doctor", "prepare", "compare", "clean", *cli.EXPERIMENTS, *(c.name for c in commands.ALL)):
         assert name in output
 
 
