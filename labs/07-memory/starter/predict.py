@@ -8,7 +8,7 @@ MIB = 1 << 20
 
 def total(reading: dict) -> float:
     """What the containers of one reading take together, with all that runs for their sake, in MiB."""
-    return sum(process["rss"] for process in reading["processes"]) / 1e6
+    return sum(process["rss"] for process in reading["processes"]) / MIB
 
 
 def predict(readings: list[dict], count: int) -> float:
