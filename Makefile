@@ -8,7 +8,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help book test unit lab doctor bench notebooks lock clean host
+.PHONY: help book test unit mutants lab doctor bench notebooks lock clean host
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -29,9 +29,12 @@ test: host $(INSTALLED) ## prove it: library, engine, virtual machines, notebook
 unit: $(INSTALLED) ## only the tests that need no engine, in seconds
 	@$(BIN)/pytest -p no:nbval tests/unit
 
+mutants: host $(INSTALLED) ## authors: take out each check of each lab, and see that `boxlab verify` notices
+	@$(BIN)/boxlab verify --mutants
+
 lab: host $(INSTALLED) ## open JupyterLab on the notebooks
 	@$(BIN)/boxlab prepare
-	@$(BIN)/jupyter lab notebooks
+	@JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_OPTIONS)
 
 doctor: $(INSTALLED) ## say what this machine can do, and the fix for what it cannot
 	@$(BIN)/boxlab doctor
@@ -41,10 +44,9 @@ bench: host $(INSTALLED) ## time what is promised to be fast
 	@$(BIN)/boxlab prepare
 	@$(BIN)/python tests/bench.py
 
-notebooks: host $(INSTALLED) ## authors: run the notebooks and store their outputs and records
+notebooks: host $(INSTALLED) ## authors: run the notebooks (or NOTEBOOKS=…) and store their outputs and records
 	@$(BIN)/boxlab prepare
-	@BOXLAB_STORE=1 BOXLAB_TERMINAL= $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
-	  --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+	@BOXLAB_STORE=1 BOXLAB_TERMINAL= $(BIN)/jupyter nbconvert --to notebook --execute --inplace $(or $(NOTEBOOKS),notebooks/*.ipynb)
 
 lock: ## authors: resolve pyproject.toml into requirements.txt
 	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-annotate \

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import toy_lab
 from docker.errors import NotFound
 from rich.console import Console
 from rich.table import Table
@@ -23,6 +24,7 @@ from rich.table import Table
 from boxlab import engine, experiments, paths, progress, records, runtimes, stats
 from boxlab.cli import EXPERIMENTS
 from boxlab.errors import BoxlabError
+from boxlab.labs import lab, runner, verify
 from boxlab.runtimes.onion import Command
 from boxlab.runtimes.spawn import HostProcess
 
@@ -156,6 +158,14 @@ def _stopwatch(command: list[str]) -> list[float]:
     return times
 
 
+def runner_alone() -> float:
+    """Median seconds of a lab's check that runs no program and asks no engine: what the runner itself costs."""
+    checks = "from boxlab.labs import check\n@check(points=3)\ndef nothing(work):\n    'Nothing.'\n"
+    with tempfile.TemporaryDirectory() as folder:
+        toy = toy_lab.make(Path(folder), checks)
+        return float(np.median([runner.run(toy, toy.solution, 1).seconds for _ in range(5)]))
+
+
 def main() -> None:
     table = Table("what", "promise", "measured", box=None)
     table.add_row(
@@ -169,6 +179,12 @@ def main() -> None:
         "nothing",
         records.seconds(np.median([seconds_of(BIN / "boxlab", "prepare") for _ in range(3)])),
     )
+    table.add_row("check of a lab that does nothing", "under 0.3 s", records.seconds(runner_alone()))
+    for each in lab.every():
+        proof = verify.verify(each)
+        warm = [took for name, took in proof.seconds.items() if "warm" in name]
+        table.add_row(f"lab {each.id}: check, warm", f"under {each.seconds:g} s", records.seconds(min(warm)))
+        table.add_row(f"lab {each.id}: verify", "all labs under 360 s", records.seconds(sum(proof.seconds.values())))
     total = 0.0
     for name in EXPERIMENTS:
         began = time.monotonic()

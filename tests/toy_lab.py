@@ -1,5 +1,7 @@
 """A lab without an engine, made in a folder of the test's own, to be spoiled."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 from boxlab.labs import lab
@@ -65,3 +67,17 @@ def make(labs: Path, checks: str = CHECKS, toml: str = TOML) -> lab.Lab:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return lab.read(folder)
+
+
+def check(places: Path) -> subprocess.Popen:
+    """Start the lab and check it in a process of its own, as a learner does."""
+    script = f"""
+from pathlib import Path
+from boxlab import cli, paths
+for name, folder in {{"LABS": "labs", "WORK": "work", "CACHE": "cache", "SCRATCH": "cache/scratch"}}.items():
+    setattr(paths, name, Path({str(places)!r}) / folder)
+cli.main(["start", "01"], standalone_mode=False)
+cli.main(["check", "01"])
+"""
+    command = [sys.executable, "-c", script]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

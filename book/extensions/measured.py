@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 MEASURED_HERE = "Measured on this machine when the book was built."
 STORED = (
-    "Stored results: measured by the authors on the machine named under each plot, not on yours. "
+    "Stored results: measured by the authors on the machine named under each plot and on the page *This machine*, not on yours. "
     "With Docker on your machine, `make book` measures them there."
 )
 
@@ -29,11 +29,11 @@ def decide_execution(app: Sphinx, config: Config) -> None:
 
 
 def what_notebooks_use() -> str:
-    """Hash of everything outside a notebook that its results depend on and that lies in this repository."""
+    """Hash of everything outside a notebook that its results depend on and that lies in this repository: not the labs."""
     digest = hashlib.sha256(os.environ.get("PROFILE", "class").encode())
     for folder in ("src/boxlab", "images"):
         for path in sorted((ROOT / folder).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
+            if path.is_file() and not {"__pycache__", "labs"} & set(path.relative_to(ROOT).parts):
                 digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -21,6 +21,16 @@ def collect() -> dict:
     return {"host": host(), "engine": engine_facts(), "images": image_facts(), "code": code()}
 
 
+def in_words(facts: dict) -> str:
+    """The machine and the engine of what `collect` has found, in a few words."""
+    host, engine = facts["host"], facts["engine"]
+    virtual = ", itself a virtual machine" if host["is_virtual"] else ""
+    return (
+        f"{host['cpu']}, {host['cpus']} CPUs, kernel {host['kernel']}{virtual}; "
+        f"Docker Engine {engine['version']}, {engine['storage_driver']}, cgroup v{engine['cgroup_version']}"
+    )
+
+
 def host() -> dict:
     """The machine that Python runs on."""
     cpuinfo = _read("/proc/cpuinfo")

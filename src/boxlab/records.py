@@ -11,7 +11,7 @@ import fastjsonschema
 import numpy as np
 import pandas as pd
 
-from boxlab import paths, stats
+from boxlab import paths, provenance, stats
 from boxlab.errors import RecordError
 
 SCHEMA = "containers-measured/record"
@@ -328,12 +328,7 @@ class Run:
 
     def machine(self) -> str:
         """The machine and the engine, in a few words."""
-        host, engine = self.provenance["host"], self.provenance["engine"]
-        virtual = ", itself a virtual machine" if host["is_virtual"] else ""
-        return (
-            f"{host['cpu']}, {host['cpus']} CPUs, kernel {host['kernel']}{virtual}; "
-            f"Docker Engine {engine['version']}, {engine['storage_driver']}, cgroup v{engine['cgroup_version']}"
-        )
+        return provenance.in_words(self.provenance)
 
     def caption(self) -> str:
         """What was measured, how often, on what: one line that belongs under every plot and table of this run."""

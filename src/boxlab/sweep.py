@@ -107,6 +107,16 @@ def _running(client: docker.DockerClient, run: str | None = None) -> list[Leftov
     return found + [Leftover("volume", v.name, v.remove) for v in client.volumes.list(filters=made_by_us)]
 
 
+def _remove_container(container: Container) -> None:
+    """Remove it, or wait until whoever is at it already has done so."""
+    try:
+        container.remove(force=True, v=True)
+    except docker.errors.APIError as error:
+        if error.status_code != 409:
+            raise
+        container.wait(timeout=KILLED_S, condition="removed")
+
+
 def _named(client: docker.DockerClient, pattern: str) -> list[Leftover]:
     """Images by a name of ours; what they alone stand on goes with them."""
     return [
@@ -115,16 +125,6 @@ def _named(client: docker.DockerClient, pattern: str) -> list[Leftover]:
         for name in image.tags
         if fnmatch(name, pattern)
     ]
-
-
-def _remove_container(container: Container) -> None:
-    """Remove a container, or wait until somebody who is removing it has done so."""
-    try:
-        container.remove(force=True, v=True)
-    except docker.errors.APIError as error:
-        if error.status_code != 409:  # not "removal is already in progress"
-            raise
-        container.wait(condition="removed", timeout=KILLED_S)
 
 
 def _built(client: docker.DockerClient) -> list[Leftover]:
@@ -179,6 +179,17 @@ def sweep_run(run: str, on_engine: bool) -> None:
     """
     _remove(lambda: processes(run))
     _remove(lambda: of_run(run, on_engine))
+
+
+def remove_started(run: str) -> None:
+    """Remove the containers, networks and volumes that one run made, which may still go on itself.
+
+    Raises:
+        EngineError: the engine does not answer, or something could not be removed.
+    """
+    with engine.plain_errors():
+        client = engine.connect()
+    _remove(lambda: _running(client, run))
 
 
 def remove_lab_images(lab_id: str) -> None:

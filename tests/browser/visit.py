@@ -4,15 +4,19 @@ Run by test_pages.py in a network namespace that has only a loopback device: wha
 seen to have been asked.
 """
 
+import asyncio
 import functools
 import http.server
+import io
 import json
 import shutil
 import sys
 import threading
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.async_api import Browser, Page, async_playwright
+from pypdf import PdfReader
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = [
@@ -25,7 +29,61 @@ ARGUMENTS = [
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
-VIEWS = {"desktop": (1280, 900, "light"), "dark": (1280, 900, "dark"), "phone": (390, 800, "light")}
+VIEWS = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 800}}
+NARROW = {"width": 320, "height": 640}
+SCHEMES = ("light", "dark")
+CHAPTER, NOTEBOOK = "book/06-startup.html", "notebooks/06-startup.html"
+SEARCH, RESULTS = "search.html", "search.html?q=container"
+
+ORDER = "[...document.querySelectorAll('.bd-docs-nav a')].map(link => link.href)"
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+FACTS = """() => ({
+    title: document.title,
+    logos: [...document.querySelectorAll('.logo img')].filter(logo => logo.checkVisibility()).length,
+    previous: document.querySelector('a.left-prev')?.href,
+    next: document.querySelector('a.right-next')?.href,
+    images: [...document.images].map(i => ({src: i.src, alt: i.alt, loaded: i.naturalWidth > 0})),
+    glued: document.querySelectorAll('.pasted-text').length,
+    hits: document.querySelectorAll('#search-results li').length,
+    weight: [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+        .reduce((sum, entry) => sum + entry.encodedBodySize, 0),
+})"""
+PLOTS = """() => [...document.querySelectorAll('.boxlab-plot')].map(figure => ({
+    alt: figure.querySelector('[role=img]').getAttribute('aria-label'),
+    words: [...figure.querySelectorAll('svg text')].map(text => text.textContent),
+    width: figure.getBoundingClientRect().width,
+    text: getComputedStyle(figure.querySelector('svg text')).fill,
+    page: getComputedStyle(document.body).color,
+    background: getComputedStyle(figure.closest('.text_html') ?? figure).backgroundColor,
+}))"""
+VIOLATIONS = """() => axe.run({preload: false, resultTypes: ['violations']}).then(({violations}) =>
+    violations.flatMap(({id, nodes}) => nodes.map(node => `${id}: ${node.html.slice(0, 200)}: ${node.failureSummary}`)))"""
+FOCUS = """async () => {
+    await Promise.all(document.getAnimations().map(animation => animation.finished));
+    const focused = document.activeElement;
+    const shown = [focused, ...(focused.labels ?? []), focused.form, focused.firstElementChild].filter(Boolean);
+    const onTop = element => {
+        const box = element.getClientRects()[0];
+        const top = box && document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+        return element.contains(top) && element.checkVisibility({opacityProperty: true, visibilityProperty: true});
+    };
+    const ringed = element => {
+        const style = getComputedStyle(element);
+        return style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 1 || style.boxShadow !== 'none';
+    };
+    return {
+        what: focused.outerHTML.slice(0, 150),
+        seen: shown.some(element => onTop(element) && ringed(element)),
+        article: Boolean(focused.closest('main')),
+        end: focused === document.body,
+    };
+}"""
+COLOURS = """async () => {
+    await Promise.all(document.getAnimations().map(animation => animation.finished));
+    const words = document.querySelectorAll('article :is(p, li, td, a, code, span, svg text)');
+    return [...new Set([...words].map(element => getComputedStyle(element).color))];
+}"""
+DROPDOWN = "details.sd-dropdown"
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
@@ -33,63 +91,126 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def look(page: Page, url: str) -> dict:
-    """Load one page and say what there is to see."""
+async def look(page: Page, url: str) -> dict:
+    """Load one page and say what there is to see, light and dark."""
     asked, complaints = [], []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    response = page.goto(url, wait_until="load")
-    return {
-        "status": response.status,
-        "title": page.title(),
-        "asked": asked,
-        "complaints": complaints,
-        "overflow": page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"),
-        "plots": page.evaluate(
-            """[...document.querySelectorAll('.boxlab-plot')].map(figure => ({
-                alt: figure.querySelector('[role=img]').getAttribute('aria-label'),
-                width: figure.getBoundingClientRect().width,
-                text: getComputedStyle(figure.querySelector('svg text')).fill,
-                page: getComputedStyle(document.body).color,
-                background: getComputedStyle(figure.closest('.text_html') ?? figure).backgroundColor,
-            }))"""
-        ),
-        "images": page.evaluate(
-            "[...document.images].map(i => ({src: i.src, alt: i.alt, loaded: i.naturalWidth > 0}))"
-        ),
-        "glued": page.locator(".pasted-text").count(),
-        "weight": page.evaluate(
-            "[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')].reduce((sum, e) => sum + e.encodedBodySize, 0)"
-        ),
-    }
+    page.on("request", note := lambda request: asked.append(request.url))
+    page.on("pageerror", complain := lambda error: complaints.append(str(error)))
+    response = await page.goto(url, wait_until="load")
+    if url.endswith(RESULTS):
+        await page.wait_for_selector("#search-results li")
+    found = {"status": response.status, "asked": asked, "complaints": complaints} | await page.evaluate(FACTS)
+    found["overflow"] = await page.evaluate(OVERFLOW)
+    await page.evaluate(AXE_SCRIPT)
+    for scheme in SCHEMES:
+        await page.emulate_media(color_scheme=scheme)
+        await page.wait_for_function("scheme => document.documentElement.dataset.theme === scheme", arg=scheme)
+        found[scheme] = {"plots": await page.evaluate(PLOTS), "violations": await page.evaluate(VIOLATIONS)}
+    page.remove_listener("request", note)
+    page.remove_listener("pageerror", complain)
+    return found
 
 
-def main(folder: Path) -> None:
-    """Visit all pages below `folder` in all views."""
+async def walk(browser: Browser, view: str, urls: list[str]) -> dict[str, dict]:
+    """What there is to see on each page in one view."""
+    page = await browser.new_page(viewport=VIEWS[view], color_scheme=SCHEMES[0], reduced_motion="reduce")
+    seen = {}
+    for url in urls:
+        seen[url] = await look(page, url)
+        if view == "phone":
+            await page.set_viewport_size(NARROW)
+            seen[url]["overflow"] = max(seen[url]["overflow"], await page.evaluate(OVERFLOW))
+            await page.set_viewport_size(VIEWS[view])
+    await page.close()
+    return seen
+
+
+async def press_tab(page: Page) -> dict:
+    """Press the tabulator, and say what has the focus."""
+    await page.keyboard.press("Tab")
+    return await page.evaluate(FOCUS)
+
+
+async def use_keyboard(browser: Browser, base: str) -> dict:
+    """Use the book as somebody does who has no mouse."""
+    page = await browser.new_page(viewport=VIEWS["desktop"], reduced_motion="reduce")
+    stops = {}
+    for name in (CHAPTER, NOTEBOOK, RESULTS):
+        await page.goto(f"{base}/{name}", wait_until="load")
+        stops[name] = []
+        while not (stop := await press_tab(page))["end"]:
+            stops[name].append(stop)
+
+    await page.goto(f"{base}/{CHAPTER}", wait_until="load")
+    skip = await press_tab(page)
+    await page.keyboard.press("Enter")
+    skipped = await press_tab(page)
+
+    await page.locator(f"{DROPDOWN} > summary").first.focus()
+    await page.keyboard.press("Enter")
+    opened = await page.locator(DROPDOWN).first.get_attribute("open") is not None
+
+    await page.keyboard.press("Control+k")
+    await page.keyboard.type("container")
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector("#search-results li")
+    found = await page.locator("#search-results li").count()
+
+    await page.set_viewport_size(VIEWS["phone"])
+    await page.goto(f"{base}/{CHAPTER}", wait_until="load")
+    menus = {}
+    for menu in ("primary", "secondary"):
+        await page.locator(f".bd-main .{menu}-toggle").focus()
+        await page.keyboard.press("Enter")
+        dialog = page.locator(f"#pst-{menu}-sidebar-modal")
+        links = await dialog.locator("a:visible").count()
+        await page.evaluate(AXE_SCRIPT)
+        violations = await page.evaluate(VIOLATIONS)
+        await page.keyboard.press("Escape")
+        menus[menu] = {"links": links, "violations": violations, "closed": not await dialog.is_visible()}
+    await page.close()
+    return {"stops": stops, "skip": skip, "skipped": skipped, "opened": opened, "found": found, "menus": menus}
+
+
+async def print_out(browser: Browser, base: str) -> dict:
+    """A chapter and its notebook as Chromium prints them, from a dark page: the words of each sheet, and their colours."""
+    page = await browser.new_page(viewport=VIEWS["desktop"], color_scheme="dark")
+    printed = {}
+    for name in (CHAPTER, NOTEBOOK):
+        await page.goto(f"{base}/{name}", wait_until="load")
+        answers = await page.locator(f"{DROPDOWN} .sd-summary-content").all_text_contents()
+        sheets = [sheet.extract_text() for sheet in PdfReader(io.BytesIO(await page.pdf(format="A4"))).pages]
+        await page.emulate_media(media="print")
+        printed[name] = {"sheets": sheets, "answers": answers, "colours": await page.evaluate(COLOURS)}
+        await page.emulate_media(media="null")
+    await page.close()
+    return printed
+
+
+async def main(folder: Path) -> None:
+    """Visit the pages below `folder` that the reading order names, and the search, in all views."""
     if not CHROMIUM:
         sys.exit("no Chromium: `make test` installs it, or `apt-get install chromium`")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=folder))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     base = f"http://127.0.0.1:{server.server_port}"
-    pages = sorted(
-        str(path.relative_to(folder)) for name in ("book", "notebooks") for path in (folder / name).rglob("*.html")
-    )
-    seen = {}
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        for view, (width, height, scheme) in VIEWS.items():
-            context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-            for name in pages:
-                page = context.new_page()
-                seen[f"{view} {name}"] = look(page, f"{base}/{name}")
-                page.close()
-            context.close()
-        page = browser.new_page()
-        page.goto(f"{base}/search.html?q=container")
-        page.wait_for_selector("#search-results li")
-        seen["search"] = {"hits": page.locator("#search-results li").count()}
-        browser.close()
-    json.dump({"base": base, "pages": seen}, sys.stdout)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = await browser.new_page()
+        await page.goto(f"{base}/")
+        await page.wait_for_selector(".bd-docs-nav")
+        order = [page.url, *await page.evaluate(ORDER)]
+        await page.close()
+        urls = [*order, f"{base}/{SEARCH}", f"{base}/{RESULTS}"]
+        walks = await asyncio.gather(*(walk(browser, view, urls) for view in VIEWS))
+        pages = {
+            f"{view} {url.removeprefix(base + '/')}": page
+            for view, seen in zip(VIEWS, walks, strict=True)
+            for url, page in seen.items()
+        }
+        keyboard, printed = await asyncio.gather(use_keyboard(browser, base), print_out(browser, base))
+        await browser.close()
+    json.dump({"base": base, "order": order, "pages": pages, "keyboard": keyboard, "printed": printed}, sys.stdout)
 
 
-main(Path(sys.argv[1]))
+asyncio.run(main(Path(sys.argv[1])))

@@ -12,8 +12,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import docker.errors
+import requests
+import urllib3
 
 from boxlab import engine, images, layers, paths
 from boxlab.errors import EngineError
@@ -21,6 +24,9 @@ from boxlab.labs.checks import Mismatch, clip, next_difference, visible
 
 OUTPUT_BYTES = 256 << 10
 """How much of a build's output is kept: its end."""
+
+STOP_S = 10
+"""How long the docker command may take to end when told to."""
 
 PREFIX = f"{images.PREFIX}lab-"
 """Names of what the labs build. They stay, so that the next check takes unchanged steps from the cache: an image for each
@@ -61,7 +67,7 @@ class Image:
                     for member in opened:
                         yield number, member.name, opened.extractfile(member).read() if member.isfile() else b""
 
-        with layers.saved(self.id) as archive:
+        with layers.saved(f"{self.tag}:latest") as archive:
             yield each(archive)
 
 
@@ -118,59 +124,67 @@ def _by_command(folder: Path, tag: str, seconds: float) -> tuple[str, str]:
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    output, deadline = b"", time.monotonic() + seconds
     try:
-        while select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            chunk = os.read(process.stdout.fileno(), 1 << 16)
-            output = (output + chunk)[-OUTPUT_BYTES:]
-            if not chunk:
-                status = process.wait(max(0.0, deadline - time.monotonic()))
-                return output.decode(errors="replace"), "failed" if status else ""
-            if time.monotonic() > deadline:
-                break
-        return output.decode(errors="replace"), "late"
-    except subprocess.TimeoutExpired:
-        return output.decode(errors="replace"), "late"
+        output, ended = _read(process.stdout, seconds)
+        text = output.decode(errors="replace")
+        if not ended:
+            return text, "late"
+        return text, "failed" if process.wait(STOP_S) else ""
     finally:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(
-                process.pid, signal.SIGTERM
-            )  # it tells the engine to stop; a second signal would stop only itself
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGTERM)  # it tells the engine to stop
+        _read(process.stdout, STOP_S)  # and ends once we have read what it had to say
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process.wait()
         process.stdout.close()
+
+
+def _read(stream: IO[bytes], seconds: float) -> tuple[bytes, bool]:
+    """The end of what comes out of a stream within a time, and whether that was all."""
+    output, deadline = b"", time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0 and select.select([stream], [], [], left)[0]:
+        chunk = os.read(stream.fileno(), 1 << 16)
+        if not chunk:
+            return output, True
+        output = (output + chunk)[-OUTPUT_BYTES:]
+    return output, False
 
 
 def _by_engine(folder: Path, tag: str, seconds: float) -> tuple[str, str]:
     """The same by the engine's own call, which Podman knows as well."""
     output, deadline = "", time.monotonic() + seconds
     with engine.plain_errors():
-        stream = engine.connect().api.build(
-            path=str(folder),
-            tag=tag,
-            network_mode="none",
-            labels={engine.RUN_LABEL: "lab"},
-            buildargs=images.proxies(),
-            rm=True,
-            forcerm=True,
-            decode=True,
-            timeout=seconds,
-        )
+        api = engine.connect().api
         try:
+            stream = api.build(
+                path=str(folder),
+                tag=tag,
+                network_mode="none",
+                labels={engine.RUN_LABEL: "lab"},
+                buildargs=images.proxies(),
+                rm=True,
+                forcerm=True,
+                decode=True,
+                timeout=seconds,
+            )
             for event in stream:
                 output = (output + event.get("stream", "") + event.get("error", ""))[-OUTPUT_BYTES:]
                 if "error" in event:
                     return output, "failed"
                 if time.monotonic() > deadline:
                     return output, "late"
-        except (OSError, docker.errors.DockerException):
+            return output, ""
+        except docker.errors.APIError as error:
+            if not error.is_client_error():
+                raise
+            return str(error.explanation), "failed"
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            if "timed out" not in str(error):
+                raise
             return output, "late"
         finally:
-            stream.close()
-    return output, ""
+            api.close()  # hanging up is what makes the engine stop
 
 
 def _blame(output: str, trouble: str, seconds: float) -> None:

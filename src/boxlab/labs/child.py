@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from boxlab.errors import BoxlabError, LabError
+from boxlab.interrupts import deferred
 from boxlab.labs.checks import MISTAKE, Check, Mismatch, Outcome, Result, load
 from boxlab.labs.work import Planter, Work
 
@@ -62,18 +63,26 @@ def _checks(job: dict, say: Callable) -> None:
     for need in job["needs"]:
         NEEDS[need]()
     work = Work(job["id"], Path(job["starter"]), folder, plant)
-    for check in checks:
-        if check.name in outcomes:
-            continue
-        say(begin=check.name)
-        began = time.monotonic()
-        if check.name == job["without"]:
-            result = Result(check.name, check.says, check.points, Outcome.PASS, check.points)
-        else:
-            result = judge(check, work, outcomes, "engine" in job["needs"])
-        result.seconds = round(time.monotonic() - began, 3)
-        outcomes[check.name] = result.outcome
-        say(result=asdict(result))
+    on_engine = "engine" in job["needs"]
+    try:
+        for check in checks:
+            if check.name in outcomes:
+                continue
+            say(begin=check.name)
+            began = time.monotonic()
+            if check.name == job["without"]:
+                result = Result(check.name, check.says, check.points, Outcome.PASS, check.points)
+            else:
+                result = judge(check, work, outcomes, on_engine)
+            result.seconds = round(time.monotonic() - began, 3)
+            outcomes[check.name] = result.outcome
+            say(result=asdict(result))
+    finally:
+        if on_engine and work.ran_programs:
+            from boxlab import engine, sweep
+
+            with deferred():
+                sweep.remove_started(engine.RUN)
 
 
 def judge(check: Check, work: Work, outcomes: dict[str, Outcome], on_engine: bool) -> Result:

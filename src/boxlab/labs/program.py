@@ -110,10 +110,9 @@ def run(
                     process.wait(max(0.0, began + seconds - time.monotonic()))
                 trouble = "" if process.returncode is not None else "it closed its output and did not end"
             took = time.monotonic() - began
-        except FileNotFoundError as error:
-            raise Mismatch(
-                f"{name} runs", f"{error.filename} is not there", "it is what the lab is about", "look at its name"
-            ) from error
+        except (FileNotFoundError, PermissionError) as error:
+            actual = f"{error.filename}: {error.strerror}"
+            raise Mismatch(f"{name} runs", actual, "it is what the lab is about", "look at its name") from error
         finally:
             if process:
                 with deferred():

@@ -95,7 +95,7 @@ class Report:
                     table.add_row(Text("  " + name, style="bright_black"), Text(value))
                 console.print(table)
             console.print(Text(self.closing(), style=COLOURS[self.outcome]))
-        return capture.get()
+        return "".join(line.rstrip() + "\n" for line in capture.get().splitlines())
 
     def _rows(self, result: Result) -> list[tuple[str, str]]:
         """What is said of one check below its first line."""

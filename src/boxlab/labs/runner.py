@@ -4,14 +4,12 @@ The runner itself imports nothing that takes long, and none of the lab's code.
 """
 
 import contextlib
-import errno
 import json
 import os
 import secrets
 import select
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 import time
@@ -23,12 +21,10 @@ from pathlib import Path
 from boxlab import paths
 from boxlab.errors import BoxlabError
 from boxlab.interrupts import deferred
-from boxlab.labs.checks import Mismatch, Outcome, Result
+from boxlab.labs import files
+from boxlab.labs.checks import Outcome, Result
 from boxlab.labs.lab import Lab
 from boxlab.labs.report import Report
-
-FILE_KIB = 1024
-"""A file that is handed in may be this large."""
 
 READY_S = 900
 """How long may pass before the first check begins: the base image may have to be made."""
@@ -39,8 +35,10 @@ END_S = 20
 RUN = "BOXLAB_RUN"
 """As `engine.MARK`, which the runner does not wait for."""
 
-FILES = "files"
-"""Name of the check that comes before those of the lab: the files are there and are files."""
+INTERRUPTED = 130
+"""Exit status of a process of checks that was told to end, and has cleaned up."""
+
+AGAIN = "check again; if it stays so, report it"
 
 
 def run(
@@ -68,7 +66,7 @@ def run(
     began = time.monotonic()
     place = paths.scratch() / f"lab-{lab.id}-{run}"
     try:
-        if wrong := _stage(lab, source, place / "work"):
+        if wrong := files.stage(lab, source, place / "work"):
             report.results = [wrong]
         else:
             job = {
@@ -103,79 +101,6 @@ def plant(lab: Lab, folder: Path, seed: int) -> None:
                 raise BoxlabError(*trouble)
 
 
-def _stage(lab: Lab, source: Path, into: Path) -> Result | None:
-    """Lay the handed-in files over a copy of the starter; what is wrong with them, if anything is."""
-    result = Result(FILES, "The files that you hand in are there and can be read.", 0, Outcome.FAIL)
-    try:
-        into.parent.mkdir()
-        shutil.copytree(lab.starter, into)
-        for name in lab.files:
-            _take(name, source, into / name, required=(lab.starter / name).exists(), again=f"boxlab reset {lab.number}")
-    except Mismatch as wrong:
-        result.expected, result.actual, result.why, result.next = wrong.expected, wrong.actual, wrong.why, wrong.next
-        return result
-    except OSError as error:
-        result.outcome = Outcome.INFRASTRUCTURE
-        result.reason = f"{error.filename or 'the system'}: {error.strerror}"
-        full, forbidden = error.errno in (errno.ENOSPC, errno.EDQUOT), error.errno in (errno.EACCES, errno.EPERM)
-        result.fix = "make room on the disk" if full else "give yourself the right to read it" if forbidden else ""
-        return result
-    return None
-
-
-def _take(name: str, source: Path, target: Path, required: bool, again: str) -> None:
-    """Copy one file, if it is a text of sensible size.
-
-    Raises:
-        Mismatch: it is not.
-    """
-
-    def refuse(expected: str, actual: str, next: str) -> Mismatch:
-        return Mismatch(expected, actual, "the checks read what you hand in, and nothing else", next)
-
-    path = source / name
-    inside = path.parent.resolve().is_relative_to(source.resolve())
-    try:
-        if not inside:
-            raise OSError(errno.ELOOP, "it is a link", str(path))
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except (FileNotFoundError, NotADirectoryError):
-        if required:
-            raise refuse(
-                f"a file {name}", f"there is none in {source}", f"write it, or `{again}` for the first one"
-            ) from None
-        target.unlink(missing_ok=True)
-        return
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.EMLINK):
-            raise refuse(f"{name} is a file", "it is a symbolic link", "put the file itself in its place") from None
-        raise
-    try:
-        state = os.fstat(handle)
-        if not stat.S_ISREG(state.st_mode):
-            kind = "a folder" if stat.S_ISDIR(state.st_mode) else "a pipe or a device"
-            raise refuse(f"{name} is a file", f"it is {kind}", f"remove it, and `{again}` for the first one")
-        with open(handle, "rb", closefd=False) as file:
-            data = file.read((FILE_KIB << 10) + 1)
-    finally:
-        os.close(handle)
-    if len(data) > FILE_KIB << 10:
-        actual = f"{max(state.st_size, len(data)) / (1 << 20):.1f} MiB"
-        raise refuse(
-            f"{name} has at most {FILE_KIB >> 10} MiB", actual, "it is too much: hand in what the task asks for"
-        )
-    try:
-        at = data.index(b"\0") if b"\0" in data else None
-        data.decode()
-    except UnicodeDecodeError as error:
-        at = error.start if at is None else at
-    if at is not None:
-        actual = f"byte {at} (0x{data[at]:02x}) is no text"
-        raise refuse(f"{name} is text in UTF-8", actual, "save it as plain text in UTF-8")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(data)
-
-
 @dataclass
 class _Checks:
     """The run of a lab's checks, by as many processes as it takes: a check that does not end takes its process with it."""
@@ -186,75 +111,96 @@ class _Checks:
     _known: list[dict] = field(default_factory=list)
     _done: dict[str, Result] = field(default_factory=dict)
     _begun: str = ""
+    _left: "Trouble | None" = None
 
     def results(self) -> list[Result]:
-        trouble: tuple[str, str] | None = None
-        while not trouble:
-            self._begun = ""
-            reason, clean = self._serve()
-            if not clean:
-                trouble = self._clear()
-            if not reason:
-                break
-            if self._begun and not isinstance(reason, tuple):
-                self._done[self._begun] = self._failed(self._begun, reason, "check again; if it stays so, report it")
+        """What became of each check."""
+        rest: Trouble | None = None  # what kept us from all those that are not done
+        while not rest and (trouble := self._serve()):
+            if self._begun and not trouble.of_all:
+                self._done[self._begun] = self._kept_from(self._begun, trouble)
+                rest = self._left
             else:
-                trouble = reason if isinstance(reason, tuple) else (reason, "check again; if it stays so, report it")
-        if trouble and not self._known:
+                rest = trouble
+        if rest and not self._known:
             return [
-                Result("checks", "The checks can be run.", 0, Outcome.INFRASTRUCTURE, reason=trouble[0], fix=trouble[1])
+                Result("checks", "The checks can be run.", 0, Outcome.INFRASTRUCTURE, reason=rest.reason, fix=rest.fix)
             ]
         names = [check["name"] for check in self._known]
-        return [self._done.get(name) or self._failed(name, *trouble) for name in names]
+        return [self._done.get(name) or self._kept_from(name, rest) for name in names]
 
-    def _serve(self) -> tuple[str | tuple[str, str], bool]:
-        """Listen to one process: why it did not do all of it, if so, and whether it cleaned up."""
+    def _serve(self) -> "Trouble | None":
+        """Listen to one process until it ends: why it did not do all that was left to do, if so."""
+        self._begun, trouble = "", None
         outcomes = {name: result.outcome for name, result in self._done.items()}
         with _child(self.job | {"outcomes": outcomes}, self.run) as child:
-            reason: str | tuple[str, str] = ""
             try:
                 for message in child.messages(READY_S):
                     if "trouble" in message:
-                        reason = tuple(message["trouble"])
-                    elif "checks" in message:
-                        self._known = message["checks"]
-                    elif "begin" in message:
-                        check = next(c for c in self._known if c["name"] == message["begin"])
-                        self._begun = check["name"]
-                        child.allow(check["timeout"])
-                        self.watch(check["says"])
+                        trouble = Trouble(*message["trouble"], of_all=True)
                     else:
-                        result = Result(**message["result"] | {"outcome": Outcome(message["result"]["outcome"])})
-                        self._done[result.name], self._begun = result, ""
-                        child.allow(END_S)
+                        self._take(message, child)
             except TimeoutError:
-                reason = f"the check did not end within {child.allowed:g} s"
+                trouble = Trouble(f"the check did not end within {child.allowed:g} s", AGAIN)
             finally:
                 status = child.stop()
-        if not reason and status:
+                if status not in (0, INTERRUPTED):
+                    self._left = self._clear()
+        if not trouble and status:
             died = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-            reason = f"the process of the checks ended by itself ({died})"
-        if not reason and len(self._done) < len(self._known):
-            reason = "the process of the checks ended before its work"
-        return reason, status in (0, 130)
+            trouble = Trouble(f"the process of the checks ended by itself ({died})", AGAIN)
+        if self._left:
+            reason = f"{trouble.reason}; {self._left.reason}" if trouble else self._left.reason
+            trouble = Trouble(reason, self._left.fix)
+        return trouble
 
-    def _clear(self) -> tuple[str, str] | None:
+    def _take(self, message: dict, child: "_Child") -> None:
+        """Note what the process says: the checks that there are, one that begins, one that has ended."""
+        if "checks" in message:
+            self._known = message["checks"]
+        elif "begin" in message:
+            self._begun = message["begin"]
+            check = self._check(self._begun)
+            child.allow(check["timeout"])
+            self.watch(check["says"])
+        else:
+            result = Result(**message["result"])
+            result.outcome = Outcome(result.outcome)
+            self._done[result.name], self._begun = result, ""
+            child.allow(END_S)
+
+    def _clear(self) -> "Trouble | None":
         """Remove what a killed process has left."""
         with _child({"do": "clear", "run": self.run, "needs": self.job["needs"]}, _new_run()) as child:
             try:
                 for message in child.messages(END_S):
                     if trouble := message.get("trouble"):
-                        return tuple(trouble)
+                        return Trouble(*trouble)
             except TimeoutError:
-                return (
-                    "what the check has left could not be removed: the engine does not answer",
-                    "`boxlab clean`, later",
-                )
+                what = "what the check has left could not be removed: the engine does not answer"
+                return Trouble(what, "`boxlab clean`, later")
         return None
 
-    def _failed(self, name: str, reason: str, fix: str) -> Result:
-        check = next(c for c in self._known if c["name"] == name)
-        return Result(name, check["says"], check["points"], Outcome.INFRASTRUCTURE, reason=reason, fix=fix)
+    def _check(self, name: str) -> dict:
+        return next(check for check in self._known if check["name"] == name)
+
+    def _kept_from(self, name: str, trouble: "Trouble") -> Result:
+        check = self._check(name)
+        outcome = Outcome.INFRASTRUCTURE
+        return Result(name, check["says"], check["points"], outcome, reason=trouble.reason, fix=trouble.fix)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is wrong with the machine, or with us.
+
+    Attributes:
+        of_all: whether it keeps every check from running, and not only the one that had begun.
+    """
+
+    reason: str
+    fix: str
+    of_all: bool = False
 
 
 class _Child:

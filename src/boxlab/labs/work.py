@@ -26,10 +26,12 @@ class Work:
 
     Attributes:
         folder: the starter with the learner's files and what is planted over it; a copy that checks may change.
+        ran_programs: whether a program of the learner's ran on this machine.
     """
 
     def __init__(self, lab_id: str, starter: Path, folder: Path, plant: "Planter"):
         self.lab_id, self.folder = lab_id, folder
+        self.ran_programs = False
         self._starter, self._plant = starter, plant
 
     def text(self, name: str) -> str:
@@ -64,10 +66,12 @@ class Work:
     def run(self, argv: list[str], **limits) -> "Ran":
         """Run a program of the learner's to its end, in `folder`: see `program.run` for the limits, and what is raised.
 
-        It runs on this machine, not in a container. "python" as its first word is the Python that runs the checks.
+        It runs on this machine, not in a container. "python" as its first word is the Python that runs the checks. What it
+        starts on the engine through boxlab is removed once all checks have run; what it starts otherwise is not known.
         """
         from boxlab.labs import program
 
+        self.ran_programs = True
         return program.run(argv, **{"cwd": self.folder} | limits)
 
     def build(self, name: str = "answer", folder: Path | None = None, seconds: float = 120) -> "Image":

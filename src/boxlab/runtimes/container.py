@@ -22,7 +22,7 @@ class Container(Runtime):
     phases = {
         "created": "engine: create",
         "attached": "engine: attach",
-        "started": "engine: mount, runc, namespaces",
+        "started": "engine: mount, runc, network",
         "app": "interpreter",
         "ready": "imports, model, prediction",
     }

@@ -70,7 +70,7 @@ class Namespaced(Process):
 
 
 class Grouped(Namespaced):
-    """All namespaces, and a control group of its own that holds it to its limits: all that the kernel gives a container."""
+    """All namespaces, and a control group of its own that holds it to its limits; its files still come by chroot."""
 
     phases = Namespaced.phases | {"exec": "fork, cgroup, unshare: namespaces, root"}
 

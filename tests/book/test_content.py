@@ -1,0 +1,172 @@
+"""What the prose promises: numbers that are glued or cited, words that are spelt right, links that lead somewhere."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urldefrag
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+
+from boxlab import paths
+
+HTML = paths.ROOT / "_build" / "html"
+PROSE = sorted([*(paths.ROOT / "book").glob("*.md"), *(paths.ROOT / "labs").glob("*/README.md")])
+NOTEBOOKS = sorted((paths.ROOT / "notebooks").glob("*.ipynb"))
+
+UNITS = r"(?:[mµn]?s|seconds?|minutes?|hours?|[KMGT]i?B|bytes?|%|×|times|Hz|MHz|GHz)"
+NUMBER = re.compile(rf"(?<![\w.])\d[\d\s.,]*(?:\s*[–-]\s*\d[\d.,]*)?\s?{UNITS}(?![\w])")
+SOURCES = ("{cite", "{measured}")
+
+ALLOWED = {
+    # what a reader is asked to imagine, or what an experiment was told
+    "1 GiB": "a budget of memory",
+    "2 GiB": "an example in a question",
+    "5 GiB": "an example of a large model",
+    "10 GiB": "an example in a question",
+    "32 GiB": "an example in a question",
+    "10 MiB": "what the memory hog takes at a time",
+    "13 MiB": "an example in a question",
+    "64 MiB": "a limit, and the size of a file, that an experiment is given",
+    "256 MiB": "a limit that an experiment is given",
+    "512 MiB": "an example in a question",
+    "650 MiB": "an example in a question",
+    "1024 MiB": "a limit that an experiment is given",
+    "0.9 GB": "an example in a question",
+    "1 GB": "an example in a question",
+    "2 GB": "an example in a question",
+    "10 GB": "an example in a question",
+    "500 MB": "an example in a question",
+    "60 s": "a deadline in a question",
+    # what a lab is made of
+    "12 MiB": "what a lab's program takes",
+    "24 MiB": "the size of a lab's file",
+    "3 %": "a lab's tolerance",
+    # definitions
+    "4096 bytes": "the size of a page",
+    "64 bytes": "the kernel's book-keeping for a page, cited in the next line",
+    "95 %": "the level of the intervals",
+}
+
+
+def paragraphs(text: str) -> list[tuple[int, str]]:
+    """Number and text of each line of prose: without code, comments and the options of directives."""
+    lines, fence = [], None
+    for number, line in enumerate(text.splitlines(), 1):
+        mark = re.match(r"\s*(`{3,})", line)
+        if mark and fence is None:
+            directive = re.match(r"\s*`{3,}\{(?:admonition|figure|dropdown|note)", line)
+            fence = None if directive else mark[1]
+        elif mark and line.strip() == fence:
+            fence = None
+        elif fence is None and not line.startswith(("    ", ":alt:", "%")):
+            lines.append((number, re.sub(r"(?<!\})`[^`]*`", "", line)))
+    return lines
+
+
+def unsourced(text: str) -> list[tuple[int, str]]:
+    """Line and number of each figure with a unit that is neither glued nor cited in its sentence."""
+    return [
+        (number, found[0].strip())
+        for number, line in paragraphs(text)
+        if not any(source in line for source in SOURCES)
+        for found in NUMBER.finditer(line)
+        if " ".join(found[0].split()) not in ALLOWED
+    ]
+
+
+def markdown_cells(path: Path) -> str:
+    cells = nbformat.read(path, as_version=4).cells
+    return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
+@pytest.mark.parametrize("path", [*PROSE, *NOTEBOOKS], ids=lambda path: path.parent.name + "/" + path.name)
+def test_numbers_in_prose_are_glued_or_cited(path):
+    text = markdown_cells(path) if path.suffix == ".ipynb" else path.read_text()
+    assert paragraphs(text)
+    assert unsourced(text) == []
+
+
+def test_the_checker_finds_a_typed_number():
+    assert unsourced("It took 250 ms here.\n\n```\n3 s in code\n```\n") == [(1, "250 ms")]
+    assert unsourced("It took {measured}`x`, and 3 – 5 s {cite}`y`.") == []
+    assert unsourced("About 3 times.\nBetween 0.5 and 2 MB\n`10 s` is code") == [(1, "3 times"), (2, "2 MB")]
+
+
+def test_every_allowed_number_is_needed():
+    texts = [p.read_text() for p in PROSE] + [markdown_cells(p) for p in NOTEBOOKS]
+    found = {" ".join(n[0].split()) for text in texts for _, line in paragraphs(text) for n in NUMBER.finditer(line)}
+    assert ALLOWED.keys() - found == set()
+
+
+def misspelt(*files: Path) -> str:
+    command = [sys.executable, "-m", "codespell_lib", "--builtin=clear,rare,informal,names", "--check-filenames"]
+    return subprocess.run([*command, *files], capture_output=True, text=True).stdout
+
+
+def test_words_are_spelt_right(tmp_path):
+    documents = [paths.ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
+    cells = [tmp_path / path.with_suffix(".md").name for path in NOTEBOOKS]
+    for path, copy in zip(NOTEBOOKS, cells, strict=True):
+        copy.write_text(markdown_cells(path))
+    assert misspelt(*PROSE, *documents, *cells, *(paths.ROOT / "book").glob("*.yml")) == ""
+
+
+def test_the_checker_finds_a_misspelt_word(tmp_path):
+    (tmp_path / "page.md").write_text("A contianer is a proccess.")
+    assert {"contianer", "proccess"} <= set(misspelt(tmp_path / "page.md").split())
+
+
+@pytest.fixture(scope="module")
+def pages() -> dict[Path, BeautifulSoup]:
+    """The rendered pages that a reader sees."""
+    names = ("book", "notebooks", "labs")
+    found = [path for name in names for path in (HTML / name).rglob("*.html")]
+    assert len(found) > 10, "render the book first: `EXECUTE=off tools/book.sh`"
+    return {path: BeautifulSoup(path.read_text(), "html.parser") for path in found}
+
+
+def test_links_between_pages_lead_somewhere(pages):
+    ids = {path: {tag["id"] for tag in page.find_all(id=True)} for path, page in pages.items()}
+    followed, dead = 0, []
+    for path, page in pages.items():
+        for link in page.find_all("a", href=True):
+            address, fragment = urldefrag(link["href"])
+            if re.match(r"[a-z]+:", address):
+                continue
+            target = (path.parent / unquote(address)).resolve() if address else path
+            followed += 1
+            if not target.exists() or (fragment and target in ids and unquote(fragment) not in ids[target]):
+                dead.append(f"{path.relative_to(HTML)}: {link['href']}")
+    assert followed > 500
+    assert dead == []
+
+
+def test_pictures_have_words_for_those_who_do_not_see(pages):
+    pictures = [(path, image) for path, page in pages.items() for image in page.select("article img")]
+    assert len(pictures) >= 8
+    assert [str(path) for path, image in pictures if len(image.get("alt", "")) < 30] == []
+
+
+def test_each_chapter_has_its_parts():
+    chapters = [path for path in PROSE if path.name[0].isdigit()]
+    assert len(chapters) >= 6
+    for path in chapters:
+        text = path.read_text()
+        for part in ("## Predict", "## What this does not show", "## Key points", "## Check yourself", "## Next"):
+            assert part in text, (path.name, part)
+        assert "**Time:**" in text and "**Questions:**" in text and "**You will be able to**" in text, path.name
+        assert 3 <= text.count(":::{dropdown}") <= 5, path.name
+        assert "```{figure} assets/" in text and ":alt:" in text, path.name
+        assert "A misconception corrected" in text, path.name
+        assert f"{{download}}`download <../notebooks/{path.stem}.ipynb>`" in text, path.name
+
+
+def test_each_chapter_takes_twelve_to_twenty_five_minutes():
+    """By 200 words a minute, which is slow reading of technical text, with time for its tables and plots."""
+    for path in PROSE:
+        if path.parent.name == "book" and path.name[0].isdigit():
+            words = len(re.findall(r"\w+", " ".join(line for _, line in paragraphs(path.read_text()))))
+            assert 12 * 100 <= words <= 25 * 200, (path.name, words)
