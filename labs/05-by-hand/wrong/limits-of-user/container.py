@@ -1,0 +1,96 @@
+# The user may have so many processes; root is not bound by that.
+"""A container by hand: python3 container.py ROOT NAME MEMORY PROCESSES COMMAND...
+
+Runs COMMAND in a container. ROOT, a folder, is the root of its files; NAME is its host name. All of its processes together
+may have MEMORY bytes, and PROCESSES of them may run at once. Ends with COMMAND's exit status, and leaves nothing behind.
+"""
+
+import ctypes
+import os
+import resource
+import sys
+from pathlib import Path
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+# What the calls below are told (man 2 unshare, man 2 mount, man 2 umount).
+NEW_MOUNTS, NEW_NAME, NEW_PIDS = 0x20000, 0x4000000, 0x20000000
+BIND, PRIVATE, RECURSIVE, DETACH = 1 << 12, 1 << 18, 1 << 14, 2
+PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}[os.uname().machine]  # the C library has no function for this one
+
+CGROUPS = Path("/sys/fs/cgroup")
+VERSION_1 = (CGROUPS / "memory").is_dir()
+
+
+def kernel(name, *arguments):
+    """Make a system call by its C function, such as kernel("unshare", NEW_MOUNTS | NEW_NAME).
+
+    More of them: kernel("mount", WHAT, WHERE, TYPE, FLAGS, None), kernel("umount2", WHERE, DETACH),
+    kernel("syscall", PIVOT_ROOT, NEW, OLD), kernel("sethostname", NAME, LENGTH).
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    kinds = {str: str.encode, int: ctypes.c_ulong}
+    if getattr(libc, name)(*(kinds.get(type(a), lambda a: a)(a) for a in arguments)) < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+
+
+def new_groups(memory, processes):
+    """Make a control group with these limits; returns its folder, or with version 1 its two folders."""
+    mine = f"by-hand-{os.getpid()}"
+    if VERSION_1:
+        limits = {f"memory/{mine}/memory.limit_in_bytes": memory}
+        swap = CGROUPS / "memory" / mine / "memory.memsw.limit_in_bytes"
+    else:
+        limits = {f"{mine}/memory.max": memory}
+        swap = CGROUPS / mine / "memory.swap.max"
+    groups = sorted({(CGROUPS / file).parent for file in limits})
+    for group in groups:
+        group.mkdir()
+    for file, limit in limits.items():
+        (CGROUPS / file).write_text(str(limit))
+    if swap.exists():  # nor may it swap instead; version 1 counts memory and swap together
+        swap.write_text(str(memory if VERSION_1 else 0))
+    return groups
+
+
+def new_root(root):
+    """Make `root` the root of all files, for this process and its children alone."""
+    kernel("mount", None, "/", None, PRIVATE | RECURSIVE, None)  # what is mounted from here on, nobody else sees
+    kernel("mount", root, root, None, BIND, None)  # only a mount can become the root
+    os.chdir(root)
+    kernel("mount", "proc", "proc", "proc", 0, None)  # of the new process ids
+    kernel("syscall", PIVOT_ROOT, ".", ".")
+    kernel("umount2", ".", DETACH)  # the old root, which now lies over the new one
+    os.chdir("/")
+
+
+def main():
+    root, name, memory, processes, *command = sys.argv[1:]
+    groups = new_groups(int(memory), int(processes))
+    kernel("unshare", NEW_PIDS)
+    child = os.fork()  # the first process that is born into the new pid namespace
+    if child == 0:
+        try:
+            for group in groups:
+                (group / "cgroup.procs").write_text("0")  # 0 stands for whoever writes
+            kernel(
+                "unshare", NEW_MOUNTS | NEW_NAME
+            )  # not before the fork: the parent keeps its root, and its way to the groups
+            kernel("sethostname", name, len(name))
+            new_root(root)
+            resource.setrlimit(resource.RLIMIT_NPROC, (int(processes), int(processes)))
+            os.execvp(command[0], command)
+        except BaseException as error:
+            print(f"container.py: {type(error).__name__}: {error}", flush=True)
+        finally:
+            os._exit(1)  # two Pythons must not both go on from here
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    for group in groups:
+        group.rmdir()
+    sys.exit(status if status >= 0 else 128 - status)
+
+
+main()
