@@ -410,7 +410,7 @@ def stays_down(work: Work) -> None:
             )
 
 
-@check(points=1, needs=[works])
+@check(points=1, needs=[hog_is_killed, forks_are_refused])
 def service_survives(work: Work) -> None:
     """Meanwhile the service is at its busiest, and answers."""
     for life in lives(work):
