@@ -42,8 +42,6 @@ KINDS = {
     "memswap_limit": (str, int),
     "mem_reservation": (str, int),
     "pids_limit": (int,),
-    "nano_cpus": (int,),
-    "cpu_shares": (int,),
     "restart_policy": (dict,),
     "init": (bool,),
 }
@@ -123,11 +121,12 @@ def unlike_options(answer) -> str:
                 return f"{name}: there is no option {option!r}, or it is none that this lab needs"
             if type(value) not in KINDS[option]:
                 return f"{name}: {option} = {json.dumps(value)} is a {type(value).__name__}"
-            if str in KINDS[option]:
-                try:
-                    parse_bytes(value)
-                except docker.errors.DockerException as error:
-                    return f"{name}: {option} = {json.dumps(value)}: {error}"
+            try:
+                fits = not isinstance(value, (str, int)) or abs(parse_bytes(value)) < 1 << 63
+            except docker.errors.DockerException as error:
+                return f"{name}: {option} = {json.dumps(value)}: {error}"
+            if not fits:
+                return f"{name}: {option} = {json.dumps(value)} is more than an engine can count"
     return ""
 
 
