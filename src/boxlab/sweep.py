@@ -85,7 +85,7 @@ def engine_objects(images: bool = False) -> list[Leftover]:
     """
     with engine.plain_errors():
         client = engine.connect()
-        found = _running(client) + _built(client) + _named(client, LAB_IMAGES)
+        found = _running(client) + _built(client)
         if images:
             tags = (tag for image in client.images.list(filters={"label": engine.LABEL}) for tag in image.tags)
             found += [
@@ -105,6 +105,11 @@ def _running(client: docker.DockerClient, run: str | None = None) -> list[Leftov
     ]
     found += [Leftover("network", n.name, n.remove) for n in client.networks.list(filters=made_by_us)]
     return found + [Leftover("volume", v.name, v.remove) for v in client.volumes.list(filters=made_by_us)]
+
+
+def _lab_images() -> list[Leftover]:
+    with engine.plain_errors():
+        return _named(engine.connect(), LAB_IMAGES)
 
 
 def _remove_container(container: Container) -> None:
@@ -150,7 +155,7 @@ def remove_built() -> None:
 
 
 def leftovers(images: bool = False) -> list[Leftover]:
-    """All of ours that exists now.
+    """All of ours that exists now, but for the images that a lab keeps so that its next check is fast.
 
     Raises:
         EngineError: the engine does not answer.
@@ -213,6 +218,7 @@ def sweep(images: bool = False) -> list[Leftover]:
         _remove(processes)
         + _remove(lambda: control_groups() + scratch_files())
         + _remove(lambda: engine_objects(images))
+        + _remove(_lab_images)
     )
 
 

@@ -105,7 +105,9 @@ async def look(page: Page, url: str) -> dict:
     for scheme in SCHEMES:
         await page.emulate_media(color_scheme=scheme)
         await page.wait_for_function("scheme => document.documentElement.dataset.theme === scheme", arg=scheme)
-        await page.evaluate("Promise.all(document.getAnimations().map(fading => fading.finished))")  # from one to the other
+        await page.evaluate(
+            "Promise.all(document.getAnimations().map(fading => fading.finished))"
+        )  # from one to the other
         found[scheme] = {"plots": await page.evaluate(PLOTS), "violations": await page.evaluate(VIOLATIONS)}
     page.remove_listener("request", note)
     page.remove_listener("pageerror", complain)
