@@ -130,7 +130,7 @@ def ready(work: Work) -> None:
             raise Mismatch(
                 f"{took:.3f} s for {row['box']} in round {row['round']}",
                 f"no time: {row['error']}" if said is None else f"{said:.3f} s",
-                "that the call has returned does not mean that the box can answer, and when it ends is another question",
+                "that the call has returned does not mean that the box can answer; when it ends is another question",
                 "read the monotonic clock before the call, then wait with `line` for the first line that begins with "
                 f"{PLAY.READY!r}, and read it again",
             )
@@ -166,8 +166,8 @@ def mixed(work: Work) -> None:
         ratio = statistics.median(times[twin] or [1]) / statistics.median(times[first] or [1])
         raise Mismatch(
             "each box once, before any box is started again",
-            f"{', '.join(names[:5])}, …; {first} and {twin} were the same box on a machine that grows slower, and your "
-            f"medians say that one takes {max(ratio, 1 / ratio):.1f} times as long",
+            f"{', '.join(names[:5])}, …; {first} and {twin} were the same box on a machine that grows slower, and "
+            f"your medians say that one takes {max(ratio, 1 / ratio):.1f} times as long",
             "a machine drifts: it warms up, other programs come and go; in blocks, that falls on one box",
             next,
         )
@@ -294,9 +294,9 @@ def summary(work: Work) -> None:
                 raise Mismatch(
                     f"{figure} of {len(times)} starts that count and {failed} that failed: {_shown(least)}",
                     _shown(said),
-                    "one slow start moves a mean, and not a median; the quartiles and the slowest show how far the starts "
-                    "lie apart; what warms up and what failed has no place among them",
-                    "the docstring of `summary` says what each figure is; leave out round 0 and rows without seconds first",
+                    "one slow start moves a mean, and not a median; the quartiles and the slowest show how far the "
+                    "starts lie apart; what warms up and what failed has no place among them",
+                    "the docstring of `summary` says what each figure is; first leave out round 0 and what failed",
                 )
 
 

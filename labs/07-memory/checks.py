@@ -102,9 +102,9 @@ def counts_once(work: Work) -> None:
             raise Mismatch(
                 f"{right:.1f} MiB for {_containers(reading)}",
                 (f"{said:.1f} MiB" if is_number(said) else repr(said)) + "".join(f": {name}" for name in seems),
-                "a page that several processes share is in memory once; the shim runs for the container's sake as well; "
-                "and what is free, or shown as used, moves with the page cache and with all other programs",
-                "which of rss, pss and uss may be added up? Add it over all processes of the reading; 1 MiB is 2**20 bytes",
+                "a page that several processes share is in memory once; the shim runs for the container's sake as "
+                "well; what is free, or shown as used, moves with the page cache and with all other programs",
+                "which of rss, pss and uss may be added up? Add it over all processes; 1 MiB is 2**20 bytes",
             )
 
 
@@ -146,7 +146,7 @@ def predicts(work: Work) -> None:
                 f"{right:.1f} MiB for {count} containers, as measured, give or take {tolerances()[count]:.1f}",
                 f"{said:.1f} MiB" if is_number(said) else repr(said),
                 "some of what one container takes is there only once, whatever their number",
-                "one more costs the slope of a line through all readings, and what they share is its intercept: use both",
+                "one more costs the slope of a line through all readings; what they share is its intercept: use both",
             )
 
 
@@ -166,7 +166,7 @@ def holds(work: Work) -> None:
                 _pair(said),
                 "half a container cannot be started, and the one that does not fit is killed; a number within what the "
                 "readings let us see is no mere bound",
-                "how far is it from the intercept to the budget, in steps of the slope? Whole steps, and never less than none",
+                "how far is it from the intercept to the budget, in steps of the slope? Whole steps, never fewer than none",
             )
 
 

@@ -10,8 +10,8 @@ def measure(boxes: dict, rounds: int = 10, deadline: float = 30.0) -> list[dict]
     """Start every box once in each round, and say how long each start took.
 
     Args:
-        boxes: name -> start. `box = start()` starts one. `box.line(timeout)` waits for its next line and returns it, with
-            its line end; it returns None if none comes within `timeout` seconds, and "" once the box has ended.
+        boxes: name -> start. `box = start()` starts one. `box.line(timeout)` waits for its next line and returns it,
+            with its line end; it returns None if none comes within `timeout` seconds, and "" once the box has ended.
             `box.stop()` ends the box.
         rounds: how many rounds count. Round 0 comes before them, warms up, and does not count.
         deadline: seconds from the call after which a start has failed.
@@ -41,8 +41,8 @@ def summary(rows: list[dict]) -> dict[str, dict]:
         For each box, by its name:
         n: how many starts count: not those of round 0, and not those that failed.
         failed: how many starts failed, those of round 0 as well.
-        median, low, high, slowest: of those that count, in seconds; between low and high lies the middle half, so they are
-            the quartiles. All four are None where n is 0.
+        median, low, high, slowest: of those that count, in seconds; between low and high lies the middle half, so they
+            are the quartiles. All four are None where n is 0.
     """
     found = {}
     for name in {row["box"] for row in rows}:

@@ -2,8 +2,8 @@
 
     python play.py        has bench.py measure three such boxes, and shows what it says beside what was played
 
-The functions monotonic, perf_counter and time of the module `time`, each with its _ns, and sleep go by the played clock.
-Any other clock shows real time, in which nothing here takes long.
+The functions monotonic, perf_counter and time of the module `time`, each with its _ns, and sleep go by the played
+clock. Any other clock shows real time, in which nothing here takes long.
 """
 
 import json
@@ -80,8 +80,8 @@ class Stage:
     """The boxes of one play, and what became of each start.
 
     Attributes:
-        starts: of each, in order: box, called, ready (None: never), stopped (None: never), running (others, at the call),
-            interrupted.
+        starts: of each, in order: box, called, ready (None: never), stopped (None: never), running (others, at the
+            call), interrupted.
     """
 
     def __init__(self, play: dict, clock: Clock):

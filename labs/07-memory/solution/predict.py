@@ -1,6 +1,6 @@
 """How much memory do so many containers take, and how many fit?
 
-A reading is what measure.py gives for a number of containers: look at the docstring of `measure` there. Its sizes are bytes.
+A reading is what measure.py gives for a number of containers: see the docstring of `measure` there. Sizes are bytes.
 """
 
 import statistics

@@ -20,7 +20,7 @@ from boxlab.runtimes.spawn import EngineContainer
 MIB = 1 << 20
 
 OWN_MIB, FILE_MIB = 12, 24
-"""What each container of the program fills with data of its own, and how much it maps of a file that all of them share."""
+"""What each container of the program fills with data of its own, and how much it maps of a file that all share."""
 
 PROGRAM = """
 import mmap, sys
