@@ -41,10 +41,8 @@ def new_groups(memory, processes):
     mine = f"by-hand-{os.getpid()}"
     if VERSION_1:
         limits = {f"memory/{mine}/memory.soft_limit_in_bytes": memory, f"pids/{mine}/pids.max": processes}
-        swap = CGROUPS / "memory" / mine / "memory.memsw.limit_in_bytes"
     else:
         limits = {f"{mine}/memory.high": memory, f"{mine}/pids.max": processes}
-        swap = CGROUPS / mine / "memory.swap.max"
     groups = sorted({(CGROUPS / file).parent for file in limits})
     for group in groups:
         group.mkdir()
