@@ -1,0 +1,113 @@
+"""Runs a few containers of one program and reads what they take, for predict.py.
+
+    .venv/bin/python work/07-memory/measure.py      1, 2 and 4 of them, what you predict for 8, and then 8 of them
+
+It takes some ten seconds, and refuses where less than 2 GiB of memory are free.
+"""
+
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack
+
+from boxlab import images, meter, progress
+from boxlab.errors import BoxlabError
+from boxlab.experiments import engine_figure
+from boxlab.interrupts import deferred
+from boxlab.runtimes import Box
+from boxlab.runtimes.console import Console
+from boxlab.runtimes.spawn import EngineContainer
+
+MIB = 1 << 20
+
+OWN_MIB, FILE_MIB = 12, 24
+"""What each container of the program fills with data of its own, and how much it maps of a file that all share."""
+
+PROGRAM = """
+import mmap, sys
+own, mapped = (int(size) << 20 for size in sys.argv[1:])
+data = b"x" * own
+with open("/app/weights.bin", "rb") as file:
+    weights = mmap.mmap(file.fileno(), mapped, prot=mmap.PROT_READ)
+for page in range(0, mapped, 4096):
+    weights[page]
+print("holds its memory", flush=True)
+sys.stdin.read()
+"""
+
+NEEDED = 2048 * MIB
+READY_S = 30
+
+
+def measure(counts: Iterable[int], own_mib: int, file_mib: int) -> list[dict]:
+    """Run these numbers of containers, one number after the other, and read what they take. All sizes are bytes.
+
+    Returns:
+        For each number a reading:
+        containers: how many ran.
+        processes: of each process that runs for their sake its name, role (application, shim), rss, pss and uss.
+        docker_stats: of each container what `docker stats` shows.
+        available_before, available: what the machine could still give out before any of them ran, and now.
+
+    Raises:
+        BoxlabError: the machine is too full, a container does not start, or the engine is in the way.
+    """
+    counts, image = list(counts), images.ensure("weights").tag
+    readings: list[dict] = []
+    running: list[Box] = []
+    with meter.open_meter() as gauge, ExitStack() as stack, progress.bar("containers", total=len(counts)) as bar:
+        before = gauge.read().available
+        if before < NEEDED:
+            raise BoxlabError(
+                f"{before // MIB} MiB of memory are free, and {NEEDED // MIB} are wanted", "close something"
+            )
+        for count in counts:
+            while len(running) > count:
+                running.pop().stop()
+            while len(running) < count:
+                running.append(started(image, own_mib, file_mib))
+                stack.callback(running[-1].stop)
+            reading = gauge.read(*running)
+            readings.append(
+                {
+                    "containers": count,
+                    "processes": reading.processes,
+                    "docker_stats": [engine_figure(cgroup) for cgroup in reading.cgroups],
+                    "available_before": before,
+                    "available": reading.available,
+                }
+            )
+            bar.update()
+    return readings
+
+
+def started(image: str, own_mib: int, file_mib: int) -> Box:
+    """A container that holds its memory."""
+    command = ["python3", "-c", PROGRAM, str(own_mib), str(file_mib)]
+    with deferred():
+        spawned = EngineContainer(image, command, network_mode="none", mem_limit=256 * MIB, pids_limit=64)
+    box = Box("container", Console(spawned, {"ready": "holds its memory"}, time.monotonic()), spawned, {}, "")
+    try:
+        box.console.wait_for("ready", READY_S)
+    except BaseException:
+        box.stop()
+        raise
+    return box
+
+
+def main() -> None:
+    import predict
+
+    readings = measure([2, 1, 4, 1, 4, 2], OWN_MIB, FILE_MIB)
+    for reading in readings:
+        sums = {name: sum(process[name] for process in reading["processes"]) / MIB for name in ("rss", "pss", "uss")}
+        said = ", ".join(f"{name} {size:.1f}" for name, size in sums.items())
+        print(f"{reading['containers']} containers: {said} MiB in sum; you say {predict.total(reading):.1f}")
+    print(f"you predict for 8: {predict.predict(readings, 8):.1f} MiB")
+    (eight,) = measure([8], OWN_MIB, FILE_MIB)
+    print(f"8 containers: you say {predict.total(eight):.1f} MiB")
+    count, at_least = predict.fits(readings, 1024)
+    print(f"you say that 1024 MiB hold {'at least ' if at_least else ''}{count}")
+
+
+if __name__ == "__main__":
+    main()
