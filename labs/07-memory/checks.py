@@ -23,8 +23,11 @@ MIB = 1 << 20
 SEEN, UNSEEN = (1, 2, 4), (6, 7, 8)
 """How many containers the learner's readings are of, and how many are run to judge."""
 
-LEAST, MOST = 0.03, 0.10
+LEAST, MOST = 0.03, 0.06
 """A prediction may always be off by this share; and where the readings allow more than that, they are no use."""
+
+TRIES = 3
+"""How often it is measured, where not even the right line through the readings meets what is measured then."""
 
 ASK = """
 import json, sys
@@ -40,16 +43,49 @@ REHEARSE = "`.venv/bin/python work/07-memory/measure.py` shows what you say besi
 
 @cache
 def measured() -> tuple[list[dict], list[dict]]:
-    """Readings of few containers in a drawn order, twice, and of more; each takes an amount never seen before."""
-    order = [count for _ in range(2) for count in random.sample(SEEN, len(SEEN))]
-    own, shared = random.randint(18, 32), random.randint(40, 60)
-    readings = MEASURE.measure([*order, *UNSEEN], own, shared)
-    return readings[: len(order)], readings[len(order) :]
+    """Readings of few containers in a drawn order, twice, and of more; each takes an amount never seen before.
+
+    Containers of others that come and go share the interpreter and the shim's program with ours, some 14 MiB; what ours
+    have of their own is so much more that this seldom matters.
+
+    Raises:
+        BoxlabError: not even the right line through the few says what the more take.
+    """
+    own, shared = random.randint(48, 72), random.randint(48, 60)
+    for _ in range(TRIES):
+        order = [count for _ in range(2) for count in random.sample(SEEN, len(SEEN))]
+        readings = MEASURE.measure([*order, *UNSEEN], own, shared)
+        few, more = readings[: len(order)], readings[len(order) :]
+        if all(abs(on_line(few, r["containers"]) - truth(r)) <= tolerance(few, r) <= MOST * truth(r) for r in more):
+            return few, more
+    raise BoxlabError(
+        "the machine is too restless: containers of others come and go, and share memory with ours",
+        "check again when it is quieter",
+    )
 
 
 def truth(reading: dict) -> float:
     """What the processes of a reading take together, in MiB, each page counted once."""
     return sum(process["pss"] for process in reading["processes"]) / MIB
+
+
+def line(readings: list[dict]) -> stats.Line:
+    """The line through readings: MiB over the number of containers."""
+    return stats.line([reading["containers"] for reading in readings], [truth(reading) for reading in readings])
+
+
+def on_line(readings: list[dict], count: float) -> float:
+    """What the line says for so many containers, in MiB."""
+    return line(readings).intercept.value + line(readings).slope.value * count
+
+
+def tolerance(readings: list[dict], further: dict) -> float:
+    """By how many MiB a prediction of a further reading may be off: Student's interval for one, or `LEAST` if more."""
+    counts = np.array([reading["containers"] for reading in readings])
+    n, residuals = len(counts), line(readings).residuals
+    away = (further["containers"] - counts.mean()) ** 2 / ((counts - counts.mean()) ** 2).sum()
+    error = math.sqrt((residuals**2).sum() / (n - 2) * (1 + 1 / n + away))
+    return max(float(student_t.ppf((1 + stats.CONFIDENCE) / 2, n - 2)) * error, LEAST * truth(further))
 
 
 def answers(work: Work, *calls: tuple) -> list:
@@ -108,42 +144,16 @@ def counts_once(work: Work) -> None:
             )
 
 
-@cache
-def tolerances() -> dict[int, float]:
-    """By how many MiB a prediction for each number may be off: Student's interval for one more reading, and never less
-    than `LEAST`.
-
-    Raises:
-        BoxlabError: the readings lie so far from a line that nothing can be predicted from them.
-    """
-    readings, more = measured()
-    counts = np.array([reading["containers"] for reading in readings])
-    line = stats.line(counts, np.array([truth(reading) for reading in readings]))
-    spread = math.sqrt(float((line.residuals**2).sum()) / (line.n - 2))
-    width = float(student_t.ppf((1 + stats.CONFIDENCE) / 2, line.n - 2)) * spread
-    allowed = {}
-    for reading in more:
-        away = (reading["containers"] - counts.mean()) ** 2 / ((counts - counts.mean()) ** 2).sum()
-        share = width * math.sqrt(1 + 1 / line.n + away) / truth(reading)
-        if share > MOST:
-            raise BoxlabError(
-                "the machine is too restless: from its readings nothing can be predicted to within a tenth",
-                "check again",
-            )
-        allowed[reading["containers"]] = max(share, LEAST) * truth(reading)
-    return allowed
-
-
 @check(points=3, needs=[counts_once])
 def predicts(work: Work) -> None:
     """From readings of 1, 2 and 4 containers it says what 6, 7 and 8 take, which are then run."""
     readings, more = measured()
     calls = [("predict", readings, reading["containers"]) for reading in more]
     for reading, said in zip(more, answers(work, *calls)):
-        count, right = reading["containers"], truth(reading)
-        if not is_number(said) or abs(said - right) > tolerances()[count]:
+        right, allowed = truth(reading), tolerance(readings, reading)
+        if not is_number(said) or abs(said - right) > allowed:
             raise Mismatch(
-                f"{right:.1f} MiB for {count} containers, as measured, give or take {tolerances()[count]:.1f}",
+                f"{right:.1f} MiB for {_containers(reading)}, as measured, give or take {allowed:.1f}",
                 f"{said:.1f} MiB" if is_number(said) else repr(said),
                 "some of what one container takes is there only once, whatever their number",
                 "one more costs the slope of a line through all readings; what they share is its intercept: use both",
@@ -153,20 +163,17 @@ def predicts(work: Work) -> None:
 @check(points=2, needs=[predicts])
 def holds(work: Work) -> None:
     """It says how many a budget holds, and does not promise one that does not fit."""
-    readings, (six, seven, _) = measured()
-    budgets = {
-        6: [truth(six) + (truth(seven) - truth(six)) * share for share in (0.3, 0.7)],
-        0: [min(truth(reading) for reading in readings) / 8],
-    }
-    asked = [(count, budget) for count, some in budgets.items() for budget in some]
+    readings, _ = measured()
+    count = random.randint(5, 7)
+    asked = [(count, on_line(readings, count + share)) for share in (0.35, 0.65)] + [(0, on_line(readings, 0) / 4)]
     for (count, budget), said in zip(asked, answers(work, *(("fits", readings, budget) for _, budget in asked))):
         if said != [count, False]:
             raise Mismatch(
-                f"({count}, False) for {budget:.1f} MiB" + (", as measured" if count else ", less than one takes"),
+                f"({count}, False) for {budget:.1f} MiB" + ("" if count else ", less than one takes"),
                 _pair(said),
                 "half a container cannot be started, and the one that does not fit is killed; a number within what the "
                 "readings let us see is no mere bound",
-                "how far is it from the intercept to the budget, in steps of the slope? Whole steps, never fewer than none",
+                "how far is it from the intercept to the budget, in steps of the slope? Whole steps, or none",
             )
 
 
