@@ -46,7 +46,7 @@ def measured() -> tuple[list[dict], list[dict]]:
     """Readings of few containers in a drawn order, twice, and of more; each takes an amount never seen before.
 
     Containers of others that come and go share the interpreter and the shim's program with ours, some 14 MiB; what ours
-    have of their own is so much more that this seldom matters.
+    have of their own, and share among themselves alone, is so much more that this seldom matters.
 
     Raises:
         BoxlabError: not even the right line through the few says what the more take.

@@ -5,11 +5,12 @@
 It takes some ten seconds, and refuses where less than 2 GiB of memory are free.
 """
 
+import secrets
 import time
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 
-from boxlab import images, meter, progress
+from boxlab import engine, images, meter, progress
 from boxlab.errors import BoxlabError
 from boxlab.experiments import engine_figure
 from boxlab.interrupts import deferred
@@ -26,7 +27,10 @@ PROGRAM = """
 import mmap, sys
 own, mapped = (int(size) << 20 for size in sys.argv[1:])
 data = b"x" * own
-with open("/app/weights.bin", "rb") as file:
+with open("/shared/weights", "a+b") as file:
+    if not file.tell():
+        file.write(b"w" * mapped)
+        file.flush()
     weights = mmap.mmap(file.fileno(), mapped, prot=mmap.PROT_READ)
 for page in range(0, mapped, 4096):
     weights[page]
@@ -51,7 +55,7 @@ def measure(counts: Iterable[int], own_mib: int, file_mib: int) -> list[dict]:
     Raises:
         BoxlabError: the machine is too full, a container does not start, or the engine is in the way.
     """
-    counts, image = list(counts), images.ensure("weights").tag
+    counts, image = list(counts), images.ensure("base").tag
     readings: list[dict] = []
     running: list[Box] = []
     with meter.open_meter() as gauge, ExitStack() as stack, progress.bar("containers", total=len(counts)) as bar:
@@ -60,11 +64,12 @@ def measure(counts: Iterable[int], own_mib: int, file_mib: int) -> list[dict]:
             raise BoxlabError(
                 f"{before // MIB} MiB of memory are free, and {NEEDED // MIB} are wanted", "close something"
             )
+        shared = stack.enter_context(volume())
         for count in counts:
             while len(running) > count:
                 running.pop().stop()
             while len(running) < count:
-                running.append(started(image, own_mib, file_mib))
+                running.append(started(image, shared, own_mib, file_mib))
                 stack.callback(running[-1].stop)
             reading = gauge.read(*running)
             readings.append(
@@ -80,11 +85,24 @@ def measure(counts: Iterable[int], own_mib: int, file_mib: int) -> list[dict]:
     return readings
 
 
-def started(image: str, own_mib: int, file_mib: int) -> Box:
+@contextmanager
+def volume() -> Iterator[str]:
+    """A place for the file that our containers share, and no others; gone afterwards."""
+    with engine.plain_errors():
+        made = engine.connect().volumes.create(f"containers-measured-{secrets.token_hex(6)}", labels=engine.labels())
+    try:
+        yield made.name
+    finally:
+        with deferred(), engine.plain_errors():
+            made.remove()
+
+
+def started(image: str, shared: str, own_mib: int, file_mib: int) -> Box:
     """A container that holds its memory."""
     command = ["python3", "-c", PROGRAM, str(own_mib), str(file_mib)]
+    limits = {"network_mode": "none", "mem_limit": 256 * MIB, "pids_limit": 64}
     with deferred():
-        spawned = EngineContainer(image, command, network_mode="none", mem_limit=256 * MIB, pids_limit=64)
+        spawned = EngineContainer(image, command, binds=[f"{shared}:/shared"], **limits)
     box = Box("container", Console(spawned, {"ready": "holds its memory"}, time.monotonic()), spawned, {}, "")
     try:
         box.console.wait_for("ready", READY_S)
