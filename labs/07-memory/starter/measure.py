@@ -65,12 +65,12 @@ def measure(counts: Iterable[int], own_mib: int, file_mib: int) -> list[dict]:
                 f"{before // MIB} MiB of memory are free, and {NEEDED // MIB} are wanted", "close something"
             )
         shared = stack.enter_context(volume())
+        stack.callback(stop_all, running)
         for count in counts:
             while len(running) > count:
                 running.pop().stop()
             while len(running) < count:
-                running.append(started(image, shared, own_mib, file_mib))
-                stack.callback(running[-1].stop)
+                start(running, image, shared, own_mib, file_mib)
             reading = gauge.read(*running)
             readings.append(
                 {
@@ -88,28 +88,33 @@ def measure(counts: Iterable[int], own_mib: int, file_mib: int) -> list[dict]:
 @contextmanager
 def volume() -> Iterator[str]:
     """A place for the file that our containers share, and no others; gone afterwards."""
-    with engine.plain_errors():
-        made = engine.connect().volumes.create(f"containers-measured-{secrets.token_hex(6)}", labels=engine.labels())
+    made = None
     try:
+        with deferred(), engine.plain_errors():  # or Ctrl-C might strike when it exists and we do not know of it yet
+            name = f"containers-measured-{secrets.token_hex(6)}"
+            made = engine.connect().volumes.create(name, labels=engine.labels())
         yield made.name
     finally:
-        with deferred(), engine.plain_errors():
-            made.remove()
+        if made:
+            with deferred(), engine.plain_errors():
+                made.remove()
 
 
-def started(image: str, shared: str, own_mib: int, file_mib: int) -> Box:
-    """A container that holds its memory."""
+def start(running: list[Box], image: str, shared: str, own_mib: int, file_mib: int) -> None:
+    """Add to `running` a container that holds its memory."""
     command = ["python3", "-c", PROGRAM, str(own_mib), str(file_mib)]
     limits = {"network_mode": "none", "mem_limit": 256 * MIB, "pids_limit": 64}
     with deferred():
         spawned = EngineContainer(image, command, binds=[f"{shared}:/shared"], **limits)
-    box = Box("container", Console(spawned, {"ready": "holds its memory"}, time.monotonic()), spawned, {}, "")
-    try:
-        box.console.wait_for("ready", READY_S)
-    except BaseException:
-        box.stop()
-        raise
-    return box
+        console = Console(spawned, {"ready": "holds its memory"}, time.monotonic())
+        running.append(Box("container", console, spawned, {}, ""))
+    running[-1].console.wait_for("ready", READY_S)
+
+
+def stop_all(running: list[Box]) -> None:
+    with ExitStack() as stack:  # one that fails does not keep the others
+        while running:
+            stack.callback(running.pop().stop)
 
 
 def main() -> None:
