@@ -29,7 +29,11 @@ def answer(work: Work, request: dict):
     """What bench.py makes of a request, and nothing that it prints by itself."""
     mark = secrets.token_hex(8)
     ran = work.run(
-        ["python", "play.py", "--answer"], input=json.dumps(request | {"mark": mark}), memory_mib=4096, output_kib=2048
+        ["python", "play.py", "--answer"],
+        input=json.dumps(request | {"mark": mark}),
+        memory_mib=4096,
+        output_kib=2048,
+        next=REHEARSE,
     )
     _, found, data = ran.output.rpartition(mark)
     if not found or ran.status:
@@ -88,7 +92,11 @@ def true(row: dict, start: dict) -> bool:
     return row["seconds"] is not None and abs(row["seconds"] - took) <= EXACT_S
 
 
-def cast(rounds: int, count: int = 3) -> dict[str, list[dict]]:
+BOXES = 3
+"""How many boxes a play has, unless it says otherwise."""
+
+
+def cast(rounds: int, count: int = BOXES) -> dict[str, list[dict]]:
     """Boxes of names and speeds never seen before, with a script for each start; the first ones are cold, and slow."""
     names = random.sample([f"box-{letter}" for letter in "abcdefghjkmn"], count)
     boxes = {}
@@ -113,6 +121,8 @@ def runs(work: Work) -> None:
     why = "the first start finds caches empty, and n is fixed before anyone has seen a result"
     next = "round 0 and then `rounds` more, each box once in each, one row for each start"
     a_row_each(rows, starts, why, next)
+    if len(starts) != BOXES * (rounds + 1):
+        raise Mismatch(f"{BOXES * (rounds + 1)} starts of {BOXES} boxes", f"{len(starts)} starts", why, next)
     for name in {start["box"] for start in starts}:
         numbers = sorted(row["round"] for row in rows if row["box"] == name)
         if numbers != list(range(rounds + 1)):

@@ -13,6 +13,7 @@ import urllib3
 from docker.context import Context, ContextAPI
 from docker.context.config import get_current_context_name
 
+from boxlab import MARK
 from boxlab.errors import EngineError
 
 LABEL = "org.containers-measured"
@@ -25,9 +26,6 @@ TIMEOUT_S = 60
 
 START_FIX = "start Docker Desktop, or `sudo systemctl start docker` (without systemd: `sudo service docker start`)"
 
-
-MARK = "BOXLAB_RUN"
-"""Environment variable by which a process that we started is known, whoever its parent is by now."""
 
 RUN = os.environ.get(MARK) or uuid.uuid4().hex[:12]
 """Id of this Python process's run, on everything that it starts; that of the run that started it, if one did."""

@@ -25,6 +25,10 @@ from boxlab.errors import BuildError
 PREFIX = "containers-measured/"
 """All our tags begin with it; we never tag with a name that is not ours."""
 
+LAB_PREFIX = f"{PREFIX}lab-"
+"""Names of what the labs build. They stay, so that the next check takes unchanged steps from the cache: an image for each
+that a lab builds, and with the classic builder one for each stage below it. What a later check replaces is removed."""
+
 HUB_IMAGE = "python:3.13-slim-bookworm"
 HUB_DIGEST = "sha256:67a1e1f215ccda113cfc024e8639049257e88f273898f595b61476d128d387e8"
 """The base image on Docker Hub and the digest of its multi-platform index."""

@@ -12,11 +12,8 @@ from docker.models.containers import Container
 
 from boxlab import engine, paths
 from boxlab.errors import BoxlabError, EngineError
-from boxlab.images import PREFIX
+from boxlab.images import LAB_PREFIX, PREFIX
 from boxlab.runtimes import onion
-
-LAB_IMAGES = f"{PREFIX}lab-*"
-"""Names of the images that labs build: they stay until they are replaced, so that the next check is fast."""
 
 KILLED_S = 10
 """How long a killed process may take to go."""
@@ -109,7 +106,7 @@ def _running(client: docker.DockerClient, run: str | None = None) -> list[Leftov
 
 def _lab_images() -> list[Leftover]:
     with engine.plain_errors():
-        return _named(engine.connect(), LAB_IMAGES)
+        return _named(engine.connect(), f"{LAB_PREFIX}*")
 
 
 def _remove_container(container: Container) -> None:
@@ -205,7 +202,7 @@ def remove_lab_images(lab_id: str) -> None:
     """
     with engine.plain_errors():
         client = engine.connect()
-    _remove(lambda: _named(client, f"{PREFIX}lab-{lab_id}-*"))
+    _remove(lambda: _named(client, f"{LAB_PREFIX}{lab_id}-*"))
 
 
 def sweep(images: bool = False) -> list[Leftover]:

@@ -53,7 +53,7 @@ def nothing_stays():
     images.ensure("base")
     yield
     sweep.remove_lab_images("99-toy")
-    assert engine.connect().images.list(filters={"reference": f"{build.PREFIX}99-toy-*"}) == []
+    assert engine.connect().images.list(filters={"reference": f"{images.LAB_PREFIX}99-toy-*"}) == []
     assert sweep.of_run(engine.RUN) == []
 
 
@@ -162,7 +162,7 @@ def test_an_edit_of_a_dockerfile_leaves_nothing_of_the_old_images(work, monkeypa
         work.build()
         kept = {
             name
-            for image in client.images.list(filters={"reference": f"{build.PREFIX}99-toy-*"})
+            for image in client.images.list(filters={"reference": f"{images.LAB_PREFIX}99-toy-*"})
             for name in image.tags
         }
         assert {name.rpartition(":")[2] for name in kept} == {"latest", "stage-0"}

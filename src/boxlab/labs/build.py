@@ -28,10 +28,6 @@ OUTPUT_BYTES = 256 << 10
 STOP_S = 10
 """How long the docker command may take to end when told to."""
 
-PREFIX = f"{images.PREFIX}lab-"
-"""Names of what the labs build. They stay, so that the next check takes unchanged steps from the cache: an image for each
-that a lab builds, and with the classic builder one for each stage below it. What a later check replaces is removed."""
-
 
 @dataclass(frozen=True)
 class Image:
@@ -86,7 +82,7 @@ def build(folder: Path, name: str, seconds: float) -> Image:
         EngineError: the engine is in the way.
     """
     owner = images.short_hash(str(paths.ROOT).encode(), str(os.getuid()).encode())[:6]
-    tag = f"{PREFIX}{name}-{owner}"
+    tag = f"{images.LAB_PREFIX}{name}-{owner}"
     with engine.plain_errors():
         before = _ours(tag)
     call = _by_command if shutil.which("docker") else _by_engine

@@ -56,6 +56,7 @@ def _checks(job: dict, say: Callable) -> None:
         raise LabError(f"lab.toml promises {job['points']} points, the checks give {sum(c.points for c in checks)}")
     say(checks=[{name: getattr(c, name) for name in ("name", "says", "points", "timeout", "needs")} for c in checks])
     outcomes = {name: Outcome(outcome) for name, outcome in job["outcomes"].items()}
+    says = {check.name: check.says for check in checks}
     plant = Planter(getattr(module, "plant", None), job["seed"])
     folder = Path(job["folder"])
     if not outcomes:
@@ -73,7 +74,7 @@ def _checks(job: dict, say: Callable) -> None:
             if check.name == job["without"]:
                 result = Result(check.name, check.says, check.points, Outcome.PASS, check.points)
             else:
-                result = judge(check, work, outcomes, on_engine)
+                result = judge(check, work, outcomes, says, on_engine)
             result.seconds = round(time.monotonic() - began, 3)
             outcomes[check.name] = result.outcome
             say(result=asdict(result))
@@ -85,12 +86,17 @@ def _checks(job: dict, say: Callable) -> None:
                 sweep.remove_started(engine.RUN)
 
 
-def judge(check: Check, work: Work, outcomes: dict[str, Outcome], on_engine: bool) -> Result:
-    """Run one check, and tell a wrong answer from trouble with the machine."""
+def judge(check: Check, work: Work, outcomes: dict[str, Outcome], says: dict[str, str], on_engine: bool) -> Result:
+    """Run one check, and tell a wrong answer from trouble with the machine.
+
+    Args:
+        outcomes: of the checks before it, by name.
+        says: what each check asserts, by name.
+    """
     result = Result(check.name, check.says, check.points, Outcome.PASS, check.points)
     if lacking := [name for name in check.needs if outcomes[name] != Outcome.PASS]:
         result.outcome, result.points = Outcome.SKIPPED, 0
-        result.reason = f"it needs what {', '.join(lacking)} checks"
+        result.reason = "this comes first: " + " ".join(says[name] for name in lacking)
         return result
     try:
         try:

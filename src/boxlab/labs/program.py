@@ -15,15 +15,13 @@ from pathlib import Path
 
 import psutil
 
+from boxlab import MARK
 from boxlab.errors import BoxlabError
 from boxlab.interrupts import deferred
 from boxlab.labs.checks import Mismatch, clip, visible
 
 TOKEN = "BOXLAB_PROGRAM"
 """Environment variable by which the processes of one program are known, whoever their parent is by now."""
-
-RUN = "BOXLAB_RUN"
-"""As `engine.MARK`, which a lab without an engine does not wait for."""
 
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -56,6 +54,7 @@ def run(
     processes: int = 64,
     memory_mib: int = 1024,
     environment: dict[str, str] | None = None,
+    next: str = "",
 ) -> Ran:
     """Run a program to its end.
 
@@ -67,6 +66,7 @@ def run(
         output_kib: how much it may print.
         processes: how many it may have at once.
         memory_mib: address space of each process.
+        next: what the learner should do if it does not end; by default, run it.
         environment: more variables; of ours it gets only what finds commands and the engine.
 
     Raises:
@@ -123,14 +123,14 @@ def run(
             f"{name} ends within {seconds:g} s and prints at most {output_kib} KiB",
             f"{trouble}; it printed:\n{clip(visible(text)) or '(nothing)'}",
             "a program that does not end, or floods its output, cannot be used by another",
-            f"run it yourself in your folder: {name}",
+            next or f"run it yourself in your folder: {name}",
         )
     return Ran(process.returncode, text, took)
 
 
 def _environment() -> dict[str, str]:
     """What a program gets of our environment."""
-    kept = ("PATH", "HOME", "LANG", "TMPDIR", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", RUN)
+    kept = ("PATH", "HOME", "LANG", "TMPDIR", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", MARK)
     return {name: os.environ[name] for name in kept if name in os.environ} | {"PYTHONUNBUFFERED": "1"}
 
 
@@ -216,7 +216,7 @@ def _group(processes: int) -> Iterator[Path | None]:
         yield None
         return
     version_1 = CGROUPS / "pids"
-    folder = (version_1 if version_1.is_dir() else CGROUPS) / f"boxlab-{os.environ.get(RUN)}-{secrets.token_hex(4)}"
+    folder = (version_1 if version_1.is_dir() else CGROUPS) / f"boxlab-{os.environ.get(MARK)}-{secrets.token_hex(4)}"
     try:
         folder.mkdir()
         (folder / "pids.max").write_text(str(processes))

@@ -108,7 +108,10 @@ class Report:
                 rows.append(("", " " * (result.caret or 0) + "^"))
                 rows.append(("first", result.where))
         previous = self.results[: self.results.index(result)]
-        if result.reason and any(earlier.reason == result.reason for earlier in previous):
+        repeated = result.outcome == Outcome.INFRASTRUCTURE and any(
+            earlier.reason == result.reason for earlier in previous
+        )
+        if repeated:
             return []  # said already
         return rows
 

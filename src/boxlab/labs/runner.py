@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from boxlab import paths
+from boxlab import MARK, paths
 from boxlab.errors import BoxlabError
 from boxlab.interrupts import deferred
 from boxlab.labs import files
@@ -31,9 +31,6 @@ READY_S = 900
 
 END_S = 20
 """How long the process of the checks may take to clean up, and what it left to be removed."""
-
-RUN = "BOXLAB_RUN"
-"""As `engine.MARK`, which the runner does not wait for."""
 
 INTERRUPTED = 130
 """Exit status of a process of checks that was told to end, and has cleaned up."""
@@ -212,7 +209,7 @@ class _Child:
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "boxlab.labs.child", json.dumps(job | {"fd": write})],
-                env=os.environ | {RUN: run, "BOXLAB_TERMINAL": _terminal()},
+                env=os.environ | {MARK: run, "BOXLAB_TERMINAL": _terminal()},
                 stdin=subprocess.PIPE,
                 stdout=sys.stderr.fileno() if _has_fileno(sys.stderr) else subprocess.DEVNULL,
                 start_new_session=True,
