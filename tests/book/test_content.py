@@ -40,6 +40,10 @@ ALLOWED = {
     "10 GB": "an example in a question",
     "500 MB": "an example in a question",
     "60 s": "a deadline in a question",
+    # what a lab is made of
+    "12 MiB": "what a lab's program takes",
+    "24 MiB": "the size of a lab's file",
+    "3 %": "a lab's tolerance",
     # definitions
     "4096 bytes": "the size of a page",
     "64 bytes": "the kernel's book-keeping for a page, cited in the next line",
