@@ -18,7 +18,6 @@ from boxlab import images
 from boxlab.errors import Unavailable
 from boxlab.interrupts import deferred
 from boxlab.labs import Mismatch, Work, check
-from boxlab.labs.checks import clip, visible
 from boxlab.runtimes import Box, MicroVM, RestoredVM, Workload
 from boxlab.runtimes.box import WORKLOAD_MARKS
 from boxlab.runtimes.console import Console
@@ -200,9 +199,11 @@ def _run(work: Work, names: list[str]) -> tuple[dict[str, dict], str]:
     if not right:
         raise Mismatch(
             'find.py ends with status 0, and its last line is {"NAME": {"shares_kernel": true, "process": 4711}, …}',
-            f"status {ran.status}, and it printed:\n{clip(visible(ran.output)) or '(nothing)'}",
+            f"status {ran.status}, and it printed:\n{ran.shown}",
             "a program reads the answer: JSON, for each box true or false, and a number or null",
-            "keep the last line of the starter, print(json.dumps(answers)), and the two keys",
+            "mend what the last line of the output names"
+            if ran.status
+            else "keep the last line of the starter, print(json.dumps(answers)), and the two keys",
         )
     return answers, "\n".join(printed)
 

@@ -9,7 +9,7 @@ from random import SystemRandom
 
 from boxlab.errors import BoxlabError
 from boxlab.labs import Mismatch, Work, check
-from boxlab.labs.checks import clip, visible
+from boxlab.labs.checks import printed
 from boxlab.labs.work import Container
 
 HERE = Path(__file__).parent
@@ -29,6 +29,19 @@ MIB = 1 << 20
 HOGS = 4
 BOMBS = 60
 SECONDS = 10
+MEANINGS = {
+    "did not end": "find out what it waits for: let it print where it is, or try it as the README says",
+    "pivot_root: Invalid argument": "pivot_root wants no mount of this namespace to be shared with another: make them "
+    "private first, RECURSIVE, from / down",
+    "pivot_root: Device or resource busy": "the new root is to be a mount, and not the root that there is",
+    "[Errno 1] Operation not permitted: '": "the files of a group are the kernel's and go with it: rmdir the folder alone",
+    "Device or resource busy: '/sys/fs/cgroup": "a group that has a process cannot be removed: only the child may join it",
+    "No such file or directory: '/sys/fs/cgroup": "the groups lie in the old root: join them before it changes; the parent keeps "
+    "its root if only the child unshares NEW_MOUNTS",
+    "No child processes": "wait for the child once",
+}
+"""Part of what container.py prints when it fails -> what to do then."""
+
 SPOILT = (
     "container.py has spoilt the machine that it runs on: change the root, mounts and names of the new namespaces alone"
 )
@@ -113,9 +126,16 @@ def _share(memory_mib: int) -> int:
 
 def _said(attempt: dict) -> str:
     """How a run of container.py ended, and what it printed."""
-    return f"{attempt['trouble'] or 'status ' + str(attempt['status'])}; it printed:\n" + (
-        clip(visible(attempt["output"])) or "(nothing)"
-    )
+    return f"{attempt['trouble'] or 'status ' + str(attempt['status'])}; it printed:\n{printed(attempt['output'])}"
+
+
+def _usual(attempt: dict) -> str:
+    """What to do where no words say more."""
+    if attempt["status"] in (-9, 128 + 9):
+        return "137 is 128 + 9: the kernel has killed it, as it does at a limit of memory; MEMORY is in bytes"
+    if attempt["status"] == 0:
+        return "let the child call os.execvp, and end with the status that waitpid gives"
+    return "mend what the last line says"
 
 
 @check(points=1, timeout=90)
@@ -124,11 +144,10 @@ def runs(work: Work) -> None:
     seen = tried(work)
     if not seen.look["answer"] or seen.look["trouble"] or seen.look["status"] != seen.status:
         raise Mismatch(
-            f"what the command prints, and status {seen.status}",
-            _said(seen.look),
+            f"what the command prints as it looks around, and its exit status, {seen.status}",
+            said := _said(seen.look),
             "who starts a container wants to see its program's output, and how that ended",
-            "mend what the last line says; pivot_root takes along whoever lives in the same mount namespace, so only the child "
-            "may unshare that",
+            next((meaning for words, meaning in MEANINGS.items() if words in said), _usual(seen.look)),
         )
 
 
@@ -143,7 +162,7 @@ def own_processes(work: Work) -> None:
             f"its process id is {facts['pid']}, and /proc lists {shown}",
             "a process keeps its number for life: only its children are born into the new pid namespace; and a /proc "
             "shows the namespace of whoever mounted it",
-            "unshare, then fork, then let the child mount a new proc in the new root and call execvp",
+            "let the parent unshare NEW_PIDS, then fork; let the child mount a new proc on the new root's, and call execvp",
         )
 
 
@@ -172,7 +191,7 @@ def own_name(work: Work) -> None:
             f"the command sees the host name {seen.name}, and the machine is still called {before}",
             f"the command sees {inside}, and the machine is called {after}",
             "a host name belongs to a namespace (uts); whoever sets it without one of its own renames the machine",
-            "unshare NEW_NAME, and then sethostname",
+            "let the child unshare NEW_NAME, and then sethostname, with the length of all of NAME",
         )
 
 
@@ -204,11 +223,17 @@ def limited_memory(work: Work) -> None:
         raise Mismatch(
             f"of {HOGS} processes that want {_share(seen.memory_mib)} MiB each, one or two get it under a limit of "
             f"{seen.memory_mib} MiB, and the others are killed",
-            _said(seen.hog) if have is None else f"{have} got it",
+            _said(seen.hog) if have is None else f"{have} got it; {_groups(seen.look)}",
             "a limit of each process (setrlimit) is none of all of them together; a control group's holds for whoever "
             "is in it, and counts what its processes take once they are in",
-            "write the limit, then let the child write itself into cgroup.procs, then call execvp",
+            "write the limit, in bytes, then let the child write itself into cgroup.procs, then call execvp",
         )
+
+
+def _groups(look: dict) -> str:
+    """The groups that there were while the command looked around, as seen from outside."""
+    groups = [f"{group} had {facts}" for group, facts in look["during"]["memory"].items()]
+    return ", ".join(groups) or "there was no new group that limits memory"
 
 
 @check(points=1, needs=[limited_memory])
@@ -242,5 +267,5 @@ def leaves_nothing(work: Work) -> None:
                 f"left: {', '.join(left[:6])}" if left else attempt["trouble"],
                 "groups and mounts are the kernel's, and stay until somebody removes them; processes end with the first "
                 "one of their pid namespace",
-                "when the child has ended, remove the folders of the group (rmdir; they look as if they were not empty)",
+                "when the child has ended, remove the group's folders by rmdir, which counts only processes and groups in them; the files are the kernel's",
             )

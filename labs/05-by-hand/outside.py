@@ -4,6 +4,7 @@ A line of JSON in, one out. First {"program": TEXT OF container.py, "secret": TE
 {"arguments": LIST}, answered by what it printed, its exit status, and what was to be seen outside before, during and after.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -15,6 +16,7 @@ from pathlib import Path
 
 PROGRAM = Path("/lab/container.py")
 CGROUPS = Path("/sys/fs/cgroup")
+VERSION_1 = (CGROUPS / "memory").is_dir()
 MOST_BYTES = 1 << 16
 LEFT_S = 1
 """How long what has ended may take to be gone."""
@@ -24,13 +26,23 @@ def state() -> dict:
     """What this machine has: its name, its mounts, its groups, its processes."""
     while reap():
         pass
-    trees = [CGROUPS / kind for kind in ("memory", "pids")] if (CGROUPS / "memory").is_dir() else [CGROUPS]
+    trees = [CGROUPS / kind for kind in ("memory", "pids")] if VERSION_1 else [CGROUPS]
     return {
         "name": socket.gethostname(),
         "mounts": sorted(line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
         "groups": sorted(folder for tree in trees for folder, _, _ in os.walk(tree)),
         "processes": sorted(int(name) for name in os.listdir("/proc") if name.isdigit()),
     }
+
+
+def held(groups: list[str]) -> dict[str, str]:
+    """Of each control group that can limit memory, how many processes it has and to how much it holds them."""
+    found, limit = {}, "memory.limit_in_bytes" if VERSION_1 else "memory.max"
+    for group in map(Path, groups):
+        with contextlib.suppress(FileNotFoundError):  # no such group, or gone meanwhile
+            bytes = (group / limit).read_text().strip()
+            found[str(group)] = f"{len((group / 'cgroup.procs').read_text().split())} processes and {limit} {bytes}"
+    return found
 
 
 def reap() -> bool:
@@ -64,6 +76,7 @@ def attempt(arguments: list[str], seconds: float) -> dict:
             break
         if during is None and b"\n" in output:
             during = state()
+            during["memory"] = held([group for group in during["groups"] if group not in before["groups"]])
             process.stdin.close()  # the command waits for this where it has to be seen
     try:
         status = process.wait(0 if trouble else max(0.0, deadline - time.monotonic()))
@@ -101,4 +114,7 @@ PROGRAM.write_text(given["program"])
 Path("/outside/secret").write_text(given["secret"])
 print("outside: ready", flush=True)
 for line in sys.stdin:
-    print(json.dumps(attempt(**json.loads(line))), flush=True)
+    try:
+        print(json.dumps(attempt(**json.loads(line))), flush=True)
+    except Exception as error:  # what it took away from this machine, we lack as well
+        print(f"{type(error).__name__}: {error}", flush=True)

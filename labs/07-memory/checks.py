@@ -15,7 +15,6 @@ from scipy.stats import t as student_t
 from boxlab import stats
 from boxlab.errors import BoxlabError
 from boxlab.labs import Mismatch, Work, check
-from boxlab.labs.checks import clip
 
 MEASURE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("starter") / "measure.py")))
 MIB = 1 << 20
@@ -43,7 +42,9 @@ REHEARSE = "`.venv/bin/python work/07-memory/measure.py` shows what you say besi
 
 @cache
 def measured() -> tuple[list[dict], list[dict]]:
-    """Readings of few containers in a drawn order, twice, and of more; each takes an amount never seen before.
+    """Readings of few containers, twice, and of more; each takes an amount never seen before.
+
+    Their number goes up and down again, so that what drifts meanwhile falls on no number alone.
 
     Containers of others that come and go share the interpreter and the shim's program with ours, some 14 MiB; what ours
     have of their own, and share among themselves alone, is so much more that this seldom matters.
@@ -53,9 +54,8 @@ def measured() -> tuple[list[dict], list[dict]]:
     """
     own, shared = random.randint(48, 72), random.randint(48, 60)
     for _ in range(TRIES):
-        order = [count for _ in range(2) for count in random.sample(SEEN, len(SEEN))]
-        readings = MEASURE.measure([*order, *UNSEEN], own, shared)
-        few, more = readings[: len(order)], readings[len(order) :]
+        readings = MEASURE.measure([*SEEN, *UNSEEN, *reversed(SEEN)], own, shared)
+        few, more = ([r for r in readings if r["containers"] in counts] for counts in (SEEN, UNSEEN))
         if all(abs(on_line(few, r["containers"]) - truth(r)) <= tolerance(few, r) <= MOST * truth(r) for r in more):
             return few, more
     raise BoxlabError(
@@ -92,12 +92,13 @@ def answers(work: Work, *calls: tuple) -> list:
     """What predict.py says to calls, each a function's name and its arguments."""
     mark = secrets.token_hex(8)
     request = json.dumps({"calls": calls, "mark": mark})
-    ran = work.run(["python", "-c", ASK], input=request, seconds=20, memory_mib=4096)
+    program = ["python", "-c", ASK]
+    ran = work.run(program, input=request, seconds=20, memory_mib=4096, name=f"`{calls[0][0]}`", next=REHEARSE)
     _, found, data = ran.output.rpartition(mark)
     if not found or ran.status:
         raise Mismatch(
             f"predict.py can be imported, and `{calls[0][0]}` returns",
-            f"it ended with status {ran.status}:\n{clip(ran.output.strip()) or '(no output)'}",
+            f"it ended with status {ran.status}:\n{ran.shown}",
             "no answer, nothing to judge",
             REHEARSE,
         )

@@ -19,7 +19,6 @@ from boxlab import engine
 from boxlab.errors import BoxlabError, EngineError
 from boxlab.interrupts import deferred
 from boxlab.labs import Mismatch, Work, check
-from boxlab.labs.checks import clip, visible
 from boxlab.labs.work import Container
 
 MIB = 1 << 20
@@ -29,6 +28,8 @@ SERVICE, NEIGHBOUR = (Path(__file__).with_name(f"{name}.py").read_text() for nam
 MOST_MIB, MOST_PROCESSES = 256, 200
 """Where the neighbour stops by itself. It counts as having taken the whole machine then."""
 
+REHEARSE = "`python3 work/09-limits/limits.py` shows what `options` says about the example"
+
 BOUND = {"mem_limit": 384 * MIB, "pids_limit": 256}
 """The limits that hold whatever the learner says, for the sake of the machine that checks: beyond where the neighbour stops."""
 
@@ -37,15 +38,19 @@ ENDS_S, ANSWERS_S = 20, 10
 KILLED = 128 + 9
 """Exit status of what ended by SIGKILL."""
 
+SIZE = (str, int), 'a text such as "64m", or a whole number of bytes'
 KINDS = {
-    "mem_limit": (str, int),
-    "memswap_limit": (str, int),
-    "mem_reservation": (str, int),
-    "pids_limit": (int,),
-    "restart_policy": (dict,),
-    "init": (bool,),
+    "mem_limit": SIZE,
+    "memswap_limit": SIZE,
+    "mem_reservation": SIZE,
+    "pids_limit": ((int,), "a whole number: int(…) makes one of a text, and // divides into one"),
+    "restart_policy": ((dict,), 'a dictionary such as {"Name": "no"}'),
+    "init": ((bool,), "True or False"),
 }
-"""The options that may be set, and what they are."""
+"""The options that may be set, of what types, and in words."""
+
+LEAST = 6 * MIB
+"""Below this an engine takes no limit of memory, and nobody means it."""
 
 ASK = """
 import json, sys
@@ -88,46 +93,69 @@ def said(work: Work) -> list[dict]:
         Mismatch: it fails, or this is no such answer.
     """
     mark = secrets.token_hex(8)
-    ran = work.run(["python", "-c", ASK], input=json.dumps({"machines": machines(), "mark": mark}))
+    request = json.dumps({"machines": machines(), "mark": mark})
+    ran = work.run(["python", "-c", ASK], input=request, name="`options`", next=REHEARSE)
     _, found, data = ran.output.rpartition(mark)
     if not found or ran.status:
         raise Mismatch(
             "limits.py can be imported, and `options` returns what can be written as JSON",
-            f"it ended with status {ran.status}:\n{clip(visible(ran.output.strip())) or '(no output)'}",
+            f"it ended with status {ran.status}:\n{ran.shown}",
             "no options, no containers",
-            "`python3 work/09-limits/limits.py` shows what `options` says about the example",
+            REHEARSE,
         )
     answers = json.loads(data)
     for answer in answers:
-        if trouble := unlike_options(answer):
-            raise Mismatch(
-                '{"service": {…}, "neighbour": {…}} with options of the Docker SDK',
-                trouble,
-                "a misspelt limit is no limit",
-                f"the names are those of the Docker SDK for Python, as in the notebook: {', '.join(KINDS)}",
+        if not isinstance(answer, dict) or set(answer) != {"service", "neighbour"}:
+            raise unlike(
+                '{"service": {…}, "neighbour": {…}}',
+                json.dumps(answer),
+                "return one dictionary with these two keys; a function without `return` gives null",
             )
+        for name, options in answer.items():
+            require_options(name, options)
     return answers
 
 
-def unlike_options(answer) -> str:
-    """What is wrong with the form of an answer."""
-    if not isinstance(answer, dict) or set(answer) != {"service", "neighbour"}:
-        return f"{json.dumps(answer)}: not these two keys"
-    for name, options in answer.items():
-        if not isinstance(options, dict):
-            return f"{name}: {json.dumps(options)} is no dictionary"
-        for option, value in options.items():
-            if option not in KINDS:
-                return f"{name}: there is no option {option!r}, or it is none that this lab needs"
-            if type(value) not in KINDS[option]:
-                return f"{name}: {option} = {json.dumps(value)} is a {type(value).__name__}"
-            try:
-                fits = not isinstance(value, (str, int)) or abs(parse_bytes(value)) < 1 << 63
-            except docker.errors.DockerException as error:
-                return f"{name}: {option} = {json.dumps(value)}: {error}"
-            if not fits:
-                return f"{name}: {option} = {json.dumps(value)} is more than an engine can count"
-    return ""
+def unlike(expected: str, actual: str, next: str) -> Mismatch:
+    return Mismatch(expected, actual, "a limit that the engine does not understand is no limit", next)
+
+
+def require_options(name: str, options) -> None:
+    """See that what was said about one container has the form of options.
+
+    Raises:
+        Mismatch: it has not.
+    """
+    if not isinstance(options, dict):
+        raise unlike(f"a dictionary for the {name}", json.dumps(options), "{} says nothing about it")
+    for option, value in options.items():
+        said = f"{name}: {option} = {json.dumps(value)}"
+        if option not in KINDS:
+            names = f"of {', '.join(KINDS)}"
+            raise unlike(
+                names, said, "these are names of the Docker SDK for Python; `docker run` has others for the same"
+            )
+        types, form = KINDS[option]
+        if type(value) not in types:
+            raise unlike(f"{option} is {form}", f"{said}, a {type(value).__name__}", "give it that type")
+        try:
+            size = parse_bytes(value) if types == SIZE[0] else 0
+        except docker.errors.DockerException:
+            raise unlike(f"{option} is {form}", said, "units are one letter: b, k, m or g") from None
+        if abs(size) >= 1 << 63:
+            raise unlike(f"{option} is {form}", f"{said}, more than an engine can count", "mind the unit")
+        if 0 < size < LEAST:
+            raise unlike(
+                f"{option} is at least {LEAST >> 20} MiB",
+                f"{said}, which is {size} bytes",
+                '64 is 64 bytes, and "64m" is 64 MiB',
+            )
+    if options.get("memswap_limit") and not options.get("mem_limit"):
+        raise unlike(
+            "mem_limit, where there is a memswap_limit",
+            f"{name}: {json.dumps(options)}",
+            "the engine refuses the one without the other: memswap_limit is memory and swap together",
+        )
 
 
 def bounded(options: dict) -> dict:
@@ -145,8 +173,11 @@ def bounded(options: dict) -> dict:
 
 
 @contextlib.contextmanager
-def refusals() -> Iterator[None]:
+def refusals(asked: dict) -> Iterator[None]:
     """Make a `Mismatch` of what the engine does not accept.
+
+    Args:
+        asked: the options of both containers.
 
     Raises:
         EngineError: it is in the way otherwise.
@@ -158,10 +189,10 @@ def refusals() -> Iterator[None]:
         if getattr(error.__cause__, "status_code", None) != 400 or "OCI runtime" in str(error):
             raise
         raise Mismatch(
-            "the engine accepts the options",
+            f"the engine accepts {json.dumps(asked)}",
             str(error.__cause__.explanation),
-            "options that contradict each other are refused when the container is created",
-            "change the option that is named; `memswap_limit` is memory and swap together",
+            "what an engine cannot keep to, or what contradicts itself, it refuses when the container is created",
+            "change the option that is named; `memswap_limit` is memory and swap together, and so never below `mem_limit`",
         ) from error
 
 
@@ -171,8 +202,8 @@ class Life:
 
     Attributes:
         machine: which both were told to share.
-        asked: the neighbour's options, as limits.py says.
-        limits: the engine's own account of them.
+        asked: the options of both, as limits.py says.
+        limits: the engine's own account of the neighbour's.
         printed: what the neighbour said, up to its end.
         status: its exit status; none if it did not start or had not ended.
         out_of_memory: whether the engine says that something in it was killed for want of memory.
@@ -207,13 +238,12 @@ def lives(work: Work) -> list[Life]:
 
 def life(work: Work, machine: dict, answer: dict) -> Life:
     """Let both containers run on one machine; the neighbour only where the service is up."""
-    asked = answer["neighbour"]
     of_service = {
         name: value for name, value in answer["service"].items() if name != "restart_policy"
     }  # it is to survive
     needs = [str(machine["service"][what]) for what in ("memory_mib", "processes")]
-    with refusals(), created(machine["neighbour"], asked) as neighbour:
-        seen = Life(machine, asked, inspect(neighbour)["HostConfig"])
+    with refusals(answer), created(machine["neighbour"], answer["neighbour"]) as neighbour:
+        seen = Life(machine, answer, inspect(neighbour)["HostConfig"])
         try:
             with work.container(IMAGE, ["python3", "-c", SERVICE, *needs], **bounded(of_service)) as service:
                 seen.at_ease = wrong_answer(service, "easy")
@@ -319,7 +349,7 @@ def works(work: Work) -> None:
         if life.at_ease:
             raise Mismatch(
                 "the service starts and answers an easy question",
-                life.at_ease,
+                f"{life.at_ease}; its options are {json.dumps(life.asked['service'])}",
                 "a limit that keeps a program from running protects nothing",
                 "give the service at least what it needs",
             )
@@ -329,7 +359,8 @@ def works(work: Work) -> None:
                 f"the neighbour does its work, which needs {needs['memory_mib']} MiB and {needs['processes']} processes",
                 life.end,
                 "a neighbour has a right to work, too; what one machine's neighbour needs says nothing about another's",
-                f"reckon with the numbers of the `machine` that `options` is given, here {json.dumps(life.machine)}",
+                f"reckon with the numbers of the `machine` that `options` is given, here {json.dumps(life.machine)}"
+                + _first_process(life.asked["neighbour"]),
             )
 
 
@@ -339,7 +370,7 @@ def hog_is_killed(work: Work) -> None:
     for life in lives(work):
         left = spare(life.machine, "memory_mib")
         if life.status != KILLED:
-            if life.asked.get("mem_limit") and not engine.connect().info()["SwapLimit"]:
+            if life.asked["neighbour"].get("mem_limit") and not engine.connect().info()["SwapLimit"]:
                 raise BoxlabError(
                     "this engine does not limit swap, and the neighbour went on in it",
                     "`sudo swapoff -a`, or start the kernel with `swapaccount=1`",
@@ -349,7 +380,8 @@ def hog_is_killed(work: Work) -> None:
                 life.end,
                 "nothing but a limit of its own ends a program that takes memory; whom the kernel kills when the whole "
                 "machine has none left is hard to foretell",
-                "which option says how much memory a container may have, and which of the two containers needs it?",
+                "which option says how much memory a container may have at most (a reservation is no limit), and which of the two "
+                "containers needs it?",
             )
         if life.limits["Memory"] > left * MIB:
             whole, service = life.machine["memory_mib"], life.machine["service"]["memory_mib"]
@@ -368,14 +400,14 @@ def no_swap(work: Work) -> None:
         memory = life.limits["Memory"]
         swap = life.limits["MemorySwap"]
         if not engine.connect().info()["SwapLimit"]:  # the engine has dropped it: what was asked for counts
-            swap = parse_bytes(life.asked.get("memswap_limit", 0)) or 2 * memory
+            swap = parse_bytes(life.asked["neighbour"].get("memswap_limit", 0)) or 2 * memory
         if swap != memory:
             raise Mismatch(
                 f"memory and swap together: {memory / MIB:.0f} MiB, as much as memory alone",
                 f"{swap / MIB:.0f} MiB" if 0 < swap < BOUND["mem_limit"] else "no limit",
-                "where nothing is said, a container may swap as much again as it has memory: then it is not killed at its "
-                "limit, and keeps the machine's disk busy for all",
-                "`memswap_limit` is memory and swap together, not swap alone",
+                "where nothing is said, or 0, a container may swap as much again as it has memory; on a machine with swap it "
+                "is then not killed at its limit, and keeps the disk busy for all",
+                "`memswap_limit` is memory and swap together: no swap is the same value as for `mem_limit`",
             )
 
 
@@ -390,9 +422,9 @@ def forks_are_refused(work: Work) -> None:
             raise Mismatch(
                 f"fork fails at {left} processes at the latest: of {whole}, the service needs {service}",
                 f"the neighbour had {forked[1]}, {forked[2] or 'all that it wanted'}" if forked else life.end,
-                "process numbers are the machine's, and all containers draw on them; no limit of memory stops one that "
+                "the kernel keeps one table of processes, and all containers draw on it; no limit of memory stops one that "
                 "starts small processes",
-                "`pids_limit` counts all processes of a container, the first one included",
+                "`pids_limit` counts all processes of a container, the first one included; 0 and -1 are no limit",
             )
 
 
@@ -417,7 +449,12 @@ def service_survives(work: Work) -> None:
             needs = life.machine["service"]
             raise Mismatch(
                 f"it answers with {needs['memory_mib']} MiB and {needs['processes']} processes, as it needs them",
-                life.busy,
+                f"{life.busy}; its options are {json.dumps(life.asked['service'])}",
                 "a limit strikes whom it is set on: the service runs well with it until its busiest hour",
-                "which of your limits is the service's? It needs none for its own protection; and none below its need",
+                "which of your limits is the service's? It needs none for its own protection; and none below its need"
+                + _first_process(life.asked["service"]),
             )
+
+
+def _first_process(options: dict) -> str:
+    return "; `init` is a process more" if options.get("init") else ""

@@ -59,7 +59,7 @@ def test_the_container_is_held_to_the_workloads_limits():
     ("script", "message"),
     [
         ("exit 3", "exit status 3; it printed nothing"),
-        ("echo workload: started; sleep 60", "no 'ready' within 1 s; its last line was 'workload: started'"),
+        ("echo workload: started; sleep 60", "'ready' did not come within 1 s; its last line was 'workload: started'"),
         ("yes noise", "printed more than 1024 KiB"),
         ("head -c 3000000 /dev/urandom; sleep 60", "printed more than 1024 KiB"),
     ],

@@ -108,7 +108,8 @@ def test_spoiled_progress_is_said_in_one_line(started, toy):
 def test_hints_come_one_by_one_and_are_remembered(started):
     shown = [boxlab("hint", "01").output for _ in range(4)]
     assert ["a nudge" in shown[0], "a pointer" in shown[1], "nearly" in shown[2], "nearly" in shown[3]] == [True] * 4
-    assert shown[0].startswith("hint 1 of 3")
+    assert shown[0].startswith("hint 1 of 3") and "hint 3 of 3\n" in shown[2]
+    assert "hint 3 of 3: the last one again" in shown[3] and "boxlab solution 01 --give-up" in shown[3]
 
 
 def test_reset_keeps_what_there_was(started):
@@ -124,6 +125,18 @@ def test_reset_asks_and_where_nobody_answers_it_does_nothing(started):
     answer(started, "mine")
     assert boxlab("reset", "01").exit_code == 2
     assert (started / "answer.txt").read_text() == "mine"
+
+
+def test_reset_of_a_lab_that_was_not_started_asks_nothing(toy):
+    result = boxlab("reset", "01")
+    assert result.exit_code == 2 and "was not started" in result.output
+
+
+def test_the_list_names_the_next_lab(started):
+    assert boxlab("labs").output.endswith("next: boxlab start 01\n")
+    answer(started, toy_lab.SOLUTION)
+    boxlab("check", "01")
+    assert boxlab("labs").output.endswith("all passed\n")
 
 
 def test_the_solution_is_for_those_who_passed_or_gave_up(started, toy):

@@ -115,6 +115,21 @@ def test_a_dockerfile_that_fails_is_a_mismatch_with_its_last_words(work, builder
     with pytest.raises(Mismatch) as caught:
         work.build()
     assert "what went wrong" in caught.value.actual or "exit 3" in caught.value.actual
+    assert "DEPRECATED" not in caught.value.actual and "build context" not in caught.value.actual
+
+
+def test_an_image_of_two_stages_has_the_layers_of_the_last(work, builder):
+    dockerfile(work, "RUN echo once > /first", f"FROM {images.PREFIX}base", "COPY --from=0 /first /second")
+    for _ in range(2):  # the second time, stages of the first have names
+        with work.build().files() as files:
+            assert [path for _, path, _ in files if not path.endswith("/")] == ["second"]
+
+
+def test_an_image_without_the_base_says_so(work, builder):
+    (work.folder / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    assert not work.build().on_base
+    dockerfile(work, "RUN true")
+    assert work.build().on_base
 
 
 def test_a_dockerfile_that_is_none_is_a_mismatch(work, builder):
@@ -172,10 +187,10 @@ def test_an_edit_of_a_dockerfile_leaves_nothing_of_the_old_images(work, monkeypa
 
 CONTAINERS = {
     "exit status 3": "exit 3",
-    "no '(.*)' within 1 s; it printed nothing": "sleep 600",
-    "no '(.*)' within 1 s": "trap '' TERM INT HUP; sleep 600 & wait; sleep 600",
+    "a further line did not come within 1 s; it printed nothing": "sleep 600",
+    "a further line did not come within 1 s": "trap '' TERM INT HUP; sleep 600 & wait; sleep 600",
     "printed more than 1024 KiB": "tr '\\0' y < /dev/zero",
-    "no '(.*)' within 1 s; it printed nothing ": "exec python3 -c 'import os, time\nwhile True:\n try: os.fork()\n except OSError: time.sleep(1)'",
+    "a further line did not come within 1 s; it printed nothing ": "exec python3 -c 'import os, time\nwhile True:\n try: os.fork()\n except OSError: time.sleep(1)'",
 }
 
 

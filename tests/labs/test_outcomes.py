@@ -84,6 +84,7 @@ def test_a_check_whose_need_failed_is_skipped_and_says_why(toy, places):
     found = runner.run(toy, with_empty, 1)
     assert [result.outcome for result in found.results] == ["fail", "skipped", "skipped"]
     assert found.results[0].says in found.results[1].reason
+    assert "comes first" not in found.to_text(), "with a single failure it is plain what the others wait for"
     assert found.outcome == "fail" and found.points == 0
 
 

@@ -34,6 +34,14 @@ def test_its_status_output_and_time(tmp_path):
     assert ran.status == 3 and ran.output == "out in\nerr\n" and 0 < ran.seconds < 5
 
 
+def test_a_message_shows_its_output_without_colours_and_names_files_as_the_learner_does(tmp_path):
+    (tmp_path / "mine.py").write_text("print('\\x1b[31mred\\x1b[0m\\tand')\nraise ValueError('mine')\n")
+    ran = program.run(["python", str(tmp_path / "mine.py")], cwd=tmp_path)
+    assert ran.shown.startswith("red     and\n") and 'File "mine.py", line 2' in ran.shown
+    assert str(tmp_path) in ran.output
+    assert run("pass", tmp_path).shown == "(nothing)"
+
+
 def test_what_it_prints_may_be_no_text(tmp_path):
     assert run("import os; os.write(1, bytes(range(256)))", tmp_path).output
 

@@ -184,7 +184,7 @@ def test_kvm_that_opens_and_does_not_boot_falls_back_with_the_reason(probe):
 
 def test_kvm_that_was_only_too_slow_is_asked_again_next_time(probe):
     boots, tried = probe
-    boots |= {"kvm": NotReady("no 'ready' within 5 s", hung=True), "tcg": 2.5}
+    boots |= {"kvm": NotReady("'ready' did not come within 5 s", hung=True), "tcg": 2.5}
     assert accelerator.choose().emulated
     boots["kvm"] = 0.4
     assert accelerator.choose().emulated, "all arms of a run have the same"

@@ -133,7 +133,7 @@ def test_a_vm_that_hangs_is_killed_at_its_deadline(monkeypatch):
     runtime = runtimes.named("microvm")
     runtime.prepare(WORKLOAD)
     monkeypatch.setattr(runtime, "deadline_s", 0.3)
-    with pytest.raises(NotReady, match="no 'ready' within 0.3 s"):
+    with pytest.raises(NotReady, match="'ready' did not come within 0.3 s"):
         runtime.start(WORKLOAD)
     assert sweep.processes() == []
 

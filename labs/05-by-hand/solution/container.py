@@ -1,19 +1,21 @@
 """A container by hand: python3 container.py ROOT NAME MEMORY PROCESSES COMMAND...
 
-Runs COMMAND in a container. ROOT, a folder, is the root of its files; NAME is its host name. All of its processes together
-may have MEMORY bytes, and PROCESSES of them may run at once. Ends with COMMAND's exit status, and leaves nothing behind.
+Runs COMMAND in a container. ROOT, a folder where a file system is mounted, is the root of its files; NAME is its host name.
+All of its processes together may have MEMORY bytes, and PROCESSES of them may run at once. Ends with COMMAND's exit status,
+and leaves nothing behind.
 """
 
 import ctypes
 import os
 import sys
+import traceback
 from pathlib import Path
 
 libc = ctypes.CDLL(None, use_errno=True)
 
 # What the calls below are told (man 2 unshare, man 2 mount, man 2 umount).
 NEW_MOUNTS, NEW_NAME, NEW_PIDS = 0x20000, 0x4000000, 0x20000000
-BIND, PRIVATE, RECURSIVE, DETACH = 1 << 12, 1 << 18, 1 << 14, 2
+PRIVATE, RECURSIVE, DETACH = 1 << 18, 1 << 14, 2
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}[os.uname().machine]  # the C library has no function for this one
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -21,16 +23,22 @@ VERSION_1 = (CGROUPS / "memory").is_dir()
 
 
 def kernel(name, *arguments):
-    """Make a system call by its C function, such as kernel("unshare", NEW_MOUNTS | NEW_NAME).
+    """Make a system call, such as kernel("unshare", NEW_MOUNTS | NEW_NAME).
 
-    More of them: kernel("mount", WHAT, WHERE, TYPE, FLAGS, None), kernel("umount2", WHERE, DETACH),
-    kernel("syscall", PIVOT_ROOT, NEW, OLD), kernel("sethostname", NAME, LENGTH).
+    More of them: kernel("mount", WHAT, WHERE, TYPE, FLAGS, None), with WHAT and TYPE "proc" for a new /proc, and both None to
+    change the flags of what is mounted at WHERE; kernel("umount2", WHERE, DETACH); kernel("pivot_root", NEW, OLD);
+    kernel("sethostname", NAME, LENGTH).
 
     Raises:
         OSError: the kernel refuses.
     """
     kinds = {str: str.encode, int: ctypes.c_ulong}
-    if getattr(libc, name)(*(kinds.get(type(a), lambda a: a)(a) for a in arguments)) < 0:
+    given = [kinds.get(type(a), lambda a: a)(a) for a in arguments]
+    if name == "pivot_root":
+        failed = libc.syscall(ctypes.c_ulong(PIVOT_ROOT), *given)
+    else:
+        failed = getattr(libc, name)(*given)
+    if failed:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
 
@@ -57,10 +65,9 @@ def new_groups(memory, processes):
 def new_root(root):
     """Make `root` the root of all files, for this process and its children alone."""
     kernel("mount", None, "/", None, PRIVATE | RECURSIVE, None)  # what is mounted from here on, nobody else sees
-    kernel("mount", root, root, None, BIND, None)  # only a mount can become the root
     os.chdir(root)
     kernel("mount", "proc", "proc", "proc", 0, None)  # of the new process ids
-    kernel("syscall", PIVOT_ROOT, ".", ".")
+    kernel("pivot_root", ".", ".")
     kernel("umount2", ".", DETACH)  # the old root, which now lies over the new one
     os.chdir("/")
 
@@ -80,8 +87,8 @@ def main():
             kernel("sethostname", name, len(name))
             new_root(root)
             os.execvp(command[0], command)
-        except BaseException as error:
-            print(f"container.py: {type(error).__name__}: {error}", flush=True)
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(1)  # two Pythons must not both go on from here
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -1,6 +1,6 @@
 """Plays boxes whose times are known, on a clock of its own, so that a start of a minute takes no time at all.
 
-    python play.py        has bench.py measure three such boxes, and shows what it says beside what was played
+    python3 play.py       has bench.py measure five such boxes, and shows what it says beside what was played
 
 The functions monotonic, perf_counter and time of the module `time`, each with its _ns, and sleep go by the played
 clock. Any other clock shows real time, in which nothing here takes long.
@@ -148,6 +148,8 @@ def rehearse() -> None:
     rounds = 5
     boxes = {name: [script(random.gauss(t, t / 20)) for _ in range(rounds + 1)] for name, t in times.items()}
     boxes["microvm"][3] = hangs()
+    boxes["seldom"] = [hangs()] * rounds + [script(0.8)]  # one start that counts
+    boxes["never"] = [hangs()] * (rounds + 1)  # none
     played = perform(play_of(boxes, rounds))
     print(f"{'box':10} {'round':>5} {'you say':>10} {'played':>10}")
     for row, start in zip(played["rows"] or [], played["starts"]):

@@ -120,7 +120,7 @@ def stop_all(running: list[Box]) -> None:
 def main() -> None:
     import predict
 
-    readings = measure([2, 1, 4, 1, 4, 2], OWN_MIB, FILE_MIB)
+    readings = measure([1, 2, 4, 4, 2, 1], OWN_MIB, FILE_MIB)
     for reading in readings:
         sums = {name: sum(process[name] for process in reading["processes"]) / MIB for name in ("rss", "pss", "uss")}
         said = ", ".join(f"{name} {size:.1f}" for name, size in sums.items())

@@ -22,6 +22,8 @@ def fits(readings: list[dict], budget: float) -> tuple[int, bool]:
 
     Returns:
         count: how many; never more than twice the most that the readings have, as nobody has looked further.
-        at_least: whether that limit is why it is not more.
+        at_least: whether it has come to that limit, so that more may fit.
+
+    So `(6, False)` says "six", and `(8, True)` says "at least eight".
     """
     return round(budget / predict(readings, 1)), False

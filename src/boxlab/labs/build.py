@@ -20,10 +20,13 @@ import urllib3
 
 from boxlab import engine, images, layers, paths
 from boxlab.errors import EngineError
-from boxlab.labs.checks import Mismatch, clip, next_difference, visible
+from boxlab.labs.checks import Mismatch, next_difference, printed
 
 OUTPUT_BYTES = 256 << 10
 """How much of a build's output is kept: its end."""
+
+CHATTER = ("DEPRECATED: ", "            Install the buildx", "            https://", "Sending build context")
+"""How lines of `docker build` begin that say nothing of the learner's build."""
 
 STOP_S = 10
 """How long the docker command may take to end when told to."""
@@ -35,12 +38,14 @@ class Image:
 
     Attributes:
         layers: ids of its layers, lowest first.
+        on_base: whether it stands on the base image.
         added: bytes above the base image; all of it, where it does not stand on that.
     """
 
     id: str
     tag: str
     layers: tuple[str, ...]
+    on_base: bool
     added: int
 
     def common(self, other: "Image") -> int:
@@ -102,8 +107,8 @@ def build(folder: Path, name: str, seconds: float) -> Image:
             f"the builder did not leave the image on the engine: {error}", "`docker buildx use default`"
         ) from error
     own, beneath = image["RootFS"]["Layers"], base["RootFS"]["Layers"]
-    added = image["Size"] - (base["Size"] if own[: len(beneath)] == beneath else 0)
-    return Image(image["Id"], tag, tuple(own), added)
+    on_base = own[: len(beneath)] == beneath
+    return Image(image["Id"], tag, tuple(own), on_base, image["Size"] - (base["Size"] if on_base else 0))
 
 
 def _by_command(folder: Path, tag: str, seconds: float) -> tuple[str, str]:
@@ -185,8 +190,8 @@ def _by_engine(folder: Path, tag: str, seconds: float) -> tuple[str, str]:
 
 def _blame(output: str, trouble: str, seconds: float) -> None:
     """Tell a mistake of the learner's from one of the machine."""
-    lines = [line for line in output.splitlines() if line.strip()]
-    last = clip(visible("\n".join(lines[-6:])))
+    lines = [line for line in output.splitlines() if line.strip() and not line.startswith(CHATTER)]
+    last = printed("\n".join(lines[-6:]))
     if "no space left" in output.lower():
         raise engine.explain(OSError(next(line for line in lines if "no space left" in line.lower())))
     for sign in ("buildx component is missing", "Cannot connect to the Docker daemon", "error during connect"):
@@ -196,7 +201,7 @@ def _blame(output: str, trouble: str, seconds: float) -> None:
     if trouble == "late":
         raise Mismatch(
             f"`docker build` ends within {seconds:g} s",
-            f"it was still at:\n{last or '(no output)'}",
+            f"it was still at:\n{last}",
             why,
             "run `docker build .` in your folder and see which line does not end",
         )

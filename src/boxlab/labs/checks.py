@@ -1,6 +1,7 @@
 """A check: a function that returns or says what does not hold; its outcome as data."""
 
 import importlib.util
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,6 +12,9 @@ from boxlab.errors import LabError
 
 CONTEXT = 30
 """How many characters are shown on each side of the first difference."""
+
+COLOURS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+"""What tells a terminal to change its colour or to move its cursor."""
 
 MISTAKE = "a mistake in the checks, not in your answer"
 """How the reason of an infrastructure begins that is our own."""
@@ -95,6 +99,11 @@ def visible(text: str) -> str:
         return character.encode("unicode_escape", "surrogatepass").decode()
 
     return "".join(map(shown, text))
+
+
+def printed(text: str) -> str:
+    """What a program printed, as a message shows it: without colours, tabs as spaces, and where there is nothing, saying so."""
+    return visible(COLOURS.sub("", text).expandtabs()).strip() or "(nothing)"
 
 
 def clip(text: str) -> str:

@@ -38,7 +38,8 @@ def labs(as_json: bool) -> None:
         click.echo(
             f"{row['id']:<16} {row['state']:<12} {row['points']:>2}/{row['of']:<3} {row['title']} ({row['minutes']} min{needs})"
         )
-    click.echo("begin with: boxlab start NUMBER" if rows else "there are no labs yet")
+    todo = [row["id"] for row in rows if row["state"] != "passed"]
+    click.echo(f"next: boxlab start {todo[0].partition('-')[0]}" if todo else "all passed")
 
 
 @click.command()
@@ -58,7 +59,7 @@ def start(lab: str) -> None:
 @click.command()
 @_lab
 @click.option("--watch", is_flag=True, help="Check again whenever a file changes, until Ctrl-C.")
-@click.option("--json", "as_json", is_flag=True, help="The report as data, one line a check.")
+@click.option("--json", "as_json", is_flag=True, help="The report as data, all of it on one line.")
 def check(lab: str, watch: bool, as_json: bool) -> None:
     """Say what holds in your copy of LAB, what does not, why, and what to do next."""
     from boxlab.labs import lab as labs
@@ -117,8 +118,12 @@ def hint(lab: str) -> None:
     from boxlab.labs import workspace
 
     chosen = labs.find(lab)
+    read, last = workspace.progress(chosen).hints, len(chosen.hints())
     number, text = workspace.hint(chosen)
-    click.echo(f"hint {number} of {len(chosen.hints())}\n\n{text.strip()}")
+    again = (
+        f": the last one again; `boxlab solution {chosen.number} --give-up` shows a solution" if read == last else ""
+    )
+    click.echo(f"hint {number} of {last}{again}\n\n{text.strip()}")
 
 
 @click.command()
@@ -130,6 +135,7 @@ def reset(lab: str, yes: bool) -> None:
     from boxlab.labs import workspace
 
     chosen = labs.find(lab)
+    workspace.require_started(chosen)
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError("nobody is there to be asked: say --yes")

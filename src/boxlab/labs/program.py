@@ -18,7 +18,7 @@ import psutil
 from boxlab import MARK
 from boxlab.errors import BoxlabError
 from boxlab.interrupts import deferred
-from boxlab.labs.checks import Mismatch, clip, visible
+from boxlab.labs.checks import Mismatch, printed
 
 TOKEN = "BOXLAB_PROGRAM"
 """Environment variable by which the processes of one program are known, whoever their parent is by now."""
@@ -37,11 +37,18 @@ class Ran:
         status: its exit status; negative where a signal ended it.
         output: what it printed, on either stream.
         seconds: from its start to its end.
+        cwd: where it ran.
     """
 
     status: int
     output: str
     seconds: float
+    cwd: Path
+
+    @property
+    def shown(self) -> str:
+        """What it printed, for a message: a traceback names the learner's files as the learner does."""
+        return printed(self.output.replace(f"{self.cwd}/", ""))
 
 
 def run(
@@ -54,6 +61,7 @@ def run(
     processes: int = 64,
     memory_mib: int = 1024,
     environment: dict[str, str] | None = None,
+    name: str = "",
     next: str = "",
 ) -> Ran:
     """Run a program to its end.
@@ -66,6 +74,7 @@ def run(
         output_kib: how much it may print.
         processes: how many it may have at once.
         memory_mib: address space of each process.
+        name: what messages call it; by default, the command.
         next: what the learner should do if it does not end; by default, run it.
         environment: more variables; of ours it gets only what finds commands and the engine.
 
@@ -74,7 +83,7 @@ def run(
         BoxlabError: it could not be held or removed.
     """
     token = secrets.token_hex(8)
-    name = " ".join(argv)
+    name = name or " ".join(argv)
     argv = [sys.executable if argv[0] == "python" else argv[0], *argv[1:]]
     began = time.monotonic()
     with _group(processes) as group:
@@ -117,15 +126,15 @@ def run(
             if process:
                 with deferred():
                     _end(process, token, group)
-    text = output.decode(errors="replace")
+    ran = Ran(process.returncode, output.decode(errors="replace"), took, cwd)
     if trouble:
         raise Mismatch(
             f"{name} ends within {seconds:g} s and prints at most {output_kib} KiB",
-            f"{trouble}; it printed:\n{clip(visible(text)) or '(nothing)'}",
+            f"{trouble}; it printed:\n{ran.shown}",
             "a program that does not end, or floods its output, cannot be used by another",
             next or f"run it yourself in your folder: {name}",
         )
-    return Ran(process.returncode, text, took)
+    return ran
 
 
 def _environment() -> dict[str, str]:

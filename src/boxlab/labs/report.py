@@ -21,6 +21,10 @@ ROWS = ("expected", "actual", "why", "next", "reason", "fix")
 NAMES = {"reason": "because"}
 WIDTH = 10
 
+GRID = "display:grid;grid-template-columns:6em 1fr;margin:0 0 .6em 1.5em"
+VALUE = "font-family:monospace;white-space:pre-wrap;overflow-wrap:anywhere"
+"""How a notebook shows names beside values: a caret must stand below its character."""
+
 
 @dataclass
 class Report:
@@ -68,7 +72,7 @@ class Report:
         if self.outcome == Outcome.PASS:
             return f"passed: {self.points} of {self.of} points. `boxlab solution {self.lab}` shows another way"
         if self.outcome == Outcome.INFRASTRUCTURE:
-            return "not everything could be checked; that is no fault of your answer, and this check does not count"
+            return f"{self.points} of {self.of} points hold; the rest could not be checked: no fault of your answer"
         return f"{self.points} of {self.of} points so far; stuck? `boxlab hint {self.lab}`"
 
     def to_text(self, width: int | None = None, colours: bool = False) -> str:
@@ -83,8 +87,8 @@ class Report:
             for result in self.results:
                 colour = COLOURS[result.outcome]
                 head = Text.assemble((MARKS[result.outcome], colour), " ", result.says)
-                if result.outcome in (Outcome.PASS, Outcome.FAIL):
-                    head.append(f"  ({result.points}/{result.of})", style="bright_black")
+                if earned := _earned(result):
+                    head.append(f"  {earned}", style="bright_black")
                 console.print(head)
                 if not (rows := self._rows(result)):
                     continue
@@ -99,6 +103,9 @@ class Report:
 
     def _rows(self, result: Result) -> list[tuple[str, str]]:
         """What is said of one check below its first line."""
+        others = self.named(Outcome.FAIL, Outcome.INFRASTRUCTURE)
+        if result.outcome == Outcome.SKIPPED and len(others) == 1:
+            return []  # all that is skipped waits for that one
         rows = []
         for name in ROWS:
             if not (value := getattr(result, name)):
@@ -120,16 +127,22 @@ class Report:
         escape = html.escape
         parts = [f"<div class='boxlab-report'><strong>{escape(self.lab)}: {escape(self.title)}</strong>"]
         for result in self.results:
-            points = f" ({result.points}/{result.of})" if result.outcome in (Outcome.PASS, Outcome.FAIL) else ""
-            parts.append(f"<div>{MARKS[result.outcome]} <em>{result.outcome}</em> {escape(result.says)}{points}</div>")
-            if rows := self._rows(result):
-                width = max(len(name) for name, _ in rows) + 2
-                text = "\n".join(f"{name:{width}}" + value.replace("\n", "\n" + " " * width) for name, value in rows)
-                parts.append(f"<pre style='white-space:pre-wrap;margin-left:1.5em'>{escape(text)}</pre>")
+            head = f"{MARKS[result.outcome]} <em>{result.outcome}</em> {escape(result.says)} {_earned(result)}"
+            parts.append(f"<div>{head.rstrip()}</div>")
+            cells = [
+                f"<span>{name}</span><span style='{VALUE}'>{escape(value)}</span>" for name, value in self._rows(result)
+            ]
+            parts += [f"<div style='{GRID}'>{''.join(cells)}</div>"] if cells else []
         return "".join([*parts, f"<div><strong>{escape(self.closing())}</strong></div></div>"])
 
     def __repr__(self) -> str:
         return self.to_text(width=120)
+
+
+def _earned(result: Result) -> str:
+    """Its points of those that there are, where it was judged and is worth any."""
+    judged = result.outcome in (Outcome.PASS, Outcome.FAIL)
+    return f"({result.points}/{result.of})" if judged and result.of else ""
 
 
 def validate(data: dict) -> None:

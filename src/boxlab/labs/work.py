@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from boxlab.errors import NotReady
 from boxlab.interrupts import deferred
-from boxlab.labs.checks import Mismatch, visible
+from boxlab.labs.checks import Mismatch
 
 if TYPE_CHECKING:  # the engine's library takes longer to import than a lab without an engine to check
     from boxlab.labs.build import Image
@@ -172,7 +172,7 @@ class Container:
         self.spawned = spawned
         self._console = Console(spawned, {}, time.monotonic())
 
-    def expect(self, pattern: str = r"(.*)", seconds: float = 10, next: str = "") -> str:
+    def expect(self, pattern: str = "", seconds: float = 10, next: str = "") -> str:
         """What the one group of `pattern` matches in the next line that has such; by default the next line.
 
         Raises:
@@ -182,8 +182,8 @@ class Container:
             return self._console.next(pattern, seconds)
         except NotReady as error:
             raise Mismatch(
-                f"a line within {seconds:g} s" + ("" if pattern == r"(.*)" else f" that matches {pattern}"),
-                visible(str(error)),
+                f"a line within {seconds:g} s" + (f" that matches {pattern}" if pattern else ""),
+                str(error),
                 "what does not answer in time does not work for those who ask it",
                 next or "run the container by hand and look at what it prints",
             ) from error

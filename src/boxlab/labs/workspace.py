@@ -92,7 +92,7 @@ def reset(lab: Lab) -> Path:
         BoxlabError: another command works on this lab.
     """
     with _lock(lab):
-        _started(lab)
+        require_started(lab)
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         backup = folder(lab).with_name(f"{lab.id}.{stamp}-{secrets.token_hex(2)}")
         folder(lab).rename(backup)
@@ -140,7 +140,7 @@ def check(lab: Lab, watch: Callable[[str], None] = lambda says: None) -> Report:
         BoxlabError: another command works on this lab.
     """
     with _lock(lab):
-        _started(lab)
+        require_started(lab)
         state = progress(lab)
         report = runner.run(lab, folder(lab), state.seed, watch=watch)
         if report.outcome != Outcome.INFRASTRUCTURE:
@@ -192,7 +192,12 @@ def _lock(lab: Lab) -> contextlib.AbstractContextManager[None]:
     return lock(lab.id)
 
 
-def _started(lab: Lab) -> None:
+def require_started(lab: Lab) -> None:
+    """See that the learner has a copy.
+
+    Raises:
+        UsageError: it was not started.
+    """
     if not folder(lab).is_dir():
         raise UsageError(f"{lab.id} was not started", f"`boxlab start {lab.number}`")
 

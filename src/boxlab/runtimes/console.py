@@ -50,39 +50,39 @@ class Console:
             NotReady: the deadline passed, the output ended or it was too much.
         """
         while mark not in self.found:
-            self._read(mark, self.t0 + deadline_s, f"within {deadline_s:g} s")
+            self._read(repr(mark), self.t0 + deadline_s, f"within {deadline_s:g} s")
         return self.found[mark]
 
     def next(self, pattern: str, deadline_s: float) -> str:
         """Read until a line matches `pattern` that had not been read before, and return what its group matched.
 
         Args:
-            pattern: a regular expression with one group.
+            pattern: a regular expression with one group; if empty, that of any line.
             deadline_s: seconds from now.
 
         Raises:
             NotReady: as for `wait_for`.
         """
-        wanted, seen, deadline = re.compile(pattern), len(self.lines), time.monotonic() + deadline_s
+        wanted, seen, deadline = re.compile(pattern or "(.*)"), len(self.lines), time.monotonic() + deadline_s
         while True:
             for _, text in self.lines[seen:]:
                 if match := wanted.search(text):
                     self._received = 0  # it may print as much again before the next answer
                     return match[1]
             seen = len(self.lines)
-            self._read(pattern, deadline, f"within {deadline_s:g} s")
+            self._read(repr(pattern) if pattern else "a further line", deadline, f"within {deadline_s:g} s")
 
     def _read(self, awaited: str, deadline: float, limit: str) -> None:
         """Take in what has arrived; `deadline` is on the host's monotonic clock."""
         chunk = self._source.read(deadline - time.monotonic())
         arrived = time.monotonic() - self.t0
         if chunk is None:
-            raise NotReady(f"no {awaited!r} {limit}; {self._last_words()}", hung=True)
+            raise NotReady(f"{awaited} did not come {limit}; {self._last_words()}", hung=True)
         if not chunk:
-            raise NotReady(f"it ended before {awaited!r}: {self._source.exit_reason()}; {self._last_words()}")
+            raise NotReady(f"it ended before {awaited}: {self._source.exit_reason()}; {self._last_words()}")
         self._received += len(chunk)
         if self._received > LIMIT_BYTES:
-            raise NotReady(f"it printed more than {LIMIT_BYTES >> 10} KiB before {awaited!r}; {self._last_words()}")
+            raise NotReady(f"it printed more than {LIMIT_BYTES >> 10} KiB before {awaited}; {self._last_words()}")
         *complete, self._partial = (self._partial + chunk).split(b"\n")
         for line in complete:
             self._take(line, arrived)
