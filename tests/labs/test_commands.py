@@ -114,7 +114,9 @@ def test_hints_come_one_by_one_and_are_remembered(started):
 
 def test_reset_keeps_what_there_was(started):
     answer(started, "mine")
+    boxlab("hint", "01")
     result = boxlab("reset", "01", "--yes")
+    assert boxlab("hint", "01").output.startswith("hint 1 of 3")
     kept = [path for path in paths.WORK.glob("01-toy.*") if path.is_dir()]
     assert result.exit_code == 0 and str(kept[0]) in result.output
     assert (kept[0] / "answer.txt").read_text() == "mine"

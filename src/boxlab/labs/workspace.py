@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -85,7 +85,7 @@ def start(lab: Lab) -> bool:
 
 
 def reset(lab: Lab) -> Path:
-    """Begin anew; returns where what there was is kept.
+    """Begin anew, with the hints as well, and keep the points; returns where what there was is kept.
 
     Raises:
         UsageError: it was not started.
@@ -96,6 +96,7 @@ def reset(lab: Lab) -> Path:
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         backup = folder(lab).with_name(f"{lab.id}.{stamp}-{secrets.token_hex(2)}")
         folder(lab).rename(backup)
+        _save(lab, replace(progress(lab), hints=0))
     start(lab)
     return backup
 
