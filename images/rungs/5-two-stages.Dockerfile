@@ -1,4 +1,4 @@
-# Install in one stage; copy what the program imports into the next.
+# Install in one stage, and copy only what the program imports into the next.
 FROM containers-measured/base AS build
 LABEL org.containers-measured.run=rung-5-build
 COPY requirements.txt .

@@ -14,7 +14,7 @@ from boxlab.labs.work import Container
 
 HERE = Path(__file__).parent
 OUTSIDE, INSIDE = ((HERE / name).read_text() for name in ("outside.py", "inside.py"))
-MACHINE = (HERE / "starter" / "machine.py").read_text()
+MACHINE, SYSCALLS = ((HERE / "starter" / name).read_text() for name in ("machine.py", "syscalls.py"))
 
 MACHINE_OPTIONS = {
     "cap_drop": [],
@@ -76,7 +76,8 @@ def tried(work: Work) -> Tried:
     command = ["python3", "-c", MACHINE, "python3", "-c", OUTSIDE]
     with work.container("containers-measured/base", command, **MACHINE_OPTIONS) as machine:
         try:
-            setting = {"program": work.text("container.py"), "secret": nonce}
+            files = {"container.py": work.text("container.py"), "syscalls.py": SYSCALLS}
+            setting = {"files": files, "secret": nonce}
             if (said := machine.ask(json.dumps(setting))) != "outside: ready":
                 raise BoxlabError(f"the container that stands for a machine is not ready: {said}")
         except Mismatch as error:
@@ -177,7 +178,7 @@ def own_root(work: Work) -> None:
             f"{actual}; mounts that it sees: {', '.join(facts['mounts'][:12])}",
             "chroot moves where names begin to be looked up, and root can move that again; what is not in the mount "
             "namespace at all cannot be reached",
-            "pivot_root in a mount namespace of its own, then umount2 the old root",
+            "pivot_root in a mount namespace of its own, then umount the old root",
         )
 
 
@@ -191,7 +192,7 @@ def own_name(work: Work) -> None:
             f"the command sees the host name {seen.name}, and the machine is still called {before}",
             f"the command sees {inside}, and the machine is called {after}",
             "a host name belongs to a namespace (uts); whoever sets it without one of its own renames the machine",
-            "let the child unshare NEW_NAME, and then sethostname, with the length of all of NAME",
+            "let the child unshare NEW_NAME, and then call socket.sethostname",
         )
 
 

@@ -1,6 +1,6 @@
 """Runs container.py for the checks of lab 05, in the container that machine.py has made a machine; sees it from outside.
 
-A line of JSON in, one out. First {"program": TEXT OF container.py, "secret": TEXT}, then for each attempt
+A line of JSON in, one out. First {"files": {NAME: TEXT}, "secret": TEXT}, then for each attempt
 {"arguments": LIST}, answered by what it printed, its exit status, and what was to be seen outside before, during and after.
 """
 
@@ -110,7 +110,8 @@ def clean(before: dict) -> None:
 
 given = json.loads(sys.stdin.readline())
 PROGRAM.parent.mkdir()
-PROGRAM.write_text(given["program"])
+for name, text in given["files"].items():
+    (PROGRAM.parent / name).write_text(text)
 Path("/outside/secret").write_text(given["secret"])
 print("outside: ready", flush=True)
 for line in sys.stdin:

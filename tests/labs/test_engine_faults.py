@@ -89,7 +89,7 @@ def _has_buildkit(folder):
     if not command:
         return False
     environment = os.environ | {"DOCKER_BUILDKIT": "1"}
-    tried = subprocess.run([command, "build", "-"], input=b"FROM scratch\n", capture_output=True, env=environment)
+    tried = subprocess.run([command, "build", "-"], input=b"no Dockerfile\n", capture_output=True, env=environment)
     return b"buildx component" not in tried.stderr
 
 

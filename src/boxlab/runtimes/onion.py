@@ -13,8 +13,10 @@ from pathlib import Path
 import docker.errors
 
 from boxlab import engine, images, paths, rootfs
-from boxlab.errors import Unavailable
+from boxlab.errors import NotReady, Unavailable
+from boxlab.interrupts import deferred
 from boxlab.runtimes.box import Runtime, Workload
+from boxlab.runtimes.console import Console
 from boxlab.runtimes.process import Process
 from boxlab.runtimes.spawn import HostProcess
 
@@ -32,6 +34,9 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 GONE_S = 5
 """How long a killed process may take to leave its control group."""
+
+TRIAL_S = 10
+"""How long an OCI runtime may take to show that it works here."""
 
 CONTAINERD_NAMESPACE = "boxlab"
 
@@ -130,22 +135,37 @@ class OCIRuntime(Process):
         quota = {"quota": int(workload.cpus * 100_000), "period": 100_000}
         self._specification["process"] |= {
             "terminal": False,
-            "args": self._image.command,
             "cwd": self._image.working_dir,
             "env": [f"{name}={value}" for name, value in self._image.environment.items()],
         }
         self._specification["root"] = {"path": str(rootfs.directory(self._image)), "readonly": True}
         self._specification["linux"]["resources"] |= {"memory": memory, "cpu": quota}
+        with deferred():
+            trial = self._run(["/bin/echo", "it runs"])
+        try:
+            Console(trial, {"runs": "it runs"}, time.monotonic()).wait_for("runs", TRIAL_S)
+        except NotReady as error:
+            raise Unavailable(
+                f"{self._tool} starts nothing here: {error}", f"{self._tool} says what it wants"
+            ) from error
+        finally:
+            with deferred():
+                trial.stop()
 
     def details(self) -> dict:
         version = subprocess.run([self._path, "--version"], capture_output=True, text=True).stdout.splitlines()
         return {"version": version[0] if version else "unknown"}
 
     def _spawn(self, workload: Workload) -> HostProcess:
+        return self._run(self._image.command)
+
+    def _run(self, command: list[str]) -> HostProcess:
+        """Let the tool run a command."""
         name = f"{CGROUP_PREFIX}{engine.RUN}-{time.monotonic_ns()}"
         folder = paths.scratch() / name
         folder.mkdir()
-        (folder / "config.json").write_text(json.dumps(self._specification))
+        specification = self._specification | {"process": self._specification["process"] | {"args": command}}
+        (folder / "config.json").write_text(json.dumps(specification))
 
         def clean() -> None:
             subprocess.run(

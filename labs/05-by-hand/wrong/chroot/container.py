@@ -6,42 +6,16 @@ All of its processes together may have MEMORY bytes, and PROCESSES of them may r
 and leaves nothing behind.
 """
 
-import ctypes
 import os
+import socket
 import sys
 import traceback
 from pathlib import Path
 
-libc = ctypes.CDLL(None, use_errno=True)
-
-# What the calls below are told (man 2 unshare, man 2 mount, man 2 umount).
-NEW_MOUNTS, NEW_NAME, NEW_PIDS = 0x20000, 0x4000000, 0x20000000
-PRIVATE, RECURSIVE, DETACH = 1 << 18, 1 << 14, 2
-PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}[os.uname().machine]  # the C library has no function for this one
+from syscalls import NEW_MOUNTS, NEW_NAME, NEW_PIDS, PRIVATE, RECURSIVE, mount, unshare
 
 CGROUPS = Path("/sys/fs/cgroup")
 VERSION_1 = (CGROUPS / "memory").is_dir()
-
-
-def kernel(name, *arguments):
-    """Make a system call, such as kernel("unshare", NEW_MOUNTS | NEW_NAME).
-
-    More of them: kernel("mount", WHAT, WHERE, TYPE, FLAGS, None), with WHAT and TYPE "proc" for a new /proc, and both None to
-    change the flags of what is mounted at WHERE; kernel("umount2", WHERE, DETACH); kernel("pivot_root", NEW, OLD);
-    kernel("sethostname", NAME, LENGTH).
-
-    Raises:
-        OSError: the kernel refuses.
-    """
-    kinds = {str: str.encode, int: ctypes.c_ulong}
-    given = [kinds.get(type(a), lambda a: a)(a) for a in arguments]
-    if name == "pivot_root":
-        failed = libc.syscall(ctypes.c_ulong(PIVOT_ROOT), *given)
-    else:
-        failed = getattr(libc, name)(*given)
-    if failed:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{name}: {os.strerror(number)}")
 
 
 def new_groups(memory, processes):
@@ -65,9 +39,9 @@ def new_groups(memory, processes):
 
 def new_root(root):
     """Make `root` the root of all files, for this process and its children alone."""
-    kernel("mount", None, "/", None, PRIVATE | RECURSIVE, None)  # what is mounted from here on, nobody else sees
+    mount(None, "/", None, PRIVATE | RECURSIVE)  # what is mounted from here on, nobody else sees
     os.chdir(root)
-    kernel("mount", "proc", "proc", "proc", 0, None)  # of the new process ids
+    mount("proc", "proc", "proc", 0)  # of the new process ids
     os.chroot(".")
     os.chdir("/")
 
@@ -75,16 +49,14 @@ def new_root(root):
 def main():
     root, name, memory, processes, *command = sys.argv[1:]
     groups = new_groups(int(memory), int(processes))
-    kernel("unshare", NEW_PIDS)
+    unshare(NEW_PIDS)
     child = os.fork()  # the first process that is born into the new pid namespace
     if child == 0:
         try:
             for group in groups:
                 (group / "cgroup.procs").write_text("0")  # 0 stands for whoever writes
-            kernel(
-                "unshare", NEW_MOUNTS | NEW_NAME
-            )  # not before the fork: the parent keeps its root, and its way to the groups
-            kernel("sethostname", name, len(name))
+            unshare(NEW_MOUNTS | NEW_NAME)  # not before the fork: the parent keeps its root, and its way to the groups
+            socket.sethostname(name)
             new_root(root)
             os.execvp(command[0], command)
         except BaseException:
