@@ -93,10 +93,11 @@ def reset(lab: Lab) -> Path:
     """
     with _lock(lab):
         require_started(lab)
+        state = progress(lab)
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         backup = folder(lab).with_name(f"{lab.id}.{stamp}-{secrets.token_hex(2)}")
         folder(lab).rename(backup)
-        _save(lab, replace(progress(lab), hints=0))
+        _save(lab, replace(state, hints=0))
     start(lab)
     return backup
 
