@@ -33,7 +33,7 @@ REHEARSE = "`python3 work/09-limits/limits.py` shows what `options` says about t
 BOUND = {"mem_limit": 384 * MIB, "pids_limit": 256}
 """The limits that hold whatever the learner says, for the sake of the machine that checks: beyond where the neighbour stops."""
 
-ENDS_S, ANSWERS_S = 20, 10
+ENDS_S, ANSWERS_S, RESTART_S = 20, 10, 2
 
 KILLED = 128 + 9
 """Exit status of what ended by SIGKILL."""
@@ -186,7 +186,8 @@ def refusals(asked: dict) -> Iterator[None]:
         with engine.plain_errors():
             yield
     except EngineError as error:
-        if getattr(error.__cause__, "status_code", None) != 400 or "OCI runtime" in str(error):
+        refused = getattr(error.__cause__, "status_code", None) == 400 or "see usage" in str(error)  # Podman says 500
+        if not refused or "OCI runtime" in str(error):
             raise
         raise Mismatch(
             f"the engine accepts {json.dumps(asked)}",
@@ -316,8 +317,10 @@ def attack(neighbour: str, service: Container, seen: Life) -> None:
         time.sleep(0.02)
         seen.busy = seen.busy or wrong_answer(service, "busy")
         now = inspect(neighbour)
-        seen.came_back = now["State"]["Restarting"] or now["RestartCount"] > 0
+        seen.came_back = was_restarted(now)
         ended = seen.came_back or not now["State"]["Running"]
+    if ended and not seen.came_back and seen.asked["neighbour"].get("restart_policy"):
+        seen.came_back = comes_back(neighbour)
     seen.busy = seen.busy or wrong_answer(service, "busy")
     seen.printed = api.logs(neighbour).decode(errors="replace")
     if ended:
@@ -325,11 +328,23 @@ def attack(neighbour: str, service: Container, seen: Life) -> None:
         seen.out_of_memory = now["State"]["OOMKilled"]
 
 
+def was_restarted(state: dict) -> bool:
+    """Whether the engine has started a container again, or is about to."""
+    return state["State"]["Restarting"] or state["RestartCount"] > 0
+
+
+def comes_back(ident: str) -> bool:
+    """Whether the engine starts it again within a moment: some note that they will only when they do."""
+    deadline = time.monotonic() + RESTART_S
+    while not (restarted := was_restarted(inspect(ident))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return restarted
+
+
 def first_status(ident: str) -> int:
     """The exit status of a container's first life, from the engine's events: the container knows that of the last one."""
-    events = engine.connect().api.events(since=1, filters={"container": ident, "event": "die"}, decode=True)
-    with contextlib.closing(events):
-        return int(next(events)["Actor"]["Attributes"]["exitCode"])
+    first, *_ = engine.events(ident, "die")
+    return int(first["Actor"]["Attributes"]["exitCode"])
 
 
 @check(points=1, timeout=180)

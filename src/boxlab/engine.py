@@ -1,6 +1,7 @@
 """The one way to the Docker Engine: where it is, what is ours on it, and its errors in plain words."""
 
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -120,6 +121,15 @@ def connect() -> docker.DockerClient:
     return client
 
 
+def is_podman() -> bool:
+    """Whether it is Podman that answers as Docker would.
+
+    Raises:
+        what the SDK raises: see `plain_errors`.
+    """
+    return any("Podman" in part["Name"] for part in connect().version().get("Components") or ())
+
+
 @cache
 def is_local() -> bool:
     """Whether the containers run on this very kernel."""
@@ -138,6 +148,17 @@ def ping(timeout_s: float = 5) -> None:
     with plain_errors():
         api = connect().api
         api.get(f"{api.base_url}/_ping", timeout=timeout_s).raise_for_status()
+
+
+def events(container: str, *actions: str) -> list[dict]:
+    """What the engine has noted of a container within the last hour: events of these actions, oldest first.
+
+    Raises:
+        what the SDK raises: see `plain_errors`.
+    """
+    now, of_it = int(time.time()), {"container": container}
+    noted = connect().api.events(since=now - 3600, until=now + 1, filters=of_it, decode=True)
+    return [event for event in noted if event["Action"] in actions]  # not by a filter: Podman's finds none
 
 
 def environment() -> dict[str, str]:

@@ -117,6 +117,11 @@ def ensure(name: str) -> Built:
         return _built(name, _get(PREFIX + name), fresh=True)
 
 
+def short_name(name: str) -> str:
+    """An image's name as we write it: Podman puts the registry before it."""
+    return name.removeprefix("docker.io/")
+
+
 def remove_unused(image_id: str) -> None:
     """Remove an image that a newer one has replaced, unless something still uses it or has given it a name."""
     client = engine.connect()

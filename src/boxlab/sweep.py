@@ -12,7 +12,7 @@ from docker.models.containers import Container
 
 from boxlab import engine, paths
 from boxlab.errors import BoxlabError, EngineError
-from boxlab.images import LAB_PREFIX, PREFIX
+from boxlab.images import LAB_PREFIX, PREFIX, short_name
 from boxlab.runtimes import onion
 
 KILLED_S = 10
@@ -88,7 +88,7 @@ def engine_objects(images: bool = False) -> list[Leftover]:
             found += [
                 Leftover("image", tag, lambda tag=tag: client.images.remove(tag))
                 for tag in tags
-                if tag.startswith(PREFIX)
+                if short_name(tag).startswith(PREFIX)
             ]
     return found
 
@@ -125,7 +125,7 @@ def _named(client: docker.DockerClient, pattern: str) -> list[Leftover]:
         Leftover("image", name, lambda name=name: client.images.remove(name))
         for image in client.images.list(filters={"reference": pattern})
         for name in image.tags
-        if fnmatch(name, pattern)
+        if fnmatch(short_name(name), pattern)
     ]
 
 
@@ -136,7 +136,7 @@ def _built(client: docker.DockerClient) -> list[Leftover]:
         Leftover("image", name, lambda name=name: client.images.remove(name))
         for image in client.images.list(filters=made_by_us)
         for name in image.tags or [image.id]
-        if not image.tags or name.startswith(f"{PREFIX}rung-")
+        if not image.tags or short_name(name).startswith(f"{PREFIX}rung-")
     ]
 
 

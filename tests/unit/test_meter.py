@@ -108,6 +108,14 @@ def test_a_machines_memory_is_divided_and_translated_code_stands_apart(proc):
     }
 
 
+def test_podmans_shim_is_one_though_it_lies_in_the_containers_control_group(proc):
+    folder = proc / "proc" / "20"
+    for name, text in {"comm": "conmon\n", "cmdline": f"conmon\0-c\0{ID}", "cgroup": f"0::/libpod-{ID}"}.items():
+        (folder / name).write_text(text)
+    roles = {process["name"]: process["role"] for process in reading(agent.answer({"containers": [ID]})).processes}
+    assert roles == {"python3": "application", "conmon": "shim", "exe": "sandbox"}
+
+
 def test_what_a_box_has_not_is_missing_and_not_zero(proc):
     container = figures(reading(agent.answer({"containers": [ID]})), Workload())
     assert container["shim"] == 2000 * 1024 and container["application"] == 3000 * 1024

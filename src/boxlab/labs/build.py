@@ -73,9 +73,10 @@ class Image:
 
 
 def build(folder: Path, name: str, seconds: float) -> Image:
-    """Build the image of a folder by the reader's own `docker build`, or without that command by the engine's call.
+    """Build the image of a folder by the reader's own `docker build`, or by the engine's call.
 
-    The build has no network, so that it does not depend on one.
+    By the latter without that command, and with Podman, which does not understand that command's BuildKit. The build has no
+    network, so that it does not depend on one.
 
     Args:
         folder: the context, with a Dockerfile.
@@ -90,7 +91,7 @@ def build(folder: Path, name: str, seconds: float) -> Image:
     tag = f"{images.LAB_PREFIX}{name}-{owner}"
     with engine.plain_errors():
         before = _ours(tag)
-    call = _by_command if shutil.which("docker") else _by_engine
+        call = _by_command if shutil.which("docker") and not engine.is_podman() else _by_engine
     output, trouble = call(folder, tag, seconds)
     with engine.plain_errors():
         _name_stages(tag, output)

@@ -127,11 +127,7 @@ class Work:
             yield Container(spawned)
         except EngineError as error:
             cause = error.__cause__
-            if (
-                spawned
-                or not isinstance(cause, docker.errors.APIError)
-                or "OCI runtime create failed" not in str(cause)
-            ):
+            if spawned or not isinstance(cause, docker.errors.APIError) or "OCI runtime" not in str(cause):
                 raise
             raise Mismatch(
                 "the container starts",

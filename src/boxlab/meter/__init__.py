@@ -23,9 +23,6 @@ from boxlab.runtimes.spawn import EngineContainer
 
 ANSWER_S = 30
 
-SHIMS = ("containerd-shim",)
-"""Names of the processes that stand beside a container and are not in it."""
-
 SANDBOXES = ("exe", "runsc")
 """Names of gVisor's own processes: the kernel in which the application runs, and its helpers."""
 
@@ -150,7 +147,7 @@ def refusal(runtime: Runtime) -> str:
 def _role(name: str) -> str:
     if name.startswith("qemu-system"):
         return "vmm"
-    if name.startswith(SHIMS):
+    if name.startswith(agent.SHIMS):
         return "shim"
     if name.startswith(SANDBOXES):
         return "sandbox"

@@ -13,6 +13,9 @@ from pathlib import Path
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
 
+SHIMS = ("containerd-shim", "conmon")
+"""How the names of processes begin that stand beside a container and are not in it: Docker's, Podman's."""
+
 
 def answer(request: dict) -> dict:
     """What `request` asks for.
@@ -127,10 +130,11 @@ def _of_container(container: str) -> tuple[list[int], list[int]]:
         pid = int(folder.name)
         try:
             parents[pid] = int(folder.joinpath("stat").read_text().rpartition(")")[2].split()[1])
-            if container in folder.joinpath("cgroup").read_text():
-                inside.append(pid)
-            elif container in folder.joinpath("cmdline").read_text() and "shim" in folder.joinpath("comm").read_text():
+            shim = folder.joinpath("comm").read_text().startswith(SHIMS)
+            if shim and container in folder.joinpath("cmdline").read_text():
                 around.append(pid)
+            elif not shim and container in folder.joinpath("cgroup").read_text():
+                inside.append(pid)
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended while we looked
     served = set(around)

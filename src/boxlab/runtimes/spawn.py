@@ -104,6 +104,10 @@ class HostProcess:
         return self._process.returncode is not None
 
 
+ENDED = ("sandbox is not running", "container state improper")
+"""What gVisor and Podman say of a container that has ended, or that is being removed already."""
+
+
 class EngineContainer:
     """A container of the engine, attached before it starts, that removes itself when it ends.
 
@@ -173,12 +177,7 @@ class EngineContainer:
     def exit_reason(self) -> str:
         """From the engine's log of events, as the container itself may be gone by now."""
         with engine.plain_errors():
-            filters = {"container": self.id, "event": ["die", "oom"]}
-            events = list(
-                self._api.events(
-                    since=int(time.time()) - 3600, until=int(time.time()) + 1, filters=filters, decode=True
-                )
-            )
+            events = engine.events(self.id, "die", "oom")
         if any(event["Action"] == "oom" for event in events):
             return "out of memory"
         return (
@@ -219,11 +218,11 @@ class EngineContainer:
 
     @staticmethod
     def _unless_gone(call: Callable, *arguments, **options) -> None:
-        """Call the engine; that the container has ended or gone meanwhile (404, 409, or gVisor's words) is what we want."""
+        """Call the engine; that the container has ended, has gone or is about to (404, 409, `ENDED`) is what we want."""
         try:
             call(*arguments, **options)
         except docker.errors.APIError as error:
-            if error.status_code not in (404, 409) and "sandbox is not running" not in str(error.explanation):
+            if error.status_code not in (404, 409) and not any(words in str(error.explanation) for words in ENDED):
                 raise
 
 
