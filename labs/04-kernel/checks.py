@@ -184,28 +184,40 @@ def _run(work: Work, names: list[str]) -> tuple[dict[str, dict], str]:
     Raises:
         Mismatch: it fails, or its last line is no such answer.
     """
-    ran = work.run(["python", "find.py", *names], seconds=20)
+    look = "look for a loop that does not end; what find.py prints is shown above"
+    ran = work.run(["python", "find.py", *names], seconds=20, name="find.py", next=look)
     *printed, last = ran.output.rstrip("\n").split("\n")
-    try:
-        answers = json.loads(last)
-        right = ran.status == 0 and all(
-            isinstance(answers[name]["shares_kernel"], bool)
-            and isinstance(answers[name]["process"], (int, type(None)))
-            and not isinstance(answers[name]["process"], bool)
-            for name in names
+    if ran.status:
+        trouble, next = f"status {ran.status}", "mend what the last line of the output names"
+    else:
+        trouble, next = (
+            _unlike(last, names),
+            "keep the last line of the starter, print(json.dumps(answers)), and the two keys",
         )
-    except (ValueError, KeyError, TypeError):
-        right = False
-    if not right:
+    if trouble:
         raise Mismatch(
             'find.py ends with status 0, and its last line is {"NAME": {"shares_kernel": true, "process": 4711}, …}',
-            f"status {ran.status}, and it printed:\n{ran.shown}",
+            f"{trouble}; it printed:\n{ran.shown}",
             "a program reads the answer: JSON, for each box true or false, and a number or null",
-            "mend what the last line of the output names"
-            if ran.status
-            else "keep the last line of the starter, print(json.dumps(answers)), and the two keys",
+            next,
         )
-    return answers, "\n".join(printed)
+    return json.loads(last), "\n".join(printed)
+
+
+def _unlike(line: str, names: list[str]) -> str:
+    """What keeps a line from being an answer."""
+    try:
+        answers = json.loads(line)
+    except ValueError:
+        return "the last line is no JSON"
+    for name in names:
+        answer = answers.get(name) if isinstance(answers, dict) else None
+        if not isinstance(answer, dict):
+            return f"nothing is said of {name}"
+        for key, kinds in {"shares_kernel": (bool,), "process": (int, type(None))}.items():
+            if key not in answer or type(answer[key]) not in kinds:
+                return f"{key} of {name} is {json.dumps(answer[key]) if key in answer else 'missing'}"
+    return ""
 
 
 @check(points=1, timeout=300)
@@ -250,7 +262,8 @@ def finds_machine(work: Work) -> None:
                 _with_printed("find.py says that it does", round),
                 "two kernels can be of the same release, on machines of the same name and size, up for equally long; "
                 "they are still two",
-                "compare something that no two boots have in common",
+                "compare something that no two boots have in common; and print it: where there is nothing to be read, `ask` "
+                "returns None in every box",
             )
 
 
@@ -266,5 +279,7 @@ def finds_processes(work: Work) -> None:
                 "a container's program is a process of the host; it lives in namespaces, which the kernel numbers, and "
                 "such numbers say something only on one kernel",
                 'compare /proc/self/ns/… of the box with /proc/NUMBER/ns/… of "host", for a kind of namespace that this '
-                "container does not share with it",
+                "container does not share with it"
+                if kind in CONTAINERS
+                else "say null where the kernel is another: the process that plays the machine is not the program in it",
             )

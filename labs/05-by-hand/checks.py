@@ -31,13 +31,18 @@ BOMBS = 60
 SECONDS = 10
 MEANINGS = {
     "did not end": "find out what it waits for: let it print where it is, or try it as the README says",
-    "pivot_root: Invalid argument": "pivot_root wants no mount of this namespace to be shared with another: make them "
-    "private first, RECURSIVE, from / down",
-    "pivot_root: Device or resource busy": "the new root is to be a mount, and not the root that there is",
+    "pivot_root: Invalid argument": "pivot_root wants the new root first and then a folder in it, and no mount of this "
+    "namespace to be shared with another: make them private first, RECURSIVE, from / down",
+    "pivot_root: Device or resource busy": "the new root is to be a mount, and not the root that there is; the folder for the "
+    "old one is to lie in it",
+    "File exists": "something of an earlier run is still there: make it where it is missing, or remove it in the end",
+    "Directory not empty": "what has files of its own is no control group: VERSION_1 says where yours are to be",
+    "umount .: Device or resource busy": "the old root is in use, by this process too: umount it with DETACH",
     "[Errno 1] Operation not permitted: '": "the files of a group are the kernel's and go with it: rmdir the folder alone",
     "Device or resource busy: '/sys/fs/cgroup": "a group that has a process cannot be removed: only the child may join it",
-    "No such file or directory: '/sys/fs/cgroup": "the groups lie in the old root: join them before it changes; the parent keeps "
-    "its root if only the child unshares NEW_MOUNTS",
+    "No such file or directory: '/sys/fs/cgroup": "there is no such group: it was not made, or is removed already (the parent "
+    "waits first), or lies in the old root (join before the root changes; the parent keeps its own if only the child unshares "
+    "NEW_MOUNTS)",
     "No child processes": "wait for the child once",
 }
 """Part of what container.py prints when it fails -> what to do then."""
@@ -130,6 +135,12 @@ def _said(attempt: dict) -> str:
     return f"{attempt['trouble'] or 'status ' + str(attempt['status'])}; it printed:\n{printed(attempt['output'])}"
 
 
+def _next(attempt: dict, otherwise: str) -> str:
+    """What to do, by what container.py printed if that says it."""
+    said = _said(attempt)
+    return next((meaning for words, meaning in MEANINGS.items() if words in said), otherwise)
+
+
 def _usual(attempt: dict) -> str:
     """What to do where no words say more."""
     if attempt["status"] in (-9, 128 + 9):
@@ -146,9 +157,9 @@ def runs(work: Work) -> None:
     if not seen.look["answer"] or seen.look["trouble"] or seen.look["status"] != seen.status:
         raise Mismatch(
             f"what the command prints as it looks around, and its exit status, {seen.status}",
-            said := _said(seen.look),
+            _said(seen.look),
             "who starts a container wants to see its program's output, and how that ended",
-            next((meaning for words, meaning in MEANINGS.items() if words in said), _usual(seen.look)),
+            _next(seen.look, _usual(seen.look)),
         )
 
 
@@ -227,14 +238,17 @@ def limited_memory(work: Work) -> None:
             _said(seen.hog) if have is None else f"{have} got it; {_groups(seen.look)}",
             "a limit of each process (setrlimit) is none of all of them together; a control group's holds for whoever "
             "is in it, and counts what its processes take once they are in",
-            "write the limit, in bytes, then let the child write itself into cgroup.procs, then call execvp",
+            _next(
+                seen.hog,
+                "write the limit, in bytes, then let the child write itself into cgroup.procs, then call execvp",
+            ),
         )
 
 
 def _groups(look: dict) -> str:
     """The groups that there were while the command looked around, as seen from outside."""
-    groups = [f"{group} had {facts}" for group, facts in look["during"]["memory"].items()]
-    return ", ".join(groups) or "there was no new group that limits memory"
+    groups = [f"{group} had {facts}" for group, facts in look["during"]["limits"].items()]
+    return ", ".join(groups) or "there was no new group"
 
 
 @check(points=1, needs=[limited_memory])
@@ -246,9 +260,12 @@ def limited_processes(work: Work) -> None:
     if not (bomb.get("refused") and fewest <= bomb["started"] <= most):
         raise Mismatch(
             f"of {BOMBS} processes, {fewest} to {most} can be started under a limit of {seen.processes}",
-            f"{bomb['started']} were started" if bomb else _said(seen.bomb),
+            f"{bomb['started']} were started; {_groups(seen.look)}" if bomb else _said(seen.bomb),
             "a fork bomb is harmless where fork is refused; the limit for a user (setrlimit) does not bind root",
-            "the control group has a file for the number of processes: pids.max",
+            _next(
+                seen.bomb,
+                "the limit is in pids.max; with version 1 its group is one more, and the child is to join both",
+            ),
         )
 
 

@@ -36,12 +36,14 @@ def state() -> dict:
 
 
 def held(groups: list[str]) -> dict[str, str]:
-    """Of each control group that can limit memory, how many processes it has and to how much it holds them."""
-    found, limit = {}, "memory.limit_in_bytes" if VERSION_1 else "memory.max"
+    """Of each control group, how many processes it has and to what it holds them."""
+    found = {}
     for group in map(Path, groups):
-        with contextlib.suppress(FileNotFoundError):  # no such group, or gone meanwhile
-            bytes = (group / limit).read_text().strip()
-            found[str(group)] = f"{len((group / 'cgroup.procs').read_text().split())} processes and {limit} {bytes}"
+        with contextlib.suppress(FileNotFoundError):  # it is none, or gone meanwhile
+            limits = [group / name for name in ("memory.limit_in_bytes", "memory.max", "pids.max")]
+            said = [f"{len((group / 'cgroup.procs').read_text().split())} processes"]
+            said += [f"{limit.name} {limit.read_text().strip()}" for limit in limits if limit.exists()]
+            found[str(group)] = " and ".join(said)
     return found
 
 
@@ -76,7 +78,7 @@ def attempt(arguments: list[str], seconds: float) -> dict:
             break
         if during is None and b"\n" in output:
             during = state()
-            during["memory"] = held([group for group in during["groups"] if group not in before["groups"]])
+            during["limits"] = held([group for group in during["groups"] if group not in before["groups"]])
             process.stdin.close()  # the command waits for this where it has to be seen
     try:
         status = process.wait(0 if trouble else max(0.0, deadline - time.monotonic()))

@@ -18,6 +18,9 @@ PLAY = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("starter") 
 EXACT_S = 0.002
 """How far a figure may be from what was played: the played clock does not move while the benchmark computes."""
 
+MISSING = object()
+"""In place of a figure that the summary does not have."""
+
 QUARTILES = ("inverted_cdf", "hazen", "weibull", "linear", "lower", "higher", "midpoint", "median_unbiased")
 """Definitions of a quartile that are in use; which one is taken does not matter here."""
 
@@ -78,8 +81,16 @@ def is_row(row) -> bool:
 
 def a_row_each(rows: list[dict], starts: list[dict], why: str, next: str) -> list[tuple[dict, dict]]:
     """Each row with the start that it is about."""
-    if [row["box"] for row in rows] != [start["box"] for start in starts]:
-        raise Mismatch(f"a row for each of {len(starts)} starts, in their order", f"{len(rows)} rows", why, next)
+    if len(rows) != len(starts):
+        raise Mismatch(f"a row for each of {len(starts)} starts", f"{len(rows)} rows", why, next)
+    for number, (row, start) in enumerate(zip(rows, starts), 1):
+        if row["box"] != start["box"]:
+            raise Mismatch(
+                f"the rows in the order of the starts: row {number} is of {start['box']}",
+                f"it is of {row['box']}",
+                "who looks for a drift, or for what one box leaves to the next, has to see what followed what",
+                "add each row when its start is over, and sort nothing",
+            )
     return list(zip(rows, starts))
 
 
@@ -233,7 +244,8 @@ def failures(work: Work) -> None:
             expected = "no seconds, and an error, for a start that failed"
             raise Mismatch(expected, f"seconds {row['seconds']}, error {row['error']!r}", why, next)
         if not failed and not (true(row, start) and row["error"] is None):
-            expected = f"{start['ready'] - start['called']:.3f} s, and no error, for a start that succeeded"
+            expected = f"{start['ready'] - start['called']:.3f} s, and error None, for a start that succeeded"
+            next = "a row with its seconds, and with error None"
             raise Mismatch(expected, f"seconds {row['seconds']}, error {row['error']!r}", why, next)
     if len(starts) != len(boxes) * (rounds + 1):
         expected = f"{len(boxes) * (rounds + 1)} starts"
@@ -276,11 +288,12 @@ def summary(work: Work) -> None:
         times = [*(random.uniform(0.9, 1.2) for _ in range(n - 1)), *slowest]
         failed = random.randint(1, 3)
         outcomes = random.sample([*times, *[None] * failed], len(times) + failed)
+        warm_up = random.uniform(4, 6) if n else None
         rows += [
             {"box": name, "round": number, "seconds": seconds, "error": None if seconds else "not ready within 30 s"}
-            for number, seconds in enumerate([random.uniform(4, 6), *outcomes])
+            for number, seconds in enumerate([warm_up, *outcomes])
         ]
-        expected[name] = (times, failed)
+        expected[name] = (times, failed + (warm_up is None))
     random.shuffle(rows)
     found = answer(work, {"rows": rows})
     for name, (times, failed) in expected.items():
@@ -291,7 +304,7 @@ def summary(work: Work) -> None:
             bounds[figure] = (min(all_of_them), max(all_of_them)) if times else (None, None)
         for figure, (least, most) in bounds.items():
             facts = found.get(name) if isinstance(found, dict) else found
-            said = facts.get(figure) if isinstance(facts, dict) else facts
+            said = facts.get(figure, MISSING) if isinstance(facts, dict) else facts
             if said is None or least is None:
                 right = said is least
             else:
@@ -302,9 +315,11 @@ def summary(work: Work) -> None:
                     _shown(said),
                     "one slow start moves a mean, and not a median; the quartiles and the slowest show how far the "
                     "starts lie apart; what warms up and what failed has no place among them",
-                    "the docstring of `summary` says what each figure is; first leave out round 0 and what failed",
+                    "the docstring of `summary` says what each figure is; times are those that count, failures all of them",
                 )
 
 
 def _shown(value) -> str:
+    if value is MISSING:
+        return "there is no such key"
     return f"{value:.3f}" if isinstance(value, float) else repr(value)

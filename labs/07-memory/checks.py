@@ -185,11 +185,15 @@ def says_at_least(work: Work) -> None:
     limit = 2 * max(SEEN)
     few = [reading for reading in readings if reading["containers"] < max(SEEN)]
     budget = truth(more[-1]) * random.randint(20, 200)
-    asked = [(limit, readings), (2 * max(reading["containers"] for reading in few), few)]
-    for (most, given), said in zip(asked, answers(work, *(("fits", given, budget) for _, given in asked))):
+    asked = [
+        (limit, readings, budget),
+        (2 * max(reading["containers"] for reading in few), few, budget),
+        (limit, readings, on_line(readings, limit + 0.4)),
+    ]
+    for (most, _, budget), said in zip(asked, answers(work, *(("fits", *given) for _, *given in asked))):
         if said != [most, True]:
             raise Mismatch(
-                f"({most}, True) for {budget / 1024:.0f} GiB, from readings of up to {most // 2} containers",
+                f"({most}, True) for {budget:.0f} MiB, from readings of up to {most // 2} containers",
                 _pair(said),
                 "there is no reason why hundreds of containers should follow the line of four: the engine, the process "
                 "ids and the network have limits of their own",

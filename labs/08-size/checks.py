@@ -33,14 +33,16 @@ def image(work: Work):
 
 
 @cache
-def found(work: Work) -> tuple[tuple[int, str] | None, int | None]:
-    """Layer and path of a file with the key in it, and the topmost layer with an index: what the layers have, stays."""
+def found(work: Work) -> tuple[str, int | None]:
+    """Where the key is, if anywhere, and the topmost layer with an index: what the layers have, stays."""
     key = (work.folder / "licence.key").read_text().strip().encode()
-    leak = index = None
+    leak, index = "", None
+    if key.decode() in image(work).described():
+        leak = "what `docker inspect` and `docker history` show of it"
     with image(work).files() as files:
         for layer, path, content in files:
             if key in content:
-                leak = leak or (layer, path)
+                leak = leak or f"layer {layer + 1} of {len(image(work).layers)}, in the file {path}"
             if path.endswith(INDEX):
                 index = layer
     return leak, index
@@ -94,12 +96,12 @@ def small(work: Work) -> None:
 
 @check(points=2, needs=[answers])
 def keeps_the_key(work: Work) -> None:
-    """The key is in no layer of the image."""
+    """The key is nowhere in the image."""
     leak, _ = found(work)
     if leak:
         raise Mismatch(
-            "licence.key in no layer",
-            f"it lies in layer {leak[0] + 1} of {len(image(work).layers)}, in the file {leak[1]}",
+            "the text of licence.key is nowhere in the image",
+            f"it is in {leak}",
             "who has the image has all of its layers, those with deleted files as well",
             "use the key in a stage of the build whose layers do not come along",
         )
@@ -132,5 +134,6 @@ def cheap_edit(work: Work) -> None:
             "another one: it was made again" if index is not None else "no layer has an index.json",
             "from the first line on whose files have changed, each line is run again, in every stage; and what is new "
             "has to be sent to each machine again",
-            "what changes seldom stands above what changes often: no line before the index may copy app.py",
+            "what changes seldom stands above what changes often: no line before the index may copy app.py, and none after "
+            "that may touch the index (COPY --chown gives an owner at once)",
         )

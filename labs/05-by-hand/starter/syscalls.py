@@ -39,7 +39,7 @@ def umount(where: str, flags: int = 0) -> None:
 
 
 def pivot_root(new: str, old: str) -> None:
-    """Make the mount `new` the root, and mount on the folder `old` what was the root (man 2 pivot_root)."""
+    """Make the mount `new` the root, and mount what was the root on `old`, a folder in `new` (man 2 pivot_root)."""
     _check("pivot_root", _libc.syscall(ctypes.c_long(_PIVOT_ROOT), new.encode(), old.encode()))
 
 

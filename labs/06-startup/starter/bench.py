@@ -11,7 +11,7 @@ def measure(boxes: dict, rounds: int = 10, deadline: float = 30.0) -> list[dict]
 
     Args:
         boxes: name -> start. `box = start()` starts one. `box.line(timeout)` waits for its next line and returns it,
-            with its line end; it returns None if none comes within `timeout` seconds, and "" once the box has ended.
+            with its line end; it returns None if none comes within `timeout` seconds, and "" each time once the box has ended.
             `box.stop()` ends the box.
         rounds: how many rounds count. Round 0 comes before them, warms up, and does not count.
         deadline: seconds from the call after which a start has failed.

@@ -13,6 +13,9 @@ import time
 
 READY = "workload: ready"
 
+MOST_ASKED = 100_000
+"""How often an ended box may be asked for a line: more than anybody does who minds a deadline."""
+
 STOP_S = 0.05
 """What stopping a box takes."""
 
@@ -67,6 +70,9 @@ class Box:
         if text:
             del self._events[0]
         else:
+            self._start["asked"] += 1
+            if self._start["asked"] > MOST_ASKED:
+                raise Stuck('the box has ended, and line() says "" each time: who goes on asking asks for ever')
             clock.pass_by(0.001)  # who asks an ended box again and again does not stop the time
         return text
 
@@ -81,7 +87,7 @@ class Stage:
 
     Attributes:
         starts: of each, in order: box, called, ready (None: never), stopped (None: never), running (others, at the
-            call), interrupted.
+            call), interrupted, asked (how often after its end).
     """
 
     def __init__(self, play: dict, clock: Clock):
@@ -98,6 +104,7 @@ class Stage:
             "stopped": None,
             "running": running,
             "interrupted": False,
+            "asked": 0,
         }
         slower = 1 + self._play["drift"] * len(self.starts)
         scripts = self._play["boxes"][name]
@@ -114,7 +121,12 @@ class Stage:
 
 def script(seconds: float, called: float = 0.3) -> dict:
     """A start that is ready after so many seconds; the call itself takes the share `called` of them."""
-    lines = [[seconds * 0.6, "workload: started"], [seconds, f"{READY} {random.uniform(5, 30):.1f}"]]
+    lines = [
+        [seconds * 0.3, ""],
+        [seconds * 0.6, "workload: started"],
+        [seconds * 0.8, f"soon comes {READY}"],
+        [seconds, f"{READY} {random.uniform(5, 30):.1f}"],
+    ]
     return {"returns": seconds * called, "lines": lines, "ends": seconds + 2}
 
 
@@ -149,7 +161,7 @@ def rehearse() -> None:
     boxes = {name: [script(random.gauss(t, t / 20)) for _ in range(rounds + 1)] for name, t in times.items()}
     boxes["microvm"][3] = hangs()
     boxes["seldom"] = [hangs()] * rounds + [script(0.8)]  # one start that counts
-    boxes["never"] = [hangs()] * (rounds + 1)  # none
+    boxes["never"] = [hangs() | {"ends": 0.8}] * (rounds + 1)  # none: it ends each time
     played = perform(play_of(boxes, rounds))
     print(f"{'box':10} {'round':>5} {'you say':>10} {'played':>10}")
     for row, start in zip(played["rows"] or [], played["starts"]):

@@ -1,6 +1,7 @@
 """Build a learner's image as `docker build` would, and look into it; what stays has a name of ours."""
 
 import contextlib
+import json
 import os
 import re
 import select
@@ -28,6 +29,12 @@ OUTPUT_BYTES = 256 << 10
 CHATTER = ("DEPRECATED: ", "            Install the buildx", "            https://", "Sending build context")
 """How lines of `docker build` begin that say nothing of the learner's build."""
 
+ASKED_A_REGISTRY = (
+    "a name after FROM or --from= that is no image here and no stage is looked for at a registry; "
+    f"the stages build on {images.PREFIX}base"
+)
+"""What to do where a build has wanted to fetch an image."""
+
 STOP_S = 10
 """How long the docker command may take to end when told to."""
 
@@ -51,6 +58,15 @@ class Image:
     def common(self, other: "Image") -> int:
         """How many of its lowest layers it has in common with another."""
         return next_difference(self.layers, other.layers)
+
+    def described(self) -> str:
+        """What everybody can read of it without running it: its settings, and the lines that made it.
+
+        Raises:
+            EngineError: the engine is in the way.
+        """
+        with engine.plain_errors():
+            return json.dumps([_inspect(self.tag), engine.connect().api.history(self.tag)])
 
     @contextlib.contextmanager
     def files(self) -> Iterator[Iterator[tuple[int, str, bytes]]]:
@@ -210,7 +226,10 @@ def _blame(output: str, trouble: str, seconds: float) -> None:
         "`docker build` ends well, without a network",
         f"it ended with:\n{last}",
         why,
-        "mend the line of the Dockerfile that is named last, and try `docker build --network=none .` in your folder",
+        ASKED_A_REGISTRY
+        if re.search(r"pull access denied|no such host|failed to resolve|dial tcp|manifest unknown", output)
+        else "mend the line of the Dockerfile that is named last, or the one that should have given it its files and rights "
+        "(COPY, USER, .dockerignore); `docker build --network=none .` in your folder says the same",
     )
 
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:  # the engine's library takes longer to import than a lab with
     from boxlab.runtimes.spawn import EngineContainer
 
 
+STARTS_NOT = ("oci runtime", "unable to find user", "no command specified")
+"""Part of what an engine says where an image's own command or user is the reason that a container does not start."""
+
+
 class Work:
     """One run of the checks over one learner's files.
 
@@ -127,7 +131,8 @@ class Work:
             yield Container(spawned)
         except EngineError as error:
             cause = error.__cause__
-            if spawned or not isinstance(cause, docker.errors.APIError) or "OCI runtime" not in str(cause):
+            of_the_image = any(words in str(cause).lower() for words in STARTS_NOT)
+            if spawned or not isinstance(cause, docker.errors.APIError) or not of_the_image:
                 raise
             raise Mismatch(
                 "the container starts",
