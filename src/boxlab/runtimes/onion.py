@@ -144,6 +144,7 @@ class OCIRuntime(Process):
             trial = self._run(["/bin/echo", "it runs"])
         try:
             Console(trial, {"runs": "it runs"}, time.monotonic()).wait_for("runs", TRIAL_S)
+            trial.exit_reason()  # waits for its end: a signal would keep the tool from removing its control groups
         except NotReady as error:
             raise Unavailable(
                 f"{self._tool} starts nothing here: {error}", f"{self._tool} says what it wants"
@@ -172,6 +173,7 @@ class OCIRuntime(Process):
                 [self._path, "delete", "--force", name], capture_output=True
             )  # it mostly has ended by itself
             shutil.rmtree(folder)
+            _remove_groups([group for group in control_groups() if group.name == name])  # it gives up early on a busy one
 
         return _Cleaned([self._path, "run", "--bundle", str(folder), name], dict(os.environ), clean)
 
