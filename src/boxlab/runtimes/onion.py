@@ -169,11 +169,10 @@ class OCIRuntime(Process):
         (folder / "config.json").write_text(json.dumps(specification))
 
         def clean() -> None:
-            subprocess.run(
-                [self._path, "delete", "--force", name], capture_output=True
-            )  # it mostly has ended by itself
+            # It mostly has ended by itself; on a busy machine the tool gives up on its groups early.
+            subprocess.run([self._path, "delete", "--force", name], capture_output=True)
             shutil.rmtree(folder)
-            _remove_groups([group for group in control_groups() if group.name == name])  # it gives up early on a busy one
+            _remove_groups([group for group in control_groups() if group.name == name])
 
         return _Cleaned([self._path, "run", "--bundle", str(folder), name], dict(os.environ), clean)
 
