@@ -125,9 +125,12 @@ def test_an_image_of_two_stages_has_the_layers_of_the_last(work, builder):
             assert [path for _, path, _ in files if not path.endswith("/")] == ["second"]
 
 
-def test_an_image_without_the_base_says_so(work, builder):
+def test_an_image_without_the_base_or_a_command_says_so(work, builder):
     (work.folder / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
-    assert not work.build().on_base
+    image = work.build()
+    assert not image.on_base
+    with pytest.raises(Mismatch, match="(?i)no command specified"), work.container(image):
+        pass
     dockerfile(work, "RUN true")
     assert work.build().on_base
 

@@ -39,7 +39,8 @@ def labs(as_json: bool) -> None:
             f"{row['id']:<16} {row['state']:<12} {row['points']:>2}/{row['of']:<3} {row['title']} ({row['minutes']} min{needs})"
         )
     todo = [row["id"] for row in rows if row["state"] != "passed"]
-    click.echo(f"next: boxlab start {todo[0].partition('-')[0]}" if todo else "all passed")
+    done = "all passed" if rows else "there are no labs yet"
+    click.echo(f"next: boxlab start {todo[0].partition('-')[0]}" if todo else done)
 
 
 @click.command()

@@ -140,9 +140,10 @@ class OCIRuntime(Process):
         }
         self._specification["root"] = {"path": str(rootfs.directory(self._image)), "readonly": True}
         self._specification["linux"]["resources"] |= {"memory": memory, "cpu": quota}
-        with deferred():
-            trial = self._run(["/bin/echo", "it runs"])
+        trial = None
         try:
+            with deferred():
+                trial = self._run(["/bin/echo", "it runs"])
             Console(trial, {"runs": "it runs"}, time.monotonic()).wait_for("runs", TRIAL_S)
             trial.exit_reason()  # waits for its end: a signal would keep the tool from removing its control groups
         except NotReady as error:
@@ -150,8 +151,9 @@ class OCIRuntime(Process):
                 f"{self._tool} starts nothing here: {error}", f"{self._tool} says what it wants"
             ) from error
         finally:
-            with deferred():
-                trial.stop()
+            if trial:
+                with deferred():
+                    trial.stop()
 
     def details(self) -> dict:
         version = subprocess.run([self._path, "--version"], capture_output=True, text=True).stdout.splitlines()
