@@ -8,7 +8,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help book test unit mutants lab doctor bench notebooks lock clean host
+.PHONY: help book test unit mutants lab doctor bench notebooks lock engine clean host
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -52,9 +52,13 @@ lock: ## authors: resolve pyproject.toml into requirements.txt
 	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-find-links pyproject.toml --output-file requirements.txt
 
+engine: ## authors: start a current engine beside this machine's own (tools/engine.sh says how to use it)
+	@tools/engine.sh start
+
 clean: ## remove what was made here: containers, images, caches, the rendered book
 	@rm -rf _build .pytest_cache
 	@if [ -x $(BIN)/boxlab ]; then $(BIN)/boxlab clean --images; fi
+	@if [ -d .cache/engine ]; then tools/engine.sh remove; fi
 	@rm -rf .cache
 
 host:

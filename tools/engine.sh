@@ -1,0 +1,179 @@
+#!/usr/bin/env bash
+# A current Docker Engine beside the machine's own: Debian sid's, set as version 29 is, in a root file system of its own.
+# It listens on a socket in this folder alone; what it keeps lies in .cache/engine. For authors and tests, as root on Debian.
+#
+#   tools/engine.sh start                   make it (half a minute, once) and start it, unless it runs
+#   tools/engine.sh run COMMAND...          run a command with its docker command, Compose and buildx in front of the others
+#   tools/engine.sh env                     print what `eval` needs for the same
+#   tools/engine.sh stop                    end it and all that it runs; images and caches stay
+#   tools/engine.sh remove                  and remove all of it
+#
+# STORE=containerd (the default, as version 29 has it) or STORE=overlay2 says how it keeps images: two engines, side by side.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+STORE=${STORE:-containerd}
+HOME_=$PWD/.cache/engine
+ROOT=$HOME_/root
+HERE=$HOME_/$STORE # what this engine keeps, its socket, its log
+SOCKET=$HERE/run/docker.sock
+LEAST=28 # sid moves; with less there is no point in starting it
+
+# What is the whole machine's (a bridge, control groups) is named by checkout and store.
+OWNER=$(printf '%s %s' "$PWD" "$STORE" | sha256sum | cut -c 1-8)
+BRIDGE=cm-$OWNER
+GROUP=docker-$OWNER
+
+say() { printf 'engine: %s\n' "$*" >&2; }
+fail() { say "$1"; say "  fix: $2"; exit 3; }
+
+require() {
+  case $STORE in containerd | overlay2) ;; *) fail "STORE=$STORE is none" "STORE=containerd or STORE=overlay2" ;; esac
+  [ "$(id -u)" = 0 ] || fail "only root can start a second engine" "run it by sudo, or use the engine that this machine has"
+  [ "$(uname -s)" = Linux ] || fail "a second engine is for Linux" "use the engine that this machine has"
+  [ ${#SOCKET} -lt 108 ] || fail "the path of its socket is too long for the kernel: $SOCKET" "clone into a shorter path"
+}
+
+answers() { DOCKER_HOST=unix://$SOCKET "$ROOT/usr/bin/docker" version --format '{{.Server.Version}}' 2>/dev/null; }
+
+# Debian's packages, fetched once: sid moves on, and its mirror may serve lists that are past their date.
+fetch() {
+  local version
+  if [ ! -x "$ROOT/usr/bin/docker" ]; then
+    command -v mmdebstrap >/dev/null || fail "mmdebstrap is not installed" "apt-get install mmdebstrap"
+    say "fetching the packages of Debian sid (half a minute)"
+    rm -rf "$ROOT.new"
+    mkdir -p "$HOME_"
+    mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' \
+      --include=docker.io,docker-cli,docker-buildx,docker-compose,crun,iptables,procps,ca-certificates \
+      sid "$ROOT.new" 2>"$HOME_/fetch.log" || fail "the packages of Debian sid could not be had" "see $HOME_/fetch.log"
+    mv "$ROOT.new" "$ROOT"
+  fi
+  version=$(chroot "$ROOT" dockerd --version | grep -oE '[0-9]+' | head -n 1)
+  [ "$version" -ge "$LEAST" ] || fail "the engine of Debian sid is version $version, and $LEAST is needed" "tools/engine.sh remove, then again"
+}
+
+# The first network of a private range that nothing here uses yet.
+free_network() {
+  local used second
+  used=$(ip -4 route; ip -4 -oneline address)
+  for second in $(seq 200 250); do
+    if ! grep -q "10\.$second\." <<<"$used"; then echo "10.$second"; return; fi
+  done
+  fail "no private network is free for its bridge" "remove bridges that nothing uses: ip link"
+}
+
+start() {
+  local network
+  require
+  fetch
+  if answers >/dev/null; then return; fi
+  stop
+  mkdir -p "$HERE"/{run,docker,containerd}
+  network=$(free_network)
+  ip link add "$BRIDGE" type bridge
+  ip address add "$network.0.1/24" dev "$BRIDGE"
+  ip link set "$BRIDGE" up
+  # It must not keep our output open, nor hear the Ctrl-C that is meant for the command beside it.
+  NETWORK=$network setsid unshare --mount --propagation private "$0" inside </dev/null >>"$HERE/log" 2>&1 &
+  for _ in $(seq 300); do
+    if answers >/dev/null; then
+      say "version $(answers), $STORE, at unix://$SOCKET"
+      return
+    fi
+    kill -0 $! 2>/dev/null || break
+    sleep 0.2
+  done
+  stop
+  fail "it does not come up" "its log says why: $HERE/log"
+}
+
+# Within the mount namespace: make its root file system the root, and become its processes.
+inside() {
+  echo $$ >"$HERE/run/pid"
+  readlink /proc/$$/ns/mnt | tr -dc 0-9 >"$HERE/run/namespace"
+  mkdir -p "$ROOT"/{old,sock,var/lib/docker,var/lib/containerd}
+  mount --bind "$ROOT" "$ROOT"
+  mount -t proc proc "$ROOT/proc"
+  mount --rbind /sys "$ROOT/sys"
+  mount --rbind /dev "$ROOT/dev"
+  mount -t tmpfs tmpfs "$ROOT/run"
+  mount -t tmpfs tmpfs "$ROOT/tmp"
+  mount --bind "$HERE/run" "$ROOT/sock"
+  mount --bind "$HERE/docker" "$ROOT/var/lib/docker"
+  mount --bind "$HERE/containerd" "$ROOT/var/lib/containerd"
+  cat /etc/resolv.conf >"$ROOT/etc/resolv.conf"
+  cat /etc/ssl/certs/ca-certificates.crt >"$ROOT/etc/ssl/certs/ca-certificates.crt"
+  cd "$ROOT"
+  pivot_root . old
+  exec chroot . /bin/bash -s <<END
+umount --lazy /old
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+containerd & containerd=\$!
+until [ -S /run/containerd/containerd.sock ]; do kill -0 \$containerd || exit; sleep 0.05; done
+options=(--host unix:///sock/docker.sock --containerd /run/containerd/containerd.sock --bridge $BRIDGE --shutdown-timeout 2
+  --cgroup-parent /$GROUP --add-runtime crun=/usr/bin/crun --default-address-pool base=$NETWORK.128.0/17,size=24)
+[ $STORE = containerd ] && options+=(--feature containerd-snapshotter=true) || options+=(--storage-driver overlay2)
+DOCKER_MIN_API_VERSION=1.44 dockerd "\${options[@]}" & dockerd=\$!
+trap 'kill \$dockerd; wait \$dockerd; kill \$containerd; wait; exit' TERM
+wait \$dockerd
+kill \$containerd
+wait
+END
+}
+
+# Process ids in the engine's mount namespace, and in the control groups of its containers.
+members() {
+  local namespace group
+  namespace=$(cat "$HERE/run/namespace" 2>/dev/null || true)
+  [ -z "$namespace" ] || find /proc -maxdepth 3 -path '/proc/[0-9]*/ns/mnt' -lname "mnt:?$namespace?" 2>/dev/null | cut -d / -f 3 || true
+  for group in $(groups); do find "$group" -name cgroup.procs -exec cat {} + 2>/dev/null || true; done
+}
+groups() { find /sys/fs/cgroup -maxdepth 2 -name "$GROUP" 2>/dev/null; }
+
+stop() {
+  local leader left group
+  leader=$(cat "$HERE/run/pid" 2>/dev/null || true)
+  if [ -n "$leader" ] && [[ " $(members | tr "\n" " ") " == *" $leader "* ]]; then
+    kill -TERM "$leader"
+    timeout 20 tail --pid="$leader" -f /dev/null || say "it did not end when told to: killing it"
+  fi
+  for _ in $(seq 100); do
+    left=$(members | sort -u) || true
+    [ -n "$left" ] || break
+    # shellcheck disable=SC2086  # a list of numbers is what is wanted
+    kill -KILL $left 2>/dev/null || true
+    sleep 0.1
+  done
+  for group in $(groups); do find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true; done
+  if ip link show "$BRIDGE" >/dev/null 2>&1; then ip link delete "$BRIDGE"; fi
+  rm -rf "$HERE/run"
+}
+
+# The static commands of that release run on this one as they are; plug-ins are found through a configuration of their own.
+environment() {
+  local config=$HOME_/config bin=$HOME_/bin plugin
+  mkdir -p "$config/cli-plugins" "$bin"
+  for plugin in buildx compose; do ln -sfn "$ROOT/usr/libexec/docker/cli-plugins/docker-$plugin" "$config/cli-plugins/"; done
+  ln -sfn "$ROOT/usr/bin/docker" "$bin/docker"
+  printf 'export DOCKER_HOST=unix://%q DOCKER_CONFIG=%q PATH=%q:"$PATH"\nunset DOCKER_CONTEXT DOCKER_BUILDKIT DOCKER_API_VERSION\n' \
+    "$SOCKET" "$config" "$bin"
+}
+
+case "${1:-}" in
+  start | stop) require; "$1" ;;
+  inside) inside ;;
+  env) environment ;;
+  run)
+    shift
+    start
+    eval "$(environment)"
+    exec "$@"
+    ;;
+  remove)
+    require
+    for STORE in containerd overlay2; do STORE=$STORE "$0" stop; done
+    rm -rf "$HOME_"
+    ;;
+  *) sed -n '2,12s/^# \{0,1\}//p' "$0" && exit 2 ;;
+esac
