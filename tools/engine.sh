@@ -3,7 +3,7 @@
 # It listens on a socket in this folder alone; what it keeps lies in .cache/engine. For authors and tests, as root on Debian.
 #
 #   tools/engine.sh start                   make it (half a minute, once) and start it, unless it runs
-#   tools/engine.sh run COMMAND...          run a command with its docker command, Compose and buildx in front of the others
+#   tools/engine.sh run COMMAND...          run a command with its docker command, Compose and buildx, in its network
 #   tools/engine.sh env                     print what `eval` needs for the same
 #   tools/engine.sh stop                    end it and all that it runs; images and caches stay
 #   tools/engine.sh remove                  and remove all of it
@@ -19,9 +19,9 @@ HERE=$HOME_/$STORE # what this engine keeps, its socket, its log
 SOCKET=$HERE/run/docker.sock
 LEAST=28 # sid moves; with less there is no point in starting it
 
-# What is the whole machine's (a bridge, control groups) is named by checkout and store.
+# What is the whole machine's (a network namespace, the way out of it, control groups) is named by checkout and store.
 OWNER=$(printf '%s %s' "$PWD" "$STORE" | sha256sum | cut -c 1-8)
-BRIDGE=cm-$OWNER
+NETWORK=cm-$OWNER
 GROUP=docker-$OWNER
 
 say() { printf 'engine: %s\n' "$*" >&2; }
@@ -53,29 +53,53 @@ fetch() {
   [ "$version" -ge "$LEAST" ] || fail "the engine of Debian sid is version $version, and $LEAST is needed" "tools/engine.sh remove, then again"
 }
 
-# The first network of a private range that nothing here uses yet.
-free_network() {
-  local used second
-  used=$(ip -4 route; ip -4 -oneline address)
-  for second in $(seq 200 250); do
-    if ! grep -q "10\.$second\." <<<"$used"; then echo "10.$second"; return; fi
+# A network of its own, with a way out: two engines in one network would rewrite each other's packet filter.
+connect() {
+  local number used out
+  used=$(ip -4 -oneline address)
+  for number in $(seq 200 254) none; do [[ $used == *"10.254.$number."* ]] || break; done
+  [ "$number" != none ] || fail "no network is free for it" "tools/engine.sh stop, where others run"
+  out=$(ip -4 route show default | grep -oE 'dev [^ ]+' | cut -d ' ' -f 2 | head -n 1)
+  MTU=$(cat "/sys/class/net/${out:-lo}/mtu")
+  if [ "$MTU" -gt 1500 ]; then MTU=1500; fi
+  ip netns add "$NETWORK"
+  ip link add "$NETWORK" mtu "$MTU" type veth peer name eth0 mtu "$MTU" netns "$NETWORK"
+  ip address add "10.254.$number.1/24" dev "$NETWORK"
+  ip link set "$NETWORK" up
+  ip -netns "$NETWORK" address add "10.254.$number.2/24" dev eth0
+  ip -netns "$NETWORK" link set lo up
+  ip -netns "$NETWORK" link set eth0 up
+  ip -netns "$NETWORK" route add default via "10.254.$number.1"
+  echo 1 >/proc/sys/net/ipv4/ip_forward # as every engine does
+  filter -I
+  iptables -t nat -I POSTROUTING -s "10.254.$number.0/24" -m comment --comment "$NETWORK" -j MASQUERADE
+}
+filter() {
+  iptables "$1" FORWARD -i "$NETWORK" -m comment --comment "$NETWORK" -j ACCEPT
+  iptables "$1" FORWARD -o "$NETWORK" -m comment --comment "$NETWORK" -j ACCEPT
+}
+
+disconnect() {
+  local rule
+  ip netns pids "$NETWORK" >/dev/null 2>&1 || return 0
+  ip link delete "$NETWORK" 2>/dev/null || true
+  ip netns delete "$NETWORK"
+  while filter -D 2>/dev/null; do :; done
+  iptables -t nat -S POSTROUTING | grep -- "--comment $NETWORK" | sed 's/^-A/-D/' | while read -r rule; do
+    # shellcheck disable=SC2086  # the rule's words
+    iptables -t nat $rule
   done
-  fail "no private network is free for its bridge" "remove bridges that nothing uses: ip link"
 }
 
 start() {
-  local network
   require
   fetch
   if answers >/dev/null; then return; fi
   stop
   mkdir -p "$HERE"/{run,docker,containerd}
-  network=$(free_network)
-  ip link add "$BRIDGE" type bridge
-  ip address add "$network.0.1/24" dev "$BRIDGE"
-  ip link set "$BRIDGE" up
+  connect
   # It must not keep our output open, nor hear the Ctrl-C that is meant for the command beside it.
-  NETWORK=$network setsid unshare --mount --propagation private "$0" inside </dev/null >>"$HERE/log" 2>&1 &
+  MTU=$MTU setsid nsenter --net="/run/netns/$NETWORK" unshare --mount --propagation private "$0" inside </dev/null >>"$HERE/log" 2>&1 &
   for _ in $(seq 300); do
     if answers >/dev/null; then
       say "version $(answers), $STORE, at unix://$SOCKET"
@@ -102,7 +126,8 @@ inside() {
   mount --bind "$HERE/run" "$ROOT/sock"
   mount --bind "$HERE/docker" "$ROOT/var/lib/docker"
   mount --bind "$HERE/containerd" "$ROOT/var/lib/containerd"
-  cat /etc/resolv.conf >"$ROOT/etc/resolv.conf"
+  # A name server on this machine's own loopback cannot be reached from another network: systemd keeps the real ones.
+  cat "$(grep -q '^nameserver 127\.' /etc/resolv.conf && echo /run/systemd/resolve/resolv.conf || echo /etc/resolv.conf)" >"$ROOT/etc/resolv.conf"
   cat /etc/ssl/certs/ca-certificates.crt >"$ROOT/etc/ssl/certs/ca-certificates.crt"
   cd "$ROOT"
   pivot_root . old
@@ -111,8 +136,8 @@ umount --lazy /old
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 containerd & containerd=\$!
 until [ -S /run/containerd/containerd.sock ]; do kill -0 \$containerd || exit; sleep 0.05; done
-options=(--host unix:///sock/docker.sock --containerd /run/containerd/containerd.sock --bridge $BRIDGE --shutdown-timeout 2
-  --cgroup-parent /$GROUP --add-runtime crun=/usr/bin/crun --default-address-pool base=$NETWORK.128.0/17,size=24)
+options=(--host unix:///sock/docker.sock --containerd /run/containerd/containerd.sock --mtu $MTU --shutdown-timeout 2
+  --cgroup-parent /$GROUP --add-runtime crun=/usr/bin/crun)
 [ $STORE = containerd ] && options+=(--feature containerd-snapshotter=true) || options+=(--storage-driver overlay2)
 DOCKER_MIN_API_VERSION=1.44 dockerd "\${options[@]}" & dockerd=\$!
 trap 'kill \$dockerd; wait \$dockerd; kill \$containerd; wait; exit' TERM
@@ -146,7 +171,7 @@ stop() {
     sleep 0.1
   done
   for group in $(groups); do find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true; done
-  if ip link show "$BRIDGE" >/dev/null 2>&1; then ip link delete "$BRIDGE"; fi
+  disconnect
   rm -rf "$HERE/run"
 }
 
@@ -168,7 +193,7 @@ case "${1:-}" in
     shift
     start
     eval "$(environment)"
-    exec "$@"
+    exec nsenter --net="/run/netns/$NETWORK" "$@" # where published ports are
     ;;
   remove)
     require
