@@ -131,14 +131,14 @@ def machine(disk: Disk, kernel: Kernel) -> str:
             for path, inside in ((disk.path, DISK_INSIDE), (kernel.path, KERNEL_INSIDE)):
                 member = tarfile.TarInfo(inside.lstrip("/"))
                 member.size, member.mode = path.stat().st_size, 0o644
-                container.put_archive("/", _tar_of(member, path))
+                container.put_archive("/", tar_of(member, path))
             container.commit(repository=tag, tag="latest", changes=[f"LABEL {images.KEY_LABEL}={key}"])
         if replaced:
             images.remove_unused(replaced.id)
     return tag
 
 
-def _tar_of(member: tarfile.TarInfo, path: Path) -> Iterator[bytes]:
+def tar_of(member: tarfile.TarInfo, path: Path) -> Iterator[bytes]:
     """A tar stream with one file, block by block."""
     yield member.tobuf()
     with path.open("rb") as file:

@@ -115,7 +115,7 @@ def test_a_file_is_packed_block_by_block_into_a_whole_tar(tmp_path, size):
     (tmp_path / "file").write_bytes(b"x" * size)
     member = tarfile.TarInfo("file")
     member.size = size
-    packed = b"".join(rootfs._tar_of(member, tmp_path / "file"))
+    packed = b"".join(rootfs.tar_of(member, tmp_path / "file"))
     with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
         assert tar.extractfile("file").read() == b"x" * size
 

@@ -114,11 +114,21 @@ class EngineContainer:
     Its input closes with our connection: if this very Python process is killed, a workload that reads its input ends,
     and nothing stays behind.
 
+    Args:
+        host: settings of the engine's HostConfig that `options`, the SDK's create_host_config, do not know.
+
     Attributes:
         times: when each call to the engine had returned, on the host's monotonic clock.
     """
 
-    def __init__(self, image: str, command: list[str] | None = None, **options):
+    def __init__(
+        self,
+        image: str,
+        command: list[str] | None = None,
+        hostname: str | None = None,
+        host: dict | None = None,
+        **options,
+    ):
         with engine.plain_errors():
             self._api = api = engine.connect().api
             self.times: dict[str, float] = {}
@@ -126,8 +136,9 @@ class EngineContainer:
                 image,
                 command,
                 stdin_open=True,
+                hostname=hostname or None,
                 labels=engine.labels(),
-                host_config=api.create_host_config(auto_remove=True, **options),
+                host_config=api.create_host_config(auto_remove=True, **options) | (host or {}),
             )["Id"]
             try:
                 self.times["created"] = time.monotonic()
