@@ -3,7 +3,7 @@ import psutil
 import pytest
 import requests
 
-from boxlab import engine, paths, sweep
+from boxlab import engine, leftover, paths, sweep
 from boxlab.errors import EngineError
 from boxlab.runtimes.spawn import HostProcess
 
@@ -76,8 +76,8 @@ def test_processes_of_ours_are_found_and_removed_and_no_others(monkeypatch, tmp_
     ours = HostProcess(["sleep", "60"], {"PATH": "/usr/bin:/bin"})
     found = [item.name for item in sweep.processes()]
     assert any(name.startswith(f"{ours.pid} ") for name in found)
-    sweep._remove(lambda: [i for i in sweep.processes() if i.name.startswith(f"{ours.pid} ")])
+    leftover.remove(lambda: [i for i in sweep.processes() if i.name.startswith(f"{ours.pid} ")])
     assert not psutil.pid_exists(ours.pid)
     ours.stop()
-    sweep._remove(sweep.scratch_files)
+    leftover.remove(sweep.scratch_files)
     assert list(tmp_path.iterdir()) == []
