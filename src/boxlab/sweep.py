@@ -3,6 +3,8 @@
 Other checkouts, and other users, may be at work on this machine and on this engine.
 """
 
+import os
+import select
 from collections.abc import Callable, Iterable
 
 import docker
@@ -22,23 +24,31 @@ KILLED_S = 10
 def processes(run: str | None = None) -> list[Leftover]:
     """The processes that we started, or that one run did: virtual machines, plain boxes, checks of labs."""
 
-    def remover(process):
-        def remove():
-            try:
-                process.kill()
-                process.wait(KILLED_S)
-            except psutil.NoSuchProcess:
-                pass  # that is what we want
-            except psutil.TimeoutExpired as error:
-                raise BoxlabError(f"process {process.pid} does not end", "it hangs in the kernel: restart") from error
-
-        return remove
-
     marked = {marks.OWNER_MARK: marks.owner()} | ({marks.MARK: run} if run else {})
     return [
-        Leftover("process", f"{process.pid} {process.info['name']}", remover(process))
+        Leftover("process", f"{process.pid} {process.info['name']}", lambda process=process: _kill(process))
         for process in marks.processes(marked)
     ]
+
+
+def _kill(process: psutil.Process) -> None:
+    """Kill a process and wait for its end; whoever started it may take its time to ask how it ended."""
+    try:
+        process.kill()
+        if not hasattr(os, "pidfd_open"):
+            process.wait(KILLED_S)
+            return
+        handle = os.pidfd_open(process.pid)
+        try:
+            ended = select.select([handle], [], [], KILLED_S)[0]
+        finally:
+            os.close(handle)
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return  # that is what we want
+    except psutil.TimeoutExpired:
+        ended = []
+    if not ended:
+        raise BoxlabError(f"process {process.pid} does not end", "it hangs in the kernel: restart")
 
 
 def scratch_files(run: str = "") -> list[Leftover]:
