@@ -13,6 +13,9 @@ WORK = ROOT / "work"
 CACHE = ROOT / ".cache"
 """What can be made again: root filesystems, disks, kernels, verdicts."""
 
+NAMES = CACHE / "names"
+"""What notebooks have declared; see `boxlab.names`."""
+
 SCRATCH = CACHE / "scratch"
 """What lives only as long as a box does; empty when nothing runs."""
 

@@ -19,7 +19,7 @@ import docker.errors
 import requests
 import urllib3
 
-from boxlab import engine, images, layers, paths
+from boxlab import engine, images, layers, marks
 from boxlab.errors import EngineError
 from boxlab.labs.checks import Mismatch, next_difference, printed
 
@@ -103,8 +103,7 @@ def build(folder: Path, name: str, seconds: float) -> Image:
         Mismatch: it does not build, or not in time.
         EngineError: the engine is in the way.
     """
-    owner = images.short_hash(str(paths.ROOT).encode(), str(os.getuid()).encode())[:6]
-    tag = f"{images.LAB_PREFIX}{name}-{owner}"
+    tag = f"{images.LAB_PREFIX}{name}-{marks.owner()}"
     with engine.plain_errors():
         before = _ours(tag)
         call = _by_command if shutil.which("docker") and not engine.is_podman() else _by_engine
@@ -131,9 +130,9 @@ def build(folder: Path, name: str, seconds: float) -> Image:
 def _by_command(folder: Path, tag: str, seconds: float) -> tuple[str, str]:
     """Output of `docker build`, and what went wrong."""
     arguments = [f"--build-arg={name}={value}" for name, value in images.proxies().items()]
-    label = f"--label={engine.RUN_LABEL}=lab"
-    command = ["docker", "build", "--network=none", "--force-rm", f"--tag={tag}", label, *arguments, str(folder)]
-    environment = os.environ | engine.environment() | {"BUILDKIT_PROGRESS": "plain", engine.MARK: engine.RUN}
+    labels = [f"--label={key}={value}" for key, value in engine.labels("lab").items()]
+    command = ["docker", "build", "--network=none", "--force-rm", f"--tag={tag}", *labels, *arguments, str(folder)]
+    environment = os.environ | engine.environment() | {"BUILDKIT_PROGRESS": "plain"} | marks.environment()
     process = subprocess.Popen(
         command,
         env=environment,
@@ -179,7 +178,7 @@ def _by_engine(folder: Path, tag: str, seconds: float) -> tuple[str, str]:
                 path=str(folder),
                 tag=tag,
                 network_mode="none",
-                labels={engine.RUN_LABEL: "lab"},
+                labels=engine.labels("lab"),
                 buildargs=images.proxies(),
                 rm=True,
                 forcerm=True,
