@@ -5,11 +5,12 @@ EXECUTE ?= auto
 export PROFILE EXECUTE
 
 PYTHON := # not the environment's
+export RUN
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help book test unit mutants lab doctor bench notebooks lock engine clean host
+.PHONY: help book test unit mutants lab doctor bench notebooks lock engine machines clean host FORCE
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -56,10 +57,14 @@ lock: ## authors: resolve pyproject.toml into requirements.txt
 engine: ## authors: start a current engine beside this machine's own (tools/engine.sh says how to use it)
 	@tools/engine.sh start
 
+machines: $(if $(M),$(INSTALLED)) ## authors: a reader's whole machine as a guest: M=reader boots it, RUN='COMMAND' runs one there
+	@tools/machines.sh $(M) $(if $(M),$(if $(RUN),run "$$RUN",start))
+
 clean: ## remove what was made here: containers, images, caches, the rendered book
 	@rm -rf _build .pytest_cache
 	@if [ -x $(BIN)/boxlab ]; then $(BIN)/boxlab clean --images; fi
 	@if [ -d .cache/engine ]; then tools/engine.sh remove; fi
+	@for machine in .cache/machines/*/; do if [ -d "$$machine" ]; then tools/machines.sh "$$(basename "$$machine")" remove; fi; done
 	@rm -rf .cache
 
 host:

@@ -152,13 +152,12 @@ install_packages() {
 # Debian 12 has neither: sid's are static, and run there. The system's folder for plug-ins serves every user and terminal.
 unpack_plugins() {
   local plugin missing root
-  missing=$(missing_plugins)
+  missing=$(missing_plugins | paste -sd ' ')
   if [ -z "$missing" ] || ! have mmdebstrap || ! may_be_root || ! grep -qsx 'ID=debian' /etc/os-release; then return 0; fi
-  say "putting Debian sid's $(echo $missing) into $PLUGINS"
+  say "putting Debian sid's $missing into $PLUGINS"
   root=$(mktemp -d)
-  # shellcheck disable=SC2086
   if as_root mmdebstrap --quiet --variant=extract --aptopt='Acquire::Check-Valid-Until "false"' \
-    --include="$(echo $missing | tr ' ' ,)" sid "$root/root" 2>"$root/log"; then
+    --include="${missing// /,}" sid "$root/root" 2>"$root/log"; then
     as_root mkdir -p "$PLUGINS"
     for plugin in $missing; do as_root cp "$root/root/usr/libexec/docker/cli-plugins/$plugin" "$PLUGINS"; done
   else
