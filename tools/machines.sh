@@ -58,7 +58,7 @@ make_disk() {
       "$SUITE" "$ROOT.new" 2>"$HERE/fetch.log" || fail "they could not be had" "see $HERE/fetch.log"
     mv "$ROOT.new" "$ROOT"
   fi
-  chroot "$ROOT" sh -c "$LEAST" || fail "$SUITE no longer has what this machine stands for" "tools/machines.sh $NAME remove, then again"
+  within sh -c "$LEAST" || fail "$SUITE no longer has what this machine stands for" "tools/machines.sh $NAME remove, then again"
   cp "$ROOT"/boot/vmlinuz-* "$HERE/kernel"
   cp "$ROOT"/boot/initrd.img-* "$HERE/initrd"
   settle
@@ -72,6 +72,22 @@ make_disk() {
   mv "$DISK.new" "$DISK"
 }
 
+# A command in its root file system, with this machine's network and uv's cache; the mounts end with it.
+within() {
+  export ROOT UV=${UV_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/uv}
+  # shellcheck disable=SC2016  # it is the inner shell's
+  unshare --mount --propagation private bash -euc '
+    mount -t proc proc "$ROOT/proc"
+    mount --rbind /dev "$ROOT/dev"
+    mount -t tmpfs tmpfs "$ROOT/tmp"
+    mount -t tmpfs tmpfs "$ROOT/run"
+    mkdir -p "$UV" "$ROOT/root/.cache/uv" "$ROOT/run/systemd/resolve"
+    mount --bind "$UV" "$ROOT/root/.cache/uv"
+    cat /etc/resolv.conf >"$ROOT/run/systemd/resolve/stub-resolv.conf"
+    exec env --unset=MAKEFLAGS --unset=UV_CACHE_DIR HOME=/root TMPDIR=/tmp PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+      chroot "$ROOT" "$@"' bash "$@"
+}
+
 # Its name, network and engine.
 settle() {
   local variable
@@ -79,13 +95,13 @@ settle() {
   printf '127.0.0.1 localhost %s\n' "$NAME" >"$ROOT/etc/hosts"
   printf '[Match]\nType=ether\nKind=!veth\n[Network]\nDHCP=yes\n' >"$ROOT/etc/systemd/network/80-dhcp.network"
   ln -sfn /run/systemd/resolve/stub-resolv.conf "$ROOT/etc/resolv.conf"
-  chroot "$ROOT" systemctl --quiet enable systemd-networkd systemd-resolved docker ssh
+  within systemctl --quiet enable systemd-networkd systemd-resolved docker ssh
   mkdir -p "$ROOT/etc/docker" "$ROOT/etc/systemd/system/docker.service.d"
   echo '{"features": {"containerd-snapshotter": true}}' >"$ROOT/etc/docker/daemon.json"
   printf '[Service]\nEnvironment=DOCKER_MIN_API_VERSION=1.44\n' >"$ROOT/etc/systemd/system/docker.service.d/as-29.conf"
   # Authorities of this machine's own, and the variables that lead to them.
   cp /usr/local/share/ca-certificates/*.crt "$ROOT/usr/local/share/ca-certificates/" 2>/dev/null || true
-  chroot "$ROOT" update-ca-certificates >/dev/null 2>&1
+  within update-ca-certificates >/dev/null
   for variable in PIP_CERT SSL_CERT_FILE REQUESTS_CA_BUNDLE; do
     [ -z "${!variable:-}" ] || echo "$variable=/etc/ssl/certs/ca-certificates.crt"
   done >"$ROOT/etc/environment"
@@ -101,28 +117,12 @@ keys() {
 
 # The checkout, and its environment by the reader's own command.
 check_out() {
-  local uv=${UV_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/uv}
   say "making the environment of its checkout"
   rm -rf "$ROOT$CHECKOUT"
   git clone --quiet --no-hardlinks . "$ROOT$CHECKOUT"
   git -C "$ROOT$CHECKOUT" checkout --quiet -B main "$(git rev-parse HEAD)"
   git -C "$ROOT$CHECKOUT" config receive.denyCurrentBranch updateInstead
-  mkdir -p "$uv"
-  export ROOT CHECKOUT uv
-  # shellcheck disable=SC2016  # it is the inner shell's
-  unshare --mount --propagation private bash -euc '
-    mount -t proc proc "$ROOT/proc"
-    mount --rbind /dev "$ROOT/dev"
-    mount -t tmpfs tmpfs "$ROOT/tmp"
-    mkdir -p "$ROOT/root/.cache/uv"
-    mount --bind "$uv" "$ROOT/root/.cache/uv"
-    touch "$ROOT/run/resolv.conf"
-    mount --bind "$(realpath /etc/resolv.conf)" "$ROOT/run/resolv.conf"
-    mkdir -p "$ROOT/run/systemd/resolve"
-    ln -sfn /run/resolv.conf "$ROOT/run/systemd/resolve/stub-resolv.conf"
-    exec env --unset=MAKEFLAGS --unset=UV_CACHE_DIR HOME=/root TMPDIR=/tmp PATH=/usr/sbin:/usr/bin:/sbin:/bin UV_LINK_MODE=copy \
-      chroot "$ROOT" make --silent -C "$CHECKOUT" .venv/.installed'
-  rm -rf "$ROOT"/run/*
+  within make --silent -C "$CHECKOUT" .venv/.installed
 }
 
 # Our images, as the engine of the same release keeps them.

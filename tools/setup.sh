@@ -149,11 +149,13 @@ install_packages() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends $packages >/dev/null
 }
 
+on_debian() { grep -qsx 'ID=debian' /etc/os-release; }
+
 # Debian 12 has neither: sid's are static, and run there. The system's folder for plug-ins serves every user and terminal.
 unpack_plugins() {
   local plugin missing root
   missing=$(missing_plugins | paste -sd ' ')
-  if [ -z "$missing" ] || ! have mmdebstrap || ! may_be_root || ! grep -qsx 'ID=debian' /etc/os-release; then return 0; fi
+  if [ -z "$missing" ] || ! have mmdebstrap || ! may_be_root || ! on_debian; then return 0; fi
   say "putting Debian sid's $missing into $PLUGINS"
   root=$(mktemp -d)
   if as_root mmdebstrap --quiet --variant=extract --aptopt='Acquire::Check-Valid-Until "false"' \
@@ -269,7 +271,7 @@ wanted() { identity; cat requirements.txt pyproject.toml; }
 venv() {
   local python stamp=.venv/.installed
   if wanted | cmp -s - "$stamp"; then return; fi
-  install_packages venv
+  if have apt-get && may_be_root; then install_packages venv; fi
   # One of another place or another Python, or half made, is begun anew.
   if [ -z "$(identity)" ] || [ "$(identity)" != "$(head -n 1 "$stamp" 2>/dev/null)" ]; then
     python=$(python) || fail "Python 3.11 to 3.14 with its module venv is needed; here is $(python3 --version 2>/dev/null || echo none)" "$(python_fix)"
