@@ -185,7 +185,7 @@ print(accelerator.choose().name, qemu.tsc_khz() or "")') || true
     if setsid qemu-system-x86_64 -M q35 -accel "$accelerator" -cpu max -smp 2 -m "$MEMORY_MIB" -no-reboot \
       -display none -monitor none -serial "file:${HERE//,/,,}/console.log" -daemonize -pidfile "$HERE/pid" \
       -kernel "$HERE/kernel" -initrd "$HERE/initrd" \
-      -append "console=ttyS0 root=/dev/vda rw quiet ${rate:+tsc_early_khz=$rate}" \
+      -append "console=ttyS0 root=/dev/vda rw quiet systemd.default_timeout_start_sec=$LIMIT_S systemd.default_device_timeout_sec=$LIMIT_S ${rate:+tsc_early_khz=$rate}" \
       -drive "file=${DISK//,/,,},if=virtio,format=raw,cache=unsafe" -device virtio-rng-pci \
       -netdev "user,id=n,hostfwd=tcp:127.0.0.1:$port-:22" -device virtio-net-pci,netdev=n </dev/null >"$HERE/qemu.log" 2>&1 9>&-; then break; fi
   done

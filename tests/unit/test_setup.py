@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import stat
 import subprocess
@@ -62,7 +63,7 @@ class Machine:
     def python(self, name, version, ensurepip=True):
         absent = "" if ensurepip else 'sys.modules["ensurepip"] = None'
         text = PRETENDED_PYTHON.format(
-            python=sys.executable, version=version.replace(".", ", "), name=name, ensurepip=absent
+            python=shlex.quote(sys.executable), version=version.replace(".", ", "), name=name, ensurepip=absent
         )
         self.command(name, text.replace(f"pwd -P) {version.replace('.', ', ')}", f"pwd -P) {version}"))
 
