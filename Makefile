@@ -4,11 +4,13 @@ PROFILE ?= class
 EXECUTE ?= auto
 export PROFILE EXECUTE
 
+PYTHON := # not the environment's
+export RUN
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help book test unit mutants lab doctor bench notebooks lock engine clean host
+.PHONY: help book test unit mutants lab doctor bench notebooks lock engine machines clean host FORCE
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -26,8 +28,8 @@ test: host $(INSTALLED) ## prove it: library, engine, virtual machines, notebook
 	@# Notebooks are tests as well: nbval runs them and compares the outputs of their deterministic cells.
 	@$(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=1200 tests notebooks
 
-unit: $(INSTALLED) ## only the tests that need no engine, in seconds
-	@$(BIN)/pytest -p no:nbval tests/unit
+unit: $(if $(PYTHON),,$(INSTALLED)) ## only the tests that need no engine, in seconds; PYTHON=3.14 with that one
+	@$(if $(PYTHON),tools/pythons.sh $(PYTHON) make unit,$(BIN)/pytest -p no:nbval tests/unit)
 
 mutants: host $(INSTALLED) ## authors: take out each check of each lab, and see that `boxlab verify` notices
 	@$(BIN)/boxlab verify --mutants
@@ -55,16 +57,20 @@ lock: ## authors: resolve pyproject.toml into requirements.txt
 engine: ## authors: start a current engine beside this machine's own (tools/engine.sh says how to use it)
 	@tools/engine.sh start
 
+machines: $(if $(M),$(INSTALLED)) ## authors: a reader's whole machine as a guest: M=reader boots it, RUN='COMMAND' runs one there
+	@tools/machines.sh $(M) $(if $(M),$(if $(RUN),run "$$RUN",start))
+
 clean: ## remove what was made here: containers, caches, the rendered book, images that no other checkout shares
 	@rm -rf _build .pytest_cache
 	@if [ -x $(BIN)/boxlab ]; then $(BIN)/boxlab clean --images; fi
 	@if [ -d .cache/engine ]; then tools/engine.sh remove; fi
+	@for machine in .cache/machines/*/; do if [ -d "$$machine" ]; then tools/machines.sh "$$(basename "$$machine")" remove; fi; done
 	@rm -rf .cache
 
 host:
 	@tools/setup.sh host $(PARTS)
 
-# The stamp is younger than what it was installed from, or it is installed again.
-$(INSTALLED): requirements.txt pyproject.toml
+# The script sees by what is in it whether anything is to be done: times lie after a copy, or where a clock was wrong.
+$(INSTALLED): FORCE
 	@tools/setup.sh venv
-	@touch $@
+FORCE:

@@ -6,13 +6,29 @@
 #   tools/setup.sh host tests       and what only tests need: a browser with fonts, a second OCI runtime, a peer to agree with
 #   tools/setup.sh venv             .venv with the locked packages and boxlab itself
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 PATH=$PATH:/usr/sbin:/sbin # where Debian keeps dockerd, and a reader who is not root has no look
+PYTHONS="python3.14 python3.13 python3.12 python3.11"
+PLUGINS=/usr/local/lib/docker/cli-plugins
 
 have() { command -v "$1" >/dev/null 2>&1; }
 say() { printf 'setup: %s\n' "$*"; }
+fail() { say "$1" >&2; say "  fix: $2" >&2; exit 3; }
 
+# A virtual environment takes no colon, the commands in it nothing that a shell expands, no file of text a line break.
+check_path() {
+  case $PWD in
+    *[[:cntrl:]:\"\$\`\\]*)
+      fail "the path of this folder has a character that Python's environments cannot take (one of : \" \$ \` \\ or a line break)" \
+        "move it to a path without"
+      ;;
+  esac
+  if have iconv && ! printf %s "$PWD" | iconv -f UTF-8 -t UTF-8 >/dev/null 2>&1; then
+    fail "the path of this folder is not UTF-8" "move it to a path that is"
+  fi
+  [ -w . ] || fail "$(id -un) may not write to this folder" "clone it as the user who is to use it"
+}
 
 # Whether a process of that name runs; one that has ended and is not yet cleared away has no command line any more.
 running() {
@@ -42,13 +58,13 @@ engine_is_elsewhere() {
 missing_packages() {
   case " $* " in *" host "*) missing_for_host ;; esac
   case " $* " in *" tests "*) missing_for_tests ;; esac
-  # Debian keeps ensurepip, without which no virtual environment can be made, in a package of its own.
-  case " $* " in *" venv "*) python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv ;; esac
+  case " $* " in *" venv "*) python >/dev/null || echo python3-venv ;; esac
 }
 
 missing_for_host() {
   [ "$(uname -s)" = Linux ] || return 0 # elsewhere the engine is Docker Desktop's or the like, and QEMU runs in a container
-  engine_answers || engine_is_elsewhere || have dockerd || echo docker.io
+  if ! engine_answers && ! engine_is_elsewhere && ! have dockerd; then echo docker.io; fi
+  missing_plugins
   case "$(uname -m)" in
     x86_64) have qemu-system-x86_64 || echo qemu-system-x86 ;;
     *) have qemu-system-aarch64 || echo qemu-system-arm ;;
@@ -67,6 +83,50 @@ missing_for_tests() {
   have hyperfine || echo hyperfine
 }
 
+# Compose and buildx, which each release has under another name, or none.
+missing_plugins() {
+  if engine_is_elsewhere && ! have docker; then return; fi
+  docker buildx version >/dev/null 2>&1 || echo docker-buildx
+  docker compose version >/dev/null 2>&1 || echo docker-compose
+}
+
+# The version of a package that apt would install; nothing if there is none.
+candidate() { LC_ALL=C apt-cache policy "$1" | sed -n 's/^ *Candidate: *//p' | grep -v '^(none)$'; }
+
+# The names that this release has for what is missing; without a name, nothing.
+named() {
+  local name python
+  for name; do
+    case $name in
+      docker.io)
+        echo docker.io
+        have docker || ! candidate docker-cli >/dev/null || echo docker-cli # part of docker.io in older releases
+        ;;
+      docker-buildx)
+        if have_docker_ce; then echo docker-buildx-plugin; elif candidate docker-buildx >/dev/null; then echo docker-buildx; fi
+        ;;
+      docker-compose)
+        if have_docker_ce; then
+          echo docker-compose-plugin
+        elif candidate docker-compose-v2 >/dev/null; then
+          echo docker-compose-v2
+        elif candidate docker-compose | grep -v '^1\.' >/dev/null; then # version 1 is another program
+          echo docker-compose
+        fi
+        ;;
+      python3-venv)
+        for python in $PYTHONS; do
+          candidate "$python-venv" >/dev/null || continue
+          echo "$python-venv"
+          break
+        done
+        ;;
+      *) echo "$name" ;;
+    esac
+  done
+}
+have_docker_ce() { dpkg-query -W docker-ce-cli >/dev/null 2>&1; }
+
 install_packages() {
   local packages
   packages=$(missing_packages "$@" | tr '\n' ' ')
@@ -76,13 +136,37 @@ install_packages() {
     return 0
   fi
   if ! may_be_root; then
-    say "not root and no sudo; please have somebody run: apt-get install --no-install-recommends $packages"
+    # shellcheck disable=SC2046,SC2086  # a list of words is what is wanted
+    say "not root and no sudo; please have somebody run: apt-get install --no-install-recommends" $(named $packages)
     return 0
   fi
-  say "installing $packages"
   as_root apt-get update -qq
-  # shellcheck disable=SC2086  # a list of words is what is wanted
+  # shellcheck disable=SC2086
+  packages=$(named $packages | tr '\n' ' ')
+  [ -n "$packages" ] || return 0
+  say "installing $packages"
+  # shellcheck disable=SC2086
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends $packages >/dev/null
+}
+
+on_debian() { grep -qsx 'ID=debian' /etc/os-release; }
+
+# Debian 12 has neither: sid's are static, and run there. The system's folder for plug-ins serves every user and terminal.
+unpack_plugins() {
+  local plugin missing root
+  missing=$(missing_plugins | paste -sd ' ')
+  if [ -z "$missing" ] || ! have mmdebstrap || ! may_be_root || ! on_debian; then return 0; fi
+  say "putting Debian sid's $missing into $PLUGINS"
+  root=$(mktemp -d)
+  if as_root mmdebstrap --quiet --variant=extract --aptopt='Acquire::Check-Valid-Until "false"' \
+    --include="${missing// /,}" sid "$root/root" 2>"$root/log"; then
+    as_root mkdir -p "$PLUGINS"
+    for plugin in $missing; do as_root cp "$root/root/usr/libexec/docker/cli-plugins/$plugin" "$PLUGINS"; done
+  else
+    tail -n 3 "$root/log"
+    say "they could not be had; what needs them is left out"
+  fi
+  as_root rm -rf "$root"
 }
 
 # Options that tell an engine of the OCI runtimes installed beside its own, which some measurements compare.
@@ -143,38 +227,77 @@ host() {
   local installed_now=no before=yes
   have dockerd || before=no
   install_packages host "$@"
+  unpack_plugins
   if [ "$before" = no ] && have dockerd; then installed_now=yes; fi
   start_engine "$installed_now"
 }
 
-# The first of the Pythons that the locked packages are resolved for.
+# The first of the Pythons that the locked packages are resolved for, and that can make a virtual environment
+# (Debian keeps ensurepip in a package of its own).
 python() {
   local candidate
-  for candidate in python3 python3.13 python3.12 python3.11; do
-    if have "$candidate" && "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then
+  for candidate in python3 $PYTHONS; do
+    if "$candidate" -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then
       echo "$candidate"
       return
     fi
   done
-  say "Python 3.11, 3.12 or 3.13 is needed; found: $(python3 --version 2>&1)" >&2
-  exit 3
+  return 1
 }
+
+# How to get one here.
+python_fix() {
+  case "$(uname -s)" in
+    Darwin) echo "brew install python@3.14" ;;
+    MINGW* | MSYS* | CYGWIN*) echo "winget install Python.Python.3.14" ;;
+    *)
+      if have apt-get; then
+        echo "sudo apt-get install $(named python3-venv | grep . || echo 'python3.13-venv, which a later release has')"
+      elif have dnf; then
+        echo "sudo dnf install python3.14"
+      else
+        echo "install Python 3.14 with its module venv"
+      fi
+      ;;
+  esac
+}
+
+# Which Python .venv is of, and where; nothing if it does not run.
+identity() { .venv/bin/python -c 'import sys; print(sys.prefix, "%d.%d" % sys.version_info[:2])' 2>/dev/null || true; }
+
+# The stamp: what is installed, for whom. It begins with the identity, and has the rest only when all is done.
+wanted() { identity; cat requirements.txt pyproject.toml; }
 
 venv() {
-  local uv=
-  install_packages venv
-  [ -x .venv/bin/python ] || "$(python)" -m venv .venv
+  local python stamp=.venv/.installed
+  if wanted | cmp -s - "$stamp"; then return; fi
+  if have apt-get && may_be_root; then install_packages venv; fi
+  # One of another place or another Python, or half made, is begun anew.
+  if [ -z "$(identity)" ] || [ "$(identity)" != "$(head -n 1 "$stamp" 2>/dev/null)" ]; then
+    python=$(python) || fail "Python 3.11 to 3.14 with its module venv is needed; here is $(python3 --version 2>/dev/null || echo none)" "$(python_fix)"
+    "$python" -m venv --clear .venv
+  fi
+  identity >"$stamp"
   say "installing the locked packages into .venv"
   # uv does in seconds what takes pip a minute; where it cannot be had or does not get through, pip does it.
-  if have uv; then uv=uv; elif .venv/bin/pip install --quiet uv 2>/dev/null; then uv=.venv/bin/uv; fi
-  if [ -z "$uv" ] || ! VIRTUAL_ENV="$PWD/.venv" "$uv" pip install --quiet --requirements requirements.txt; then
-    .venv/bin/pip install --quiet --requirement requirements.txt
+  if ! have uv && ! .venv/bin/python -m pip install --quiet uv 2>/dev/null ||
+    ! VIRTUAL_ENV=$PWD/.venv PATH=$PATH:$PWD/.venv/bin uv pip install --quiet --requirements requirements.txt; then
+    .venv/bin/python -m pip install --quiet --requirement requirements.txt
   fi
-  .venv/bin/pip install --quiet --no-deps --editable .
+  .venv/bin/python -m pip install --quiet --no-deps --editable .
+  wanted >"$stamp"
 }
 
+[ "${BASH_SOURCE[0]}" = "$0" ] || return 0 # a test wants its functions
+
 case "${1:-}" in
-  host) host ${2:+"$2"} ;;
-  venv) venv ;;
+  host)
+    check_path
+    host ${2:+"$2"}
+    ;;
+  venv)
+    check_path
+    venv
+    ;;
   *) sed -n '2,8s/^# \{0,1\}//p' "$0" && exit 2 ;;
 esac

@@ -230,14 +230,15 @@ def _more(few: list[str], many: list[str]) -> list[str]:
 def limited_memory(work: Work) -> None:
     """All of its processes together get MEMORY bytes, and no more."""
     seen = tried(work)
-    have = seen.hog["answer"].get("have")
-    if have not in (1, 2):
+    have, killed = seen.hog["answer"].get("have"), seen.hog["answer"].get("killed")
+    if have not in (1, 2) or have + killed != HOGS:
         raise Mismatch(
             f"of {HOGS} processes that want {_share(seen.memory_mib)} MiB each, one or two get it under a limit of "
             f"{seen.memory_mib} MiB, and the others are killed",
-            _said(seen.hog) if have is None else f"{have} got it; {_groups(seen.look)}",
+            _said(seen.hog) if have is None else f"{have} got it, {killed} were killed; {_groups(seen.look)}",
             "a limit of each process (setrlimit) is none of all of them together; a control group's holds for whoever "
-            "is in it, and counts what its processes take once they are in",
+            "is in it, and counts what its processes take once they are in; one that only slows them down (memory.high) "
+            "is no limit",
             _next(
                 seen.hog,
                 "write the limit, in bytes, then let the child write itself into cgroup.procs, then call execvp",

@@ -9,6 +9,8 @@ import sys
 import time
 
 MIB = 1 << 20
+STALLED_S = 4
+"""Who is neither given memory nor killed for so long is held up, and not limited."""
 
 
 def answer(**facts: object) -> None:
@@ -54,25 +56,31 @@ def escaped() -> str | None:
 
 
 def hog(processes: str, mib: str) -> None:
-    """Let each of several processes take and keep so much memory; say how many of them have it, once the others are dead."""
+    """Let each of several processes take and keep so much memory; say how many of them have it, and how many are dead."""
     said, say = os.pipe()
+    os.set_blocking(said, False)
     children = []
     for number in range(int(processes)):
         child = os.fork()
         if not child:
-            held = [b"x" * MIB for _ in range(int(mib))]
-            os.write(say, bytes([number] if held else []))
+            held = []
+            for _ in range(int(mib)):
+                held.append(b"x" * MIB)
+                os.write(say, bytes([number]))
             signal.pause()
         children.append(child)
-    os.set_blocking(said, False)
-    full, dead, deadline = set(), set(), time.monotonic() + 5
-    while len(full | dead) < len(children) and time.monotonic() < deadline:
+    got, dead, since = dict.fromkeys(range(len(children)), 0), set(), time.monotonic()
+    while any(got[number] < int(mib) for number in got.keys() - dead) and time.monotonic() < since + STALLED_S:
         time.sleep(0.01)
+        before = sum(got.values()), len(dead)
         with contextlib.suppress(BlockingIOError):
-            full.update(os.read(said, 100))
+            for number in os.read(said, 1000):
+                got[number] += 1
         ended = os.WEXITED | os.WNOWAIT | os.WNOHANG
         dead = {number for number, child in enumerate(children) if os.waitid(os.P_PID, child, ended)}
-    answer(have=len(full - dead))
+        if before != (sum(got.values()), len(dead)):
+            since = time.monotonic()
+    answer(have=sum(got[number] == int(mib) for number in got.keys() - dead), killed=len(dead))
     for child in children:
         os.kill(child, signal.SIGKILL)
 

@@ -1,0 +1,363 @@
+"""What set-up chooses and says, with pretended commands: nothing is installed, no network is asked."""
+
+import os
+import re
+import shlex
+import shutil
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from boxlab import paths
+
+PYTHONS = ("python3", "python3.14", "python3.13", "python3.12", "python3.11")
+COPIED = ("tools/setup.sh", "requirements.txt", "pyproject.toml")
+
+# Answers as a Python of another version would; `--clear` and packages are noted in the file $LOG.
+PRETENDED_PYTHON = """#!/bin/sh
+if [ "$1" = -c ]; then
+  exec {python} -c 'import sys; sys.version_info = ({version}, 1)
+{ensurepip}
+exec(sys.argv[2])' "$@"
+fi
+[ "$1" != --version ] || {{ echo Python {version}; exit; }}
+echo "{name} $*" >>"$LOG"
+mkdir -p .venv/bin
+cat >.venv/bin/python <<'END'
+#!/bin/sh
+if [ "$1" = -c ]; then
+  echo "$(cd "$(dirname "$0")/.." && pwd -P) {version}"
+else
+  echo "python $*" >>"$LOG"
+  case "$*" in *--editable*) exit "${{INSTALL_STATUS:-0}}" ;; esac
+fi
+END
+chmod +x .venv/bin/python
+"""
+
+
+class Machine:
+    """A checkout with the files that set-up reads, and the commands that it may find."""
+
+    def __init__(self, folder, bin_):
+        self.folder, self.bin, self.log = folder, bin_, bin_.parent / "log"
+        bin_.mkdir()
+        self.log.write_text("")
+        for name in COPIED:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(paths.ROOT / name, folder / name)
+        for name in PYTHONS:
+            self.command(name, "exit 127")
+        for name in ("apt-get", "sudo", "uv"):
+            self.command(name, f'echo "{name} $*" >>"$LOG"')
+        self.command("apt-cache", "exit 0")
+        self.command("dpkg-query", "exit 1")
+
+    def command(self, name, body):
+        path = self.bin / name
+        path.write_text(body if body.startswith("#!") else f"#!/bin/sh\n{body}\n")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+    def python(self, name, version, ensurepip=True):
+        absent = "" if ensurepip else 'sys.modules["ensurepip"] = None'
+        text = PRETENDED_PYTHON.format(
+            python=shlex.quote(sys.executable), version=version.replace(".", ", "), name=name, ensurepip=absent
+        )
+        self.command(name, text.replace(f"pwd -P) {version.replace('.', ', ')}", f"pwd -P) {version}"))
+
+    def packages(self, **versions):
+        """What apt could install: name (with _ for -) -> version."""
+        known = " ".join(f"{name.replace('_', '-')}={version}" for name, version in versions.items())
+        self.command(
+            "apt-cache",
+            f'for known in {known}; do case $known in "$2="*) echo "  Candidate: ${{known#*=}}"; exit ;; esac; done\n'
+            'echo "  Candidate: (none)"',
+        )
+
+    def run(self, *arguments, **environment):
+        return self._bash(["tools/setup.sh", *arguments], environment)
+
+    def functions(self, script):
+        """Run a script after the functions of set-up are known."""
+        return self._bash(["-c", f"source tools/setup.sh\n{script}"], {})
+
+    def _bash(self, arguments, environment):
+        variables = {"PATH": f"{self.bin}:/usr/bin:/bin", "HOME": "/nowhere", "LOG": str(self.log), **environment}
+        return subprocess.run(
+            ["bash", *arguments],
+            cwd=self.folder,
+            env=variables,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def took(self):
+        """What was called since the last time."""
+        called = self.log.read_text().splitlines()
+        self.log.write_text("")
+        return called
+
+
+@pytest.fixture
+def machine(tmp_path):
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    return Machine(folder, tmp_path / "bin")
+
+
+@pytest.mark.parametrize(
+    ("there", "chosen"),
+    [
+        ({"python3": "3.14"}, "python3"),
+        ({"python3": "3.11", "python3.14": "3.14"}, "python3"),
+        ({"python3": "3.9", "python3.12": "3.12", "python3.11": "3.11"}, "python3.12"),
+        ({"python3": "3.15", "python3.13": "3.13"}, "python3.13"),
+        ({"python3.14": "3.14"}, "python3.14"),
+    ],
+)
+def test_the_first_python_that_fits_is_taken(machine, there, chosen):
+    for name, version in there.items():
+        machine.python(name, version)
+    assert machine.functions("python").stdout.strip() == chosen
+
+
+def test_one_that_cannot_make_an_environment_is_passed_over(machine):
+    machine.python("python3", "3.13", ensurepip=False)
+    machine.python("python3.11", "3.11")
+    assert machine.functions("python").stdout.strip() == "python3.11"
+
+
+@pytest.mark.parametrize(
+    ("system", "has", "fix"),
+    [
+        ("Darwin", "brew", "brew install python@3.14"),
+        ("MINGW64_NT-10.0", "winget", "winget install Python.Python.3.14"),
+        ("Linux", "apt-get", "sudo apt-get install python3.13-venv"),
+        ("Linux", "dnf", "sudo dnf install python3.14"),
+        ("Linux", "pacman", "install Python 3.14 with its module venv"),
+    ],
+)
+def test_where_no_python_fits_the_fix_is_this_systems(machine, system, has, fix):
+    machine.command("uname", f"echo {system}")
+    machine.packages(**{"python3.13-venv": "3.13.5-1", "python3.11-venv": "3.11.2-1"})
+    machine.python("python3", "3.9")
+    done = machine.functions(f"have() {{ [ $1 = {has} ]; }}; may_be_root() {{ false; }}; venv; echo went on")
+    assert done.returncode == 3 and done.stdout == ""
+    assert re.fullmatch(
+        rf"setup: Python 3\.11 to 3\.14 .* is needed; here is Python 3, 9\nsetup:   fix: {re.escape(fix)}\n",
+        done.stderr,
+    )
+    assert not (machine.folder / ".venv").exists()
+
+
+def test_what_debian_keeps_apart_from_python_is_installed(machine):
+    machine.packages(**{"python3.11-venv": "3.11.2-1"})
+    machine.command(
+        "apt-get",
+        f'[ $1 = update ] || sed s/None/0/ "{machine.bin}/later" >"{machine.bin}/python3"; echo "apt-get $*" >>"$LOG"',
+    )
+    machine.python("python3", "3.11")
+    (machine.bin / "python3").rename(machine.bin / "later")
+    machine.python("python3", "3.11", ensurepip=False)
+    done = machine.functions('as_root() { "$@"; }; may_be_root() { true; }; have() { true; }; venv')
+    assert done.returncode == 0, done.stderr
+    assert [call for call in machine.took() if "install -qq" in call and call.endswith(" python3.11-venv")]
+
+
+def test_an_environment_is_made_once(machine):
+    machine.python("python3", "3.14")
+    assert machine.run("venv").returncode == 0
+    assert machine.took() == [
+        "python3 -m venv --clear .venv",
+        "uv pip install --quiet --requirements requirements.txt",
+        "python -m pip install --quiet --no-deps --editable .",
+    ]
+    later = (machine.folder / "requirements.txt").stat().st_mtime + 3600
+    os.utime(machine.folder / "requirements.txt", (later, later))
+    again = machine.run("venv")
+    assert (again.returncode, again.stdout, again.stderr, machine.took()) == (0, "", "", [])
+
+
+def test_other_packages_are_installed_into_the_same_environment(machine):
+    machine.python("python3", "3.14")
+    machine.run("venv")
+    machine.took()
+    (machine.folder / "requirements.txt").write_text("another==1\n")
+    machine.run("venv")
+    called = machine.took()
+    assert any(call.startswith("uv pip install") for call in called) and not any("--clear" in call for call in called)
+    machine.run("venv")
+    assert machine.took() == []
+
+
+def test_an_environment_that_was_moved_is_made_anew(machine, tmp_path):
+    machine.python("python3", "3.14")
+    machine.run("venv")
+    machine.took()
+    machine.folder = machine.folder.rename(tmp_path / "elsewhere")
+    machine.run("venv")
+    assert "python3 -m venv --clear .venv" in machine.took()
+
+
+@pytest.mark.parametrize("left", ["another Python's", "a Python that is gone", "somebody else's"])
+def test_an_environment_that_is_no_longer_right_is_made_anew(machine, left):
+    machine.python("python3", "3.14")
+    machine.run("venv")
+    machine.took()
+    python = machine.folder / ".venv/bin/python"
+    if left == "another Python's":
+        python.write_text(python.read_text().replace("3.14", "3.13"))
+    elif left == "a Python that is gone":
+        python.unlink()
+        python.symlink_to("/gone/python3.14")
+        machine.command(
+            "python3", (machine.bin / "python3").read_text().replace("cat >", "rm -f .venv/bin/python; cat >")
+        )
+    else:
+        (machine.folder / ".venv/.installed").unlink()
+    assert machine.run("venv").returncode == 0
+    assert "python3 -m venv --clear .venv" in machine.took()
+
+
+def test_an_installation_that_broke_off_is_done_again(machine):
+    machine.python("python3", "3.14")
+    assert machine.run("venv", INSTALL_STATUS="1").returncode != 0
+    machine.took()
+    assert machine.run("venv").returncode == 0
+    assert any("--editable" in call for call in machine.took())
+    machine.run("venv")
+    assert machine.took() == []
+
+
+def test_pip_installs_where_uv_does_not_get_through(machine):
+    machine.python("python3", "3.14")
+    machine.command("uv", "exit 1")
+    assert machine.run("venv").returncode == 0
+    assert "python -m pip install --quiet --requirement requirements.txt" in machine.took()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "with space",
+        "it's",
+        "100% #1",
+        "a,b=c;d&e",
+        "(x) [y] {z} ~ ! ? *",
+        "컨테이너 é",
+        "-rf",
+        "@at+plus^hat|pipe<less>",
+    ],
+)
+def test_a_path_that_works(machine, tmp_path, name):
+    machine.python("python3", "3.14")
+    machine.folder = machine.folder.rename(tmp_path / name)
+    done = machine.run("venv")
+    assert done.returncode == 0, done.stderr
+    machine.took()
+    assert machine.run("venv").returncode == 0 and machine.took() == []
+
+
+@pytest.mark.parametrize("part", ["venv", "host"])
+@pytest.mark.parametrize("name", ["a:b", 'a"b', "a$HOME", "a`b", "a\\b", "a\nb", "a\tb", b"a\xffb"])
+def test_a_path_that_cannot_work_is_named_before_anything_is_done(machine, tmp_path, name, part):
+    machine.python("python3", "3.14")
+    machine.folder = machine.folder.rename(
+        os.path.join(os.fsencode(tmp_path), os.fsencode(name)).decode(errors="surrogateescape")
+    )
+    machine.folder = type(tmp_path)(machine.folder)
+    done = machine.run(part)
+    assert done.returncode == 3 and done.stdout == ""
+    assert re.fullmatch(r"setup: the path of this folder .*\nsetup:   fix: move it to .*\n", done.stderr)
+    assert machine.took() == [] and not (machine.folder / ".venv").exists()
+
+
+BOOKWORM = {"docker.io": "20.10.24+dfsg1-1", "docker_compose": "1.29.2-3"}
+TRIXIE = {
+    "docker.io": "26.1.5+dfsg1-9",
+    "docker_cli": "26.1.5+dfsg1-9",
+    "docker_buildx": "0.13.1+ds1-3",
+    "docker_compose": "2.26.1-4",
+}
+NOBLE = {
+    "docker.io": "28.2.2-0ubuntu1~24.04.1",
+    "docker_buildx": "0.21.3-0ubuntu1~24.04.1",
+    "docker_compose_v2": "2.37.1+ds1-0ubuntu2~24.04.1",
+    "docker_compose": "1.29.2-6ubuntu1",
+}
+
+
+@pytest.mark.parametrize(
+    ("release", "names"),
+    [
+        (BOOKWORM, ["docker.io"]),
+        (TRIXIE, ["docker.io", "docker-cli", "docker-buildx", "docker-compose"]),
+        (NOBLE, ["docker.io", "docker-buildx", "docker-compose-v2"]),
+        ({}, ["docker.io"]),
+    ],
+)
+def test_packages_have_the_release_s_names(machine, release, names):
+    machine.packages(**release)
+    done = machine.functions("have() { false; }; named docker.io docker-buildx docker-compose")
+    assert done.stdout.split() == names, done.stderr
+
+
+def test_where_docker_s_own_packages_are_installed_theirs_are_added(machine):
+    machine.packages(**NOBLE)
+    machine.command("dpkg-query", "exit 0")
+    done = machine.functions("named docker-buildx docker-compose")
+    assert done.stdout.split() == ["docker-buildx-plugin", "docker-compose-plugin"]
+
+
+@pytest.mark.parametrize(
+    ("works", "missing"),
+    [("", ["docker-buildx", "docker-compose"]), ("compose", ["docker-buildx"]), ("buildx|compose", [])],
+)
+def test_what_the_docker_command_lacks_is_seen(machine, works, missing):
+    machine.command("docker", f"case $1 in {works or 'none'}) exit 0 ;; context) echo default ;; *) exit 1 ;; esac")
+    assert machine.functions("missing_plugins").stdout.split() == missing
+
+
+def test_a_docker_command_is_not_forced_on_who_has_an_engine_elsewhere(machine):
+    done = machine.functions("have() { false; }; DOCKER_HOST=tcp://elsewhere missing_plugins")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_debian_without_current_ones_gets_static_ones(machine):
+    machine.command("docker", "exit 1")
+    machine.command(
+        "mmdebstrap",
+        'for root; do :; done; folder=$root/usr/libexec/docker/cli-plugins; mkdir -p "$folder"\n'
+        'touch "$folder/docker-buildx" "$folder/docker-compose"; echo "mmdebstrap $*" >>"$LOG"',
+    )
+    override = 'PLUGINS=$PWD/plugins; on_debian() { true; }; may_be_root() { true; }; as_root() { "$@"; }; '
+    done = machine.functions(override + "unpack_plugins")
+    assert done.returncode == 0 and "into" in done.stdout, done.stderr
+    assert sorted(path.name for path in (machine.folder / "plugins").iterdir()) == ["docker-buildx", "docker-compose"]
+    assert "--include=docker-buildx,docker-compose sid" in machine.took()[0]
+
+
+def test_where_they_cannot_be_had_set_up_goes_on_and_says_so(machine):
+    machine.command("docker", "exit 1")
+    machine.command("mmdebstrap", "echo no network >&2; exit 100")
+    override = 'PLUGINS=$PWD/plugins; on_debian() { true; }; may_be_root() { true; }; as_root() { "$@"; }; '
+    done = machine.functions(override + "unpack_plugins")
+    assert done.returncode == 0 and "no network\nsetup: they could not be had" in done.stdout
+    assert not (machine.folder / "plugins").exists()
+
+
+def test_the_supported_pythons_are_the_same_everywhere():
+    low, high = re.search(
+        r'requires-python = ">=3\.(\d+),<3\.(\d+)"', (paths.ROOT / "pyproject.toml").read_text()
+    ).groups()
+    script = (paths.ROOT / "tools/setup.sh").read_text()
+    assert re.search(r'PYTHONS="(.*)"', script)[1].split() == [
+        f"python3.{n}" for n in range(int(high) - 1, int(low) - 1, -1)
+    ]
+    assert f"(3, {low}) <= sys.version_info < (3, {high})" in script
+    for page in ("README.md", "book/index.md"):
+        assert f"Python 3.{low} to 3.{int(high) - 1}" in (paths.ROOT / page).read_text()

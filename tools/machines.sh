@@ -1,0 +1,263 @@
+#!/usr/bin/env bash
+# A reader's whole machine, as a guest that one can log in to: systemd, control groups, an engine and a Python as readers
+# have them, this checkout with its environment, our images. For authors, as root on Debian; all of it lies in .cache/machines.
+#
+#   tools/machines.sh                       the machines that there are
+#   tools/machines.sh NAME start            make it (minutes, once), and boot it unless it runs
+#   tools/machines.sh NAME run COMMAND      boot it, and run a shell command there, in this commit's checkout
+#   tools/machines.sh NAME stop             shut it down; its disk stays
+#   tools/machines.sh NAME remove           and remove all of it, so that the next is of the packages of that day
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+MACHINES="reader: Debian sid, systemd, control groups version 2, the engine of tools/engine.sh, Python 3.14"
+
+describe() {
+  case $1 in
+    reader)
+      SUITE=sid
+      PACKAGES=docker.io,docker-cli,docker-buildx,docker-compose,crun,iptables,qemu-system-x86,mmdebstrap,debian-archive-keyring,uidmap
+      LEAST="python3 -c 'import sys; sys.exit(sys.version_info < (3, 14))'" # sid moves, the other way too
+      ;;
+    *) fail "there is no machine $1" "tools/machines.sh lists them" ;;
+  esac
+}
+
+# What every machine has besides.
+COMMON=systemd-sysv,systemd-resolved,udev,dbus,linux-image-cloud-amd64,openssh-server,python3,python3-venv,make,git,ca-certificates,procps,iproute2
+
+say() { printf 'machines: %s\n' "$*" >&2; }
+fail() { say "$1"; say "  fix: $2"; exit 3; }
+
+NAME=${1:-}
+HERE=$PWD/.cache/machines/$NAME
+ROOT=$HERE/root
+DISK=$HERE/disk.img
+CHECKOUT=/root/containers-measured
+MEMORY_MIB=6144
+LIMIT_S=1800 # under emulation, on a busy machine
+
+require() {
+  [ "$(id -u)" = 0 ] || fail "only root can make a machine's disk" "run it by sudo"
+  [ "$(uname -sm)" = "Linux x86_64" ] || fail "these machines are for Linux on x86_64" "use the machine that you have"
+  local command
+  for command in mmdebstrap mke2fs qemu-system-x86_64 ssh flock; do
+    command -v $command >/dev/null || fail "$command is not installed" "apt-get install mmdebstrap e2fsprogs qemu-system-x86 openssh-client util-linux"
+  done
+}
+
+# --- its disk
+
+make_disk() {
+  [ ! -e "$DISK" ] || return 0
+  mkdir -p "$HERE"
+  if [ ! -d "$ROOT" ]; then
+    say "fetching the packages of Debian's $SUITE (a minute or two)"
+    rm -rf "$ROOT.new"
+    mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' --include="$COMMON,$PACKAGES" \
+      "$SUITE" "$ROOT.new" 2>"$HERE/fetch.log" || fail "they could not be had" "see $HERE/fetch.log"
+    mv "$ROOT.new" "$ROOT"
+  fi
+  within sh -c "$LEAST" || fail "$SUITE no longer has what this machine stands for" "tools/machines.sh $NAME remove, then again"
+  cp "$ROOT"/boot/vmlinuz-* "$HERE/kernel"
+  cp "$ROOT"/boot/initrd.img-* "$HERE/initrd"
+  settle
+  keys
+  check_out
+  images
+  say "writing its disk"
+  rm -f "$DISK.new"
+  truncate -s 16G "$DISK.new"
+  mke2fs -q -t ext4 -d "$ROOT" "$DISK.new"
+  mv "$DISK.new" "$DISK"
+}
+
+# A command in its root file system, with this machine's network and uv's cache; the mounts end with it.
+within() {
+  export ROOT UV=${UV_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/uv}
+  # shellcheck disable=SC2016  # it is the inner shell's
+  unshare --mount --propagation private bash -euc '
+    mount -t proc proc "$ROOT/proc"
+    mount --rbind /dev "$ROOT/dev"
+    mount -t tmpfs tmpfs "$ROOT/tmp"
+    mount -t tmpfs tmpfs "$ROOT/run"
+    mkdir -p "$UV" "$ROOT/root/.cache/uv" "$ROOT/run/systemd/resolve"
+    mount --bind "$UV" "$ROOT/root/.cache/uv"
+    cat /etc/resolv.conf >"$ROOT/run/systemd/resolve/stub-resolv.conf"
+    exec env --unset=MAKEFLAGS --unset=UV_CACHE_DIR HOME=/root TMPDIR=/tmp PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+      chroot "$ROOT" "$@"' bash "$@"
+}
+
+# Its name, network and engine.
+settle() {
+  local variable
+  echo "$NAME" >"$ROOT/etc/hostname"
+  printf '127.0.0.1 localhost %s\n' "$NAME" >"$ROOT/etc/hosts"
+  printf '[Match]\nType=ether\nKind=!veth\n[Network]\nDHCP=yes\n' >"$ROOT/etc/systemd/network/80-dhcp.network"
+  ln -sfn /run/systemd/resolve/stub-resolv.conf "$ROOT/etc/resolv.conf"
+  within systemctl --quiet enable systemd-networkd systemd-resolved docker ssh
+  mkdir -p "$ROOT/etc/docker" "$ROOT/etc/systemd/system/docker.service.d"
+  echo '{"features": {"containerd-snapshotter": true}}' >"$ROOT/etc/docker/daemon.json"
+  printf '[Service]\nEnvironment=DOCKER_MIN_API_VERSION=1.44\n' >"$ROOT/etc/systemd/system/docker.service.d/as-29.conf"
+  # Authorities of this machine's own, and the variables that lead to them.
+  cp /usr/local/share/ca-certificates/*.crt "$ROOT/usr/local/share/ca-certificates/" 2>/dev/null || true
+  within update-ca-certificates >/dev/null
+  for variable in PIP_CERT SSL_CERT_FILE REQUESTS_CA_BUNDLE; do
+    [ -z "${!variable:-}" ] || echo "$variable=/etc/ssl/certs/ca-certificates.crt"
+  done >"$ROOT/etc/environment"
+}
+
+# A key made for it, in both directions.
+keys() {
+  [ -e "$HERE/key" ] || ssh-keygen -q -t ed25519 -N '' -C "$NAME" -f "$HERE/key"
+  mkdir -p "$ROOT/root/.ssh"
+  cp "$HERE/key.pub" "$ROOT/root/.ssh/authorized_keys"
+  echo "$NAME $(cut -d ' ' -f 1,2 "$ROOT/etc/ssh/ssh_host_ed25519_key.pub")" >"$HERE/known"
+}
+
+# The checkout, and its environment by the reader's own command.
+check_out() {
+  say "making the environment of its checkout"
+  rm -rf "$ROOT$CHECKOUT"
+  git clone --quiet --no-hardlinks . "$ROOT$CHECKOUT"
+  git -C "$ROOT$CHECKOUT" checkout --quiet -B main "$(git rev-parse HEAD)"
+  git -C "$ROOT$CHECKOUT" config receive.denyCurrentBranch updateInstead
+  within make --silent -C "$CHECKOUT" .venv/.installed
+}
+
+# Our images, as the engine of the same release keeps them.
+images() {
+  local engine=$PWD/.cache/engine/containerd folder running=no
+  say "copying our images onto it"
+  if [ -S "$engine/run/docker.sock" ]; then running=yes; fi
+  tools/engine.sh run .venv/bin/boxlab prepare
+  tools/engine.sh stop # files of an engine that runs are not whole
+  for folder in docker containerd; do
+    rm -rf "$ROOT/var/lib/$folder"
+    cp -a "$engine/$folder" "$ROOT/var/lib/$folder"
+  done
+  rm -rf "$ROOT/var/lib/docker/network" # of another network
+  [ $running = no ] || tools/engine.sh start
+}
+
+# --- running it
+
+# Its QEMU's process id, while it runs.
+process() {
+  local pid
+  pid=$(cat "$HERE/pid" 2>/dev/null) && tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "file=${DISK//,/,,}," && echo "$pid"
+}
+
+# What leads to it, for ssh and git; ssh reads a percent sign in a path as its own.
+write_ssh_config() {
+  local here=${HERE//%/%%}
+  cat >"$HERE/ssh" <<END
+Host $NAME
+  HostName 127.0.0.1
+  Port $1
+  User root
+  IdentityFile "$here/key"
+  IdentitiesOnly yes
+  UserKnownHostsFile "$here/known"
+  HostKeyAlias $NAME
+  ConnectTimeout 60
+  ServerAliveInterval 60
+  ServerAliveCountMax 10
+  LogLevel ERROR
+END
+}
+guest() { ssh -F "$HERE/ssh" "$NAME" "$@"; }
+
+boot() {
+  local accelerator rate port deadline
+  if process >/dev/null; then return; fi
+  trap 'stop' EXIT
+  trap 'exit 130' INT TERM HUP
+  read -r accelerator rate < <(.venv/bin/python -c '
+from boxlab.runtimes import accelerator, qemu
+print(accelerator.choose().name, qemu.tsc_khz() or "")') || true
+  [ -n "$accelerator" ] || fail "no virtual machine boots here" "boxlab doctor says why"
+  say "booting $NAME ($accelerator; under emulation the login comes after a minute or more)"
+  for _ in 1 2 3; do # somebody may take the port before QEMU does
+    port=$(.venv/bin/python -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    write_ssh_config "$port"
+    # It must not keep our output open, nor hear the Ctrl-C that is meant for a command in it.
+    if setsid qemu-system-x86_64 -M q35 -accel "$accelerator" -cpu max -smp 2 -m "$MEMORY_MIB" -no-reboot \
+      -display none -monitor none -serial "file:${HERE//,/,,}/console.log" -daemonize -pidfile "$HERE/pid" \
+      -kernel "$HERE/kernel" -initrd "$HERE/initrd" \
+      -append "console=ttyS0 root=/dev/vda rw quiet systemd.default_timeout_start_sec=$LIMIT_S systemd.default_device_timeout_sec=$LIMIT_S ${rate:+tsc_early_khz=$rate}" \
+      -drive "file=${DISK//,/,,},if=virtio,format=raw,cache=unsafe" -device virtio-rng-pci \
+      -netdev "user,id=n,hostfwd=tcp:127.0.0.1:$port-:22" -device virtio-net-pci,netdev=n </dev/null >"$HERE/qemu.log" 2>&1 9>&-; then break; fi
+  done
+  deadline=$((SECONDS + LIMIT_S))
+  until guest true 2>/dev/null; do
+    process >/dev/null || fail "it ended while booting" "see $HERE/qemu.log and $HERE/console.log"
+    [ $SECONDS -lt $deadline ] || fail "no login within $LIMIT_S s" "see $HERE/console.log"
+    sleep 1
+  done
+  say "its services are starting"
+  guest "systemctl is-system-running --wait >/dev/null; docker version >/dev/null" || fail "its engine does not answer" \
+    "log in and see: journalctl -u docker"
+}
+
+# This commit, if it has another.
+update() {
+  local head
+  head=$(git rev-parse HEAD)
+  [ "$(guest "git -C $CHECKOUT rev-parse HEAD")" != "$head" ] || return 0
+  say "bringing it to this commit"
+  GIT_SSH_COMMAND="ssh -F $(printf %q "$HERE/ssh")" git push --quiet --force "$NAME:$CHECKOUT" "$head:refs/heads/main"
+}
+
+start() {
+  require
+  mkdir -p "$HERE"
+  exec 9>"$HERE/lock" # one at a time
+  flock 9
+  make_disk
+  boot
+  update
+  exec 9>&-
+}
+
+stop() {
+  local pid
+  trap - EXIT
+  pid=$(process) || return 0
+  say "shutting $NAME down"
+  timeout 60 ssh -F "$HERE/ssh" "$NAME" systemctl poweroff 2>/dev/null || true
+  if ! timeout 180 tail --pid="$pid" -f /dev/null; then
+    say "it did not end when told to: killing it"
+    kill -KILL "$pid"
+    timeout 60 tail --pid="$pid" -f /dev/null
+  fi
+  rm -f "$HERE/pid"
+}
+
+case "$NAME:${2:-}" in
+  :*)
+    printf '%s\n' "$MACHINES"
+    exit
+    ;;
+  *:start | *:run | *:stop | *:remove) describe "$NAME" ;;
+  *) sed -n '2,9s/^# \{0,1\}//p' "$0" && exit 2 ;;
+esac
+case $2 in
+  start)
+    start
+    trap - EXIT
+    say "$NAME runs; log in: ssh -F $(printf %q ".cache/machines/$NAME/ssh") $NAME"
+    ;;
+  run)
+    start
+    status=0
+    guest "cd $CHECKOUT && ${*:3}" || status=$?
+    trap - EXIT # interrupted, it ends what it began; done, the machine stays
+    exit $status
+    ;;
+  stop) stop ;;
+  remove)
+    stop
+    rm -rf "$HERE"
+    ;;
+esac
