@@ -91,13 +91,17 @@ class Box:
         return self.console.next(ANSWER, deadline_s)
 
     def stop(self) -> float:
-        """End it and remove all of it; returns how long that took, in seconds. A second call does nothing."""
-        began = time.monotonic()
+        """End it and remove all of it; returns how long its end took, in seconds. A second call does nothing.
+
+        What we look for and remove afterwards, because a tool may have left it, is not part of that.
+        """
+        began = ended = time.monotonic()
         with deferred():
             if self.spawned:
                 self.spawned.stop()
+                ended = self.spawned.times.get("ended") or time.monotonic()
                 self.spawned = None
-        return time.monotonic() - began
+        return ended - began
 
     def __enter__(self) -> "Box":
         return self
