@@ -31,7 +31,9 @@ class HostProcess:
         times: as for `EngineContainer`; here there are no calls to time.
     """
 
-    def __init__(self, argv: list[str], environment: dict[str, str], pass_fds: tuple[int, ...] = ()):
+    def __init__(
+        self, argv: list[str], environment: dict[str, str], pass_fds: tuple[int, ...] = (), cwd: Path | None = None
+    ):
         self.times: dict[str, float] = {}
         self._process = subprocess.Popen(
             argv,
@@ -41,6 +43,7 @@ class HostProcess:
             env=environment | {engine.MARK: engine.RUN},
             start_new_session=True,
             pass_fds=pass_fds,
+            cwd=cwd,
         )
 
     @property
