@@ -28,7 +28,7 @@ WATCHED = ["bash", "-c", _WATCH, "bash"]
 """A prefix that passes its input on to the command after it and ends that when the input closes: QEMU itself would run on
 after its owner was killed."""
 
-VERSION_S = 20
+VERSION_S = 60
 
 WHERE = "BOXLAB_QEMU"
 """Environment variable that says where QEMU runs: host or container."""
