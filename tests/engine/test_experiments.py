@@ -14,7 +14,7 @@ import pytest
 from boxlab import engine, experiments, images, layers, meter, paths, records, runtimes, sweep
 from boxlab.errors import BoxlabError, BuildError, NotReady, Unavailable
 from boxlab.experiments.dockerfile import rungs
-from boxlab.runtimes import Container, Workload, console, kernel_events
+from boxlab.runtimes import Container, Observation, Workload, console, kernel_events
 
 WORKLOAD = Workload()
 
@@ -231,18 +231,27 @@ def layer_named(kind):
 def test_the_kernel_reports_when_a_program_began():
     if reason := kernel_events.refusal():
         pytest.skip(reason)
-    with kernel_events.watch() as events:
-        subprocess.run([sys.executable, "-c", "pass # a word of its own"], check=True)
-    assert events.began("a word of its own", since=0)
+    with kernel_events.watch() as events, subprocess.Popen([sys.executable, "-c", "pass # of our own"]) as process:
+        process.wait()
+    ours, others = (Observation({}, pids) for pids in ([process.pid], [1]))
+    assert 0 < events.began("of our own", 0, ours) < events.ended("of our own", 0, ours)
+    assert events.began("of our own", 0, others) is None
 
 
 def test_phases_by_the_kernels_events_are_in_order():
     if reason := kernel_events.refusal():
         pytest.skip(reason)
-    run = experiments.onion([layer_named("engine-none")], rounds=1)
-    marks = run.typical("engine-none").marks
-    known = [marks[mark] for mark in run.arm("engine-none")["phases"] if mark in marks]
-    assert known == sorted(known) and {"shim", "runc", "exec"} <= marks.keys()
+    run = experiments.onion([layer_named(kind) for kind in ("engine-none", "cli")], rounds=1)
+    for kind in run.arms:
+        marks, phases = run.typical(kind).marks, run.arm(kind)["phases"]
+        known = [marks[mark] for mark in phases if mark in marks]  # of one that ended at once the name is not known
+        assert known == sorted(known) and {"shim", "exec"} <= marks.keys()
+        assert ("hook" in phases) is called_back_for_the_network() is not ("start" in phases)
+
+
+def called_back_for_the_network():
+    with engine.plain_errors():
+        return int(engine.connect().version()["Version"].split(".")[0]) < 28
 
 
 @pytest.mark.parametrize(

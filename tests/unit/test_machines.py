@@ -180,6 +180,11 @@ def test_the_unit_runs_the_images_own_command():
     )
 
 
+def test_no_login_prompt_takes_the_console_from_the_workload():
+    links = {member.name: member.linkname for member, _ in rootfs._systemd_unit(IMAGE) if member.issym()}
+    assert links["etc/systemd/system/serial-getty@.service"] == "/dev/null"
+
+
 @pytest.fixture
 def probe(monkeypatch, tmp_path):
     """An accelerator module whose boots are scripted: name -> seconds or an error."""

@@ -45,10 +45,12 @@ class Observation:
     Attributes:
         inside: what the workload sees (its process id, kernel, boot id, hash of its files).
         pids: the host's processes that serve it.
+        id: by which programs that serve it call it, where it is a container; else empty.
     """
 
     inside: dict
     pids: list[int]
+    id: str = ""
 
 
 @dataclass
@@ -79,7 +81,7 @@ class Box:
         """
         waited = time.monotonic() - self.console.t0
         inside = json.loads(self.console.wait_for("identity", waited + self.answer_s))
-        return Observation(inside, self.spawned.pids())
+        return Observation(inside, self.spawned.pids(), self.spawned.id)
 
     def ask(self, line: str) -> str:
         """Write a line to the workload's input, and return its answer.

@@ -41,6 +41,30 @@ CONTAINERD_NAMESPACE = "boxlab"
 CONTAINERD_SOCKETS = (Path("/run/containerd/containerd.sock"), Path("/var/run/docker/containerd/containerd.sock"))
 
 
+class _Cleaned(HostProcess):
+    """A process of this host that may leave something behind, and a way to remove that.
+
+    Args:
+        clean: called once it has ended; what it takes counts as nobody's time.
+        id: by which the programs that serve it know it.
+    """
+
+    def __init__(self, argv: list[str], environment: dict[str, str], clean: Callable[[], None], id: str = ""):
+        self._clean = clean
+        if id:
+            self.id = id
+        try:
+            super().__init__(argv, environment)
+        except BaseException:
+            clean()
+            raise
+
+    def stop(self, grace_s: float | None = None) -> None:
+        super().stop(grace_s)
+        self.times["ended"] = time.monotonic()
+        self._clean()
+
+
 class Namespaced(Process):
     """A plain process that also gets namespaces of its own; still no cgroup.
 
@@ -224,7 +248,14 @@ class Containerd(Process):
                 )
             subprocess.run([*self._ctr, "namespaces", "remove", CONTAINERD_NAMESPACE], capture_output=True)  # if empty
 
-        return _Cleaned([*command, *self._image.command], dict(os.environ), clean, name)
+        return _OfContainerd([*command, *self._image.command], dict(os.environ), clean, name)
+
+
+class _OfContainerd(_Cleaned):
+    """A command that stands for a container whose processes are not its children."""
+
+    def pids(self) -> list[int]:
+        return super().pids() + cgroups.found(self.id).members()
 
 
 def _containerd_of_the_engine(image: images.Built) -> Path:
@@ -297,29 +328,26 @@ class Command(Runtime):
                         raise
 
         command = self.command(workload, "--interactive", f"--name={name}")
-        return _Cleaned(command, os.environ | engine.environment(), clean, name)
+        return _OfEngine(command, os.environ | engine.environment(), clean, name)
 
 
-class _Cleaned(HostProcess):
-    """A process of this host that may leave something behind, and a way to remove that.
+class _OfEngine(_Cleaned):
+    """A command that stands for a container of the engine, which it calls by an id of its own."""
 
-    Args:
-        clean: called once it has ended; what it takes counts as nobody's time.
-        name: by which the programs that serve it know it.
-    """
+    def __init__(self, argv: list[str], environment: dict[str, str], clean: Callable[[], None], name: str):
+        super().__init__(argv, environment, clean)
+        self._name = name
 
-    def __init__(self, argv: list[str], environment: dict[str, str], clean: Callable[[], None], name: str = ""):
-        self._clean, self.name = clean, name
-        try:
-            super().__init__(argv, environment)
-        except BaseException:
-            clean()
-            raise
+    @property
+    def id(self) -> str:
+        return self._inspected()["Id"]
 
-    def stop(self, grace_s: float | None = None) -> None:
-        super().stop(grace_s)
-        self.times["ended"] = time.monotonic()
-        self._clean()
+    def pids(self) -> list[int]:
+        return [*super().pids(), self._inspected()["State"]["Pid"]]
+
+    def _inspected(self) -> dict:
+        with engine.plain_errors():
+            return engine.connect().api.inspect_container(self._name)
 
 
 def _marked(environment: dict[str, str]) -> dict[str, str]:

@@ -29,7 +29,10 @@ class HostProcess:
 
     Attributes:
         times: as for `EngineContainer`; here there are no calls to time.
+        id: of the container that it stands for, if it does.
     """
+
+    id = ""
 
     def __init__(
         self, argv: list[str], environment: dict[str, str], pass_fds: tuple[int, ...] = (), cwd: Path | None = None
