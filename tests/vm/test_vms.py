@@ -145,8 +145,8 @@ def test_a_machine_has_whole_processors():
 def test_a_vm_that_hangs_is_killed_at_its_deadline(monkeypatch):
     runtime = runtimes.named("microvm")
     runtime.prepare(WORKLOAD)
-    monkeypatch.setattr(runtime, "deadline_s", 0.3)
-    with pytest.raises(NotReady, match="'ready' did not come within 0.3 s"):
+    monkeypatch.setattr(runtime, "deadline_s", 0.01)
+    with pytest.raises(NotReady, match="'ready' did not come within 0.01 s"):
         runtime.start(WORKLOAD)
     assert sweep.processes() == []
 
@@ -183,11 +183,11 @@ def test_a_host_without_qemu_needs_nothing_but_the_engine(qemu_in_a_container, c
 def test_a_killed_owner_leaves_no_vm():
     script = (
         "from boxlab import runtimes; w = runtimes.Workload(); r = runtimes.named('microvm'); r.prepare(w); "
-        "b = r._spawn(w); b.read(20); print(*b.pids(), flush=True); input()"
+        "b = r._spawn(w); b.read(300); print(*b.pids(), flush=True); input()"
     )
     owner = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with owner:
         guest = [psutil.Process(int(pid)) for pid in owner.stdout.readline().split()]
         assert any(process.name().startswith("qemu-system") for process in guest)
         owner.send_signal(signal.SIGKILL)
-    assert psutil.wait_procs(guest, timeout=10)[1] == []
+    assert psutil.wait_procs(guest, timeout=300)[1] == []

@@ -101,7 +101,7 @@ class Box:
         with deferred():
             if self.spawned:
                 self.spawned.stop()
-                ended = self.spawned.times.get("ended") or time.monotonic()
+                ended = self.spawned.times.get("ended", time.monotonic())
                 self.spawned = None
         return ended - began
 

@@ -220,7 +220,7 @@ class EngineContainer:
 
     def _remove(self) -> None:
         self._unless_gone(self._api.remove_container, self.id, force=True, v=True)
-        self._unless_gone(self._api.wait, self.id, timeout=STOP_S, condition="removed")
+        self._unless_gone(self._api.wait, self.id, timeout=engine.TIMEOUT_S, condition="removed")
 
     @staticmethod
     def _unless_gone(call: Callable, *arguments, **options) -> None:
