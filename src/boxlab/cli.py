@@ -52,15 +52,16 @@ def main() -> None:
 
 
 @main.command()
+@click.option("--again", is_flag=True, help="Try now how virtual machines run, whatever was found earlier.")
 @click.option("--json", "as_json", is_flag=True, help="The findings as data.")
-def doctor(as_json: bool) -> None:
+def doctor(again: bool, as_json: bool) -> None:
     """Say what this machine can do, and the fix for what it cannot."""
     from rich.console import Console
     from rich.table import Table
 
     from boxlab import doctor as checks
 
-    findings = checks.examine()
+    findings = checks.examine(again)
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:

@@ -1,5 +1,6 @@
 """What this machine can do, proven rather than assumed, and the fix for what it cannot."""
 
+import contextlib
 import os
 import platform
 import shutil
@@ -13,7 +14,7 @@ import docker
 import psutil
 
 from boxlab import engine, images, paths
-from boxlab.errors import BoxlabError, EngineError
+from boxlab.errors import BoxlabError, EngineError, Unavailable
 from boxlab.runtimes import accelerator, qemu
 
 DISK_GIB = 5
@@ -42,10 +43,16 @@ class Finding:
     fix: str = ""
 
 
-def examine() -> list[Finding]:
-    """Every check. What a check cannot do is a finding too, never an exception."""
+def examine(again: bool = False) -> list[Finding]:
+    """Every check. What a check cannot do is a finding too, never an exception.
+
+    Args:
+        again: try now how virtual machines run, whatever was found earlier.
+    """
     checks = (_machine, _memory, _disk, _engine, _images, _qemu, _accelerator, _fonts, _proxy, _certificates)
-    return [finding for check in checks for finding in _guarded(check)]
+    return (_guarded(_accelerator_again) if again else []) + [
+        finding for check in checks for finding in _guarded(check)
+    ]
 
 
 def _guarded(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
@@ -163,6 +170,13 @@ def _qemu() -> Iterator[Finding]:
         yield Finding("QEMU", State.OK, f"{qemu.version()}, {shutil.which(qemu.name())}")
 
 
+def _accelerator_again() -> Iterator[Finding]:
+    """Says nothing itself: what it finds, the next check reads."""
+    with contextlib.suppress(Unavailable):
+        accelerator.choose(again=True)
+    yield from ()
+
+
 def _accelerator() -> Iterator[Finding]:
     proof = "`make book` proves it, or `.venv/bin/boxlab prepare`"
     if os.environ.get(accelerator.OVERRIDE):
@@ -176,7 +190,8 @@ def _accelerator() -> Iterator[Finding]:
         return
     proven = f"a guest was ready in {chosen.boot_s:.2f} s, {chosen.proven_at}" if chosen.boot_s else "not proven"
     state = State.WARNING if chosen.emulated else State.OK
-    yield Finding("accelerator", state, f"{chosen.label}: {proven}", chosen.reason)
+    fix = f"{chosen.reason}; {accelerator.AGAIN_FIX}" if chosen.boot_s and chosen.reason else chosen.reason
+    yield Finding("accelerator", state, f"{chosen.label}: {proven}", fix)
 
 
 def _fonts() -> Iterator[Finding]:

@@ -1,12 +1,14 @@
-"""Progress bars. A notebook that a build runs has no terminal of its own: its bars go where the build says."""
+"""Progress bars and lines. A notebook that a build runs has no terminal of its own: its they go where the build says."""
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TextIO, TypeVar
 
 from tqdm import tqdm
+
+T = TypeVar("T")
 
 TERMINAL = "BOXLAB_TERMINAL"
 """Environment variable: the terminal that bars are drawn on instead of the error output; set and empty, none is drawn."""
@@ -26,14 +28,28 @@ def bar(description: str, **options) -> Iterator[tqdm]:
             file.close()
 
 
-def notice(text: str) -> None:
-    """One line where bars go, also without a terminal; it is no part of a notebook's output where a build runs that."""
+def say(text: str) -> None:
+    """A line on what is waited for, above a bar if one is drawn; without a terminal it goes to the error output."""
     path = os.environ.get(TERMINAL)
-    if path is None:
-        print(f"boxlab: {text}", file=sys.stderr, flush=True)
-    elif path and (file := _terminal(path)):
-        with file:
-            print(f"boxlab: {text}", file=file)
+    file = _terminal(path) if path else None
+    if path is not None and not file:
+        return
+    try:
+        tqdm.write(text, file=file or sys.stderr)
+    finally:
+        if file:
+            file.close()
+
+
+def steps(description: str, items: Sequence[T], name: Callable[[T], str]) -> Iterator[T]:
+    """The items, with a bar that names the one at work; where no bar can be drawn, with a line for each."""
+    with bar(description, total=len(items)) as drawn:
+        for item in items:
+            if drawn.disable:
+                say(f"{description}: {name(item)}")
+            drawn.set_postfix_str(name(item))
+            yield item
+            drawn.update()
 
 
 def _terminal(path: str) -> TextIO | None:

@@ -270,6 +270,12 @@ def _folder(name: str) -> tuple[tarfile.TarInfo, bytes]:
     return entry, b""
 
 
+def _link(name: str, target: str) -> tuple[tarfile.TarInfo, bytes]:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname = tarfile.SYMTYPE, target
+    return entry, b""
+
+
 def _file(name: str, text: str, mode: int = 0o644) -> tuple[tarfile.TarInfo, bytes]:
     data = text.encode()
     entry = tarfile.TarInfo(name.lstrip("/"))
@@ -309,7 +315,10 @@ TTYPath=/dev/console
 [Install]
 WantedBy=multi-user.target
 """
-    link = tarfile.TarInfo("etc/systemd/system/multi-user.target.wants/workload.service")
-    link.type, link.linkname = tarfile.SYMTYPE, "/etc/systemd/system/workload.service"
+    wanted = _link(
+        "etc/systemd/system/multi-user.target.wants/workload.service", "/etc/systemd/system/workload.service"
+    )
+    # A login prompt would hang up the console, and on a slow machine it comes after the workload has begun to print.
+    no_login = _link("etc/systemd/system/serial-getty@.service", "/dev/null")
     quiet = _file("etc/sysctl.d/90-console.conf", "kernel.printk = 1\n")
-    return [_file("etc/systemd/system/workload.service", unit), (link, b""), quiet]
+    return [_file("etc/systemd/system/workload.service", unit), wanted, no_login, quiet]

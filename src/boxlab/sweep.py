@@ -12,10 +12,9 @@ import docker.errors
 import psutil
 from docker.models.containers import Container
 
-from boxlab import engine, files, images, leftover, marks, names, paths
+from boxlab import cgroups, engine, files, images, leftover, marks, names, paths
 from boxlab.errors import BoxlabError
 from boxlab.leftover import Leftover
-from boxlab.runtimes import onion
 
 KILLED_S = 10
 """How long a killed process may take to go."""
@@ -63,8 +62,11 @@ def scratch_files(run: str = "") -> list[Leftover]:
 
 def control_groups(run: str = "") -> list[Leftover]:
     """The control groups that we made, or that one run did; only root makes any."""
-    found = [path for path in onion.control_groups() if run in path.name]
-    return [Leftover("control group", str(path), path.rmdir) for path in found]
+    found = [path for path in cgroups.ours() if run in path.name]
+    return [
+        Leftover("control group", str(path), lambda path=path: cgroups.Group((path,)).remove(kill=True))
+        for path in found
+    ]
 
 
 def engine_objects(images: bool = False) -> list[Leftover]:

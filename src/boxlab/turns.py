@@ -41,7 +41,7 @@ def turn(name: str, until: str) -> Iterator[None]:
     try:
         handle = take(name)
     except Held as other:
-        progress.notice(f"waiting until {until}: {other}")
+        progress.say(f"waiting until {until}: {other}")
         handle = take(name, wait=True)
     os.environ[HELD] = " ".join([*held, name])
     try:

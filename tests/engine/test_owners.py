@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from boxlab import engine, images, leftover, marks, paths, sweep
-from boxlab.runtimes import onion
+from boxlab import cgroups, engine, images, leftover, marks, paths, sweep
 from boxlab.runtimes.spawn import EngineContainer, HostProcess
 
 COUNT = """
@@ -60,7 +59,7 @@ def other(tmp_path_factory):
 
 MAKE = """
 import json, subprocess, sys
-from boxlab import engine, images, marks, paths
+from boxlab import cgroups, engine, images, marks, paths
 from boxlab.runtimes.spawn import EngineContainer, HostProcess
 client = engine.connect()
 images.ensure("base")
@@ -183,7 +182,7 @@ def test_what_builds_of_others_left_without_a_name_is_not_ours():
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a control group")
 def test_a_control_group_of_another_owners_is_not_ours():
-    place = next(path for path in (onion.CGROUPS / "pids", onion.CGROUPS) if path.is_dir())
+    place = next(path for path in (cgroups.ROOT / "pids", cgroups.ROOT) if path.is_dir())
     ours, theirs = place / marks.name(), place / f"boxlab-another-{marks.RUN}-1"
     ours.mkdir()
     theirs.mkdir()

@@ -7,9 +7,8 @@ import time
 
 import pytest
 
-from boxlab import marks
+from boxlab import cgroups, marks
 from boxlab.labs import Mismatch, program
-from boxlab.runtimes import onion
 
 
 def alive():
@@ -23,7 +22,7 @@ def nothing_stays(monkeypatch):
     monkeypatch.setenv("TEST_TOKEN", "the-token-of-this-test")
     yield
     assert alive() == []
-    assert [path for path in onion.control_groups() if path.name.endswith("the-token-of-this-test")] == []
+    assert [path for path in cgroups.ours() if path.name.endswith("the-token-of-this-test")] == []
 
 
 def run(script, tmp_path, **limits):

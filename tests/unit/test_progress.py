@@ -22,3 +22,23 @@ def test_a_terminal_that_is_gone_and_an_empty_one_are_silent(monkeypatch, capfd)
         with progress.bar("x", total=1) as bar:
             bar.update()
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_line_goes_to_the_terminal_of_the_build_to_the_error_output_or_nowhere(monkeypatch, capfd):
+    monkeypatch.delenv(progress.TERMINAL, raising=False)
+    progress.say("waiting")
+    assert capfd.readouterr() == ("", "waiting\n")
+    ours, theirs = pty.openpty()
+    monkeypatch.setenv(progress.TERMINAL, os.ttyname(theirs))
+    progress.say("waiting")
+    assert os.read(ours, 4096).strip() == b"waiting"
+    for path in ("/dev/no-such-terminal", ""):
+        monkeypatch.setenv(progress.TERMINAL, path)
+        progress.say("waiting")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_log_has_a_line_for_each_step_before_it_is_done(monkeypatch, capfd):
+    monkeypatch.delenv(progress.TERMINAL, raising=False)
+    for number in progress.steps("counting", [1, 2], str):
+        assert capfd.readouterr().err == f"counting: {number}\n"

@@ -15,15 +15,13 @@ from pathlib import Path
 
 import psutil
 
-from boxlab import marks
+from boxlab import cgroups, marks
 from boxlab.errors import BoxlabError
 from boxlab.interrupts import deferred
 from boxlab.labs.checks import Mismatch, printed
 
 TOKEN = "BOXLAB_PROGRAM"
 """Environment variable by which the processes of one program are known, whoever their parent is by now."""
-
-CGROUPS = Path("/sys/fs/cgroup")
 
 GONE_S = 10
 """How long killed processes may take to go."""
@@ -94,7 +92,7 @@ def run(
             resource.setrlimit(resource.RLIMIT_AS, (memory_mib << 20, memory_mib << 20))
             resource.setrlimit(resource.RLIMIT_FSIZE, (256 << 20, 256 << 20))
             if group:
-                (group / "cgroup.procs").write_text("0")
+                group.join(0)
             elif os.geteuid():
                 most = processes + owned
                 resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
@@ -176,7 +174,7 @@ def _talk(process: subprocess.Popen, data: bytes, deadline: float, most: int) ->
                     return output[:most], f"it printed more than {most >> 10} KiB"
 
 
-def _end(process: subprocess.Popen, token: str, group: Path | None) -> None:
+def _end(process: subprocess.Popen, token: str, group: cgroups.Group | None) -> None:
     """Kill what is left of a program: its process group, its control group, and whoever carries its token.
 
     Raises:
@@ -189,7 +187,7 @@ def _end(process: subprocess.Popen, token: str, group: Path | None) -> None:
     for stream in (process.stdin, process.stdout):
         with contextlib.suppress(BrokenPipeError):
             stream.close()
-    while left := (_members(group) if group else []) or [process.pid for process in marks.processes({TOKEN: token})]:
+    while left := (group.members() if group else []) or [process.pid for process in marks.processes({TOKEN: token})]:
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -209,7 +207,7 @@ def _owned() -> int:
 
 
 @contextlib.contextmanager
-def _group(processes: int) -> Iterator[Path | None]:
+def _group(processes: int) -> Iterator[cgroups.Group | None]:
     """A control group that holds so many processes, for root alone, whom the usual limit does not bind.
 
     Raises:
@@ -218,30 +216,13 @@ def _group(processes: int) -> Iterator[Path | None]:
     if os.geteuid() or not sys.platform.startswith("linux"):
         yield None
         return
-    version_1 = CGROUPS / "pids"
-    folder = (version_1 if version_1.is_dir() else CGROUPS) / marks.name()
     try:
-        folder.mkdir()
-        (folder / "pids.max").write_text(str(processes))
+        group = cgroups.make(marks.name(), processes=processes)
     except OSError as error:
-        if folder.is_dir():
-            folder.rmdir()
         raise BoxlabError(
             f"no control group can be made to hold the program: {error}", "run the check as a user who is not root"
         ) from error
     try:
-        yield folder
+        yield group
     finally:
-        _remove(folder)
-
-
-def _members(group: Path) -> list[int]:
-    return [int(pid) for pid in (group / "cgroup.procs").read_text().split()]
-
-
-def _remove(group: Path) -> None:
-    """Remove a control group; the last of its processes may take a moment to leave it."""
-    deadline = time.monotonic() + GONE_S
-    while _members(group) and time.monotonic() < deadline:
-        time.sleep(0.002)
-    group.rmdir()
+        group.remove()

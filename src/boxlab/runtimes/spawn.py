@@ -29,9 +29,14 @@ class HostProcess:
 
     Attributes:
         times: as for `EngineContainer`; here there are no calls to time.
+        id: of the container that it stands for, if it does.
     """
 
-    def __init__(self, argv: list[str], environment: dict[str, str], pass_fds: tuple[int, ...] = ()):
+    id = ""
+
+    def __init__(
+        self, argv: list[str], environment: dict[str, str], pass_fds: tuple[int, ...] = (), cwd: Path | None = None
+    ):
         self.times: dict[str, float] = {}
         self._process = subprocess.Popen(
             argv,
@@ -41,6 +46,7 @@ class HostProcess:
             env=environment | marks.environment(),
             start_new_session=True,
             pass_fds=pass_fds,
+            cwd=cwd,
         )
 
     @property
@@ -225,7 +231,7 @@ class EngineContainer:
 
     def _remove(self) -> None:
         self._unless_gone(self._api.remove_container, self.id, force=True, v=True)
-        self._unless_gone(self._api.wait, self.id, timeout=STOP_S, condition="removed")
+        self._unless_gone(self._api.wait, self.id, timeout=engine.TIMEOUT_S, condition="removed")
 
     @staticmethod
     def _unless_gone(call: Callable, *arguments, **options) -> None:
