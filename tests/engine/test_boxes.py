@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from boxlab import engine, images, marks, paths, records, runtimes, sweep
+from boxlab import engine, images, marks, paths, records, runtimes, sweep, turns
 from boxlab.errors import BuildError, NotReady
 from boxlab.runtimes.box import WORKLOAD_MARKS
 from boxlab.runtimes.console import Console
@@ -115,7 +115,7 @@ def test_a_command_that_does_not_exist_leaves_no_container():
 STARTED = "from boxlab import runtimes; w = runtimes.Workload(); r = runtimes.named('container'); r.prepare(w); b = r.start(w); print('up', flush=True); input()"
 
 
-def wait_until(condition, seconds=15):
+def wait_until(condition, seconds=120):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to be in time"
@@ -139,7 +139,10 @@ def test_an_interrupted_experiment_leaves_nothing_and_keeps_its_samples(number):
     before = ours()
     command = [sys.executable, "-m", "boxlab", "startup", "process", "container", "--rounds", "200", "--save-as", name]
     try:
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as experiment:
+        with (
+            turns.turn("measuring", "it is our turn to measure"),
+            subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as experiment,
+        ):
             wait_until(record.exists)
             experiment.send_signal(number)
             complaint = experiment.stderr.read()
