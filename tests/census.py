@@ -2,12 +2,8 @@
 
 from boxlab import engine, images, paths, sweep
 
-KEPT = {
-    f"image {name}"
-    for folder in paths.IMAGES.iterdir()
-    for name in (images.own(folder.name), images.own(f"vm-{folder.name}"), f"{images.PREFIX}{folder.name}:latest")
-}
-"""Made once, for all runs."""
+KEPT = tuple(f"image {images.PREFIX}{kind}{folder.name}:" for folder in paths.IMAGES.iterdir() for kind in ("", "vm-"))
+"""How what is made once for all runs begins: an image of the book, under each of its names."""
 
 
 def census() -> set[str]:
@@ -18,7 +14,7 @@ def census() -> set[str]:
     found = {f"{item.kind} {item.name}" for item in sweep.leftovers(images=True) + sweep.lab_images()}
     if str(paths.CACHE) in engine.host():
         found |= _all()
-    return found - KEPT
+    return {item for item in found if not item.startswith(KEPT)}
 
 
 def _all() -> set[str]:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,6 +168,18 @@ def there() -> dict[str, Image]:
     with engine.plain_errors():
         found = {name: _get(own(name)) or _get(PREFIX + name) for name in names()}
     return {name: image for name, image in found.items() if image}
+
+
+def base_of(layers: Sequence[str]) -> Image | None:
+    """The base image, whichever checkout's, that an image with these layers stands on, if it does.
+
+    What learners build stands on the name for people, and another checkout may move that at any time.
+    """
+    for base in engine.connect().images.list(name=f"{PREFIX}base"):
+        beneath = base.attrs["RootFS"]["Layers"]
+        if list(layers[: len(beneath)]) == beneath:
+            return base
+    return None
 
 
 def short_name(name: str) -> str:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from boxlab import engine, images, marks, paths, records, runtimes, sweep
+from boxlab import engine, images, marks, paths, records, runtimes, sweep, turns
 from boxlab.errors import BuildError, NotReady
 from boxlab.runtimes.box import WORKLOAD_MARKS
 from boxlab.runtimes.console import Console
@@ -155,7 +155,10 @@ def test_an_interrupted_experiment_leaves_nothing_and_keeps_its_samples(number):
     before = ours()
     command = [sys.executable, "-m", "boxlab", "startup", "process", "container", "--rounds", "200", "--save-as", name]
     try:
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as experiment:
+        with (
+            turns.turn("measuring", "it is our turn to measure"),
+            subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as experiment,
+        ):
             wait_until(record.exists)
             experiment.send_signal(number)
             complaint = experiment.stderr.read()

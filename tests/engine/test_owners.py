@@ -30,12 +30,16 @@ class Checkout:
             )
         (folder / "labs").mkdir()
 
+    @property
+    def environment(self) -> dict[str, str]:
+        own = {name: value for name, value in os.environ.items() if name not in (marks.MARK, marks.OWNER_MARK)}
+        return own | {"PYTHONPATH": str(self.folder / "src")}
+
     def run(self, *command: str, status: int = 0, **environment: str) -> str:
         """What a command of its prints."""
-        without = {name: value for name, value in os.environ.items() if name != marks.MARK}
         done = subprocess.run(
             [sys.executable, *command],
-            env=without | {"PYTHONPATH": str(self.folder / "src")} | environment,
+            env=self.environment | environment,
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -77,18 +81,13 @@ process.stop(0)
 """
 
 
-def of_other(items, other_owner):
-    return [item.name for item in items if other_owner in item.name]
-
-
 def test_two_checkouts_side_by_side(other):
     owner = other.run("-c", "from boxlab import marks; print(marks.owner())").strip()
     assert owner != marks.owner()
-    environment = {name: value for name, value in os.environ.items() if name != marks.MARK}
     before = {item.name for item in sweep.leftovers(images=True) + sweep.lab_images()}
     with subprocess.Popen(
         [sys.executable, "-c", MAKE],
-        env=environment | {"PYTHONPATH": str(other.folder / "src")},
+        env=other.environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

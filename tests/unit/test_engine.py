@@ -98,3 +98,15 @@ def test_a_process_of_another_owners_is_not_ours():
     with subprocess.Popen(["sleep", "60"], env=environment) as process:
         assert not [item for item in sweep.processes() if item.name.startswith(f"{process.pid} ")]
         process.kill()
+
+
+def test_an_owner_is_a_checkout_and_its_user(monkeypatch):
+    monkeypatch.delenv(marks.OWNER_MARK, raising=False)
+    owners = {marks.owner()}
+    monkeypatch.setattr(paths, "ROOT", paths.ROOT / "another")
+    owners.add(marks.owner())
+    monkeypatch.setattr("os.getuid", lambda: 4242)
+    owners.add(marks.owner())
+    assert len(owners) == 3
+    monkeypatch.setenv(marks.OWNER_MARK, "started by")
+    assert marks.owner() == "started by"

@@ -74,7 +74,9 @@ class Image:
 
         Deletions themselves are files whose names begin with ".wh.".
         """
-        beneath = set(_inspect(images.PREFIX + "base")["RootFS"]["Layers"])
+        with engine.plain_errors():
+            base = images.base_of(self.layers)
+            beneath = set(base.attrs["RootFS"]["Layers"]) if base else set()
 
         def each(archive: tarfile.TarFile) -> Iterator[tuple[int, str, bytes]]:
             for number, (layer, file) in enumerate(layers.layer_files(archive)):
@@ -117,14 +119,14 @@ def build(folder: Path, name: str, seconds: float) -> Image:
         _blame(output, trouble, seconds)
     try:
         with engine.plain_errors():
-            image, base = _inspect(tag), _inspect(images.PREFIX + "base")
+            image = _inspect(tag)
+            base = images.base_of(image["RootFS"]["Layers"])
     except EngineError as error:
         raise EngineError(
             f"the builder did not leave the image on the engine: {error}", "`docker buildx use default`"
         ) from error
-    own, beneath = image["RootFS"]["Layers"], base["RootFS"]["Layers"]
-    on_base = own[: len(beneath)] == beneath
-    return Image(image["Id"], tag, tuple(own), on_base, image["Size"] - (base["Size"] if on_base else 0))
+    added = image["Size"] - (base.attrs["Size"] if base else 0)
+    return Image(image["Id"], tag, tuple(image["RootFS"]["Layers"]), bool(base), added)
 
 
 def _by_command(folder: Path, tag: str, seconds: float) -> tuple[str, str]:
