@@ -130,14 +130,14 @@ images() {
   local engine=$PWD/.cache/engine/containerd folder running=no
   say "copying our images onto it"
   if [ -S "$engine/run/docker.sock" ]; then running=yes; fi
-  tools/engine.sh run .venv/bin/boxlab prepare
+  tools/engine.sh run .venv/bin/boxlab prepare 9>&-
   tools/engine.sh stop # files of an engine that runs are not whole
   for folder in docker containerd; do
     rm -rf "$ROOT/var/lib/$folder"
     cp -a "$engine/$folder" "$ROOT/var/lib/$folder"
   done
   rm -rf "$ROOT/var/lib/docker/network" # of another network
-  [ $running = no ] || tools/engine.sh start
+  [ $running = no ] || tools/engine.sh start 9>&-
 }
 
 # --- running it
@@ -212,8 +212,8 @@ update() {
 start() {
   require
   mkdir -p "$HERE"
-  exec 9>"$HERE/lock" # one at a time
-  flock 9
+  exec 9>"$HERE/lock" # one at a time; what stays running must not hold it
+  flock --nonblock 9 || { say "waiting for another command that makes or boots it"; flock 9; }
   make_disk
   boot
   update
