@@ -28,6 +28,7 @@ import docker.errors
 import requests
 import urllib3
 from docker.context.config import get_current_context_name
+from docker.models.images import Image
 
 from boxlab import engine, paths, progress
 
@@ -161,6 +162,19 @@ def remove_unused(image_id: str) -> None:
     except docker.errors.APIError as error:
         if error.status_code not in (404, 409):  # gone already, or in use
             raise
+
+
+def unnamed(label: str = engine.RUN_LABEL) -> list[Image]:
+    """The images without a name that carry a label: those that have lost it, and steps that a build has left.
+
+    Without what others stand on, where images have parents. What a reader builds on an image inherits its labels.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    with engine.plain_errors():
+        found = engine.connect().images.list(all=engine.keeps_packed(), filters={"label": label})
+    return [image for image in found if not image.tags]
 
 
 @contextlib.contextmanager

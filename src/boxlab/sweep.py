@@ -10,7 +10,7 @@ import docker.errors
 import psutil
 from docker.models.containers import Container
 
-from boxlab import engine, paths
+from boxlab import builder, engine, paths
 from boxlab.errors import BoxlabError, EngineError
 from boxlab.images import LAB_PREFIX, PREFIX, short_name
 from boxlab.runtimes import onion
@@ -132,12 +132,10 @@ def _named(client: docker.DockerClient, pattern: str) -> list[Leftover]:
 def _built(client: docker.DockerClient) -> list[Leftover]:
     """What experiments built for themselves: names that begin as theirs do, and steps of a build that it has left behind."""
     made_by_us = {"label": engine.RUN_LABEL}
-    return [
-        Leftover("image", name, lambda name=name: client.images.remove(name))
-        for image in client.images.list(filters=made_by_us)
-        for name in image.tags or [image.id]
-        if not image.tags or short_name(name).startswith(f"{PREFIX}rung-")
-    ]
+    names = [name for image in client.images.list(filters=made_by_us) for name in image.tags]
+    names = [name for name in names if short_name(name).startswith(f"{PREFIX}rung-")]
+    names += [image.id for image in builder.unnamed()]
+    return [Leftover("image", name, lambda name=name: client.images.remove(name)) for name in names]
 
 
 def remove_built() -> None:

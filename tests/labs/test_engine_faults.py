@@ -75,9 +75,8 @@ def builder(request, monkeypatch):
 
 
 def unnamed():
-    """Images without a name that stand on the base, with the steps that the classic builder keeps for itself."""
-    found = engine.connect().images.list(all=engine.keeps_packed(), filters={"label": engine.LABEL})
-    return {image.id for image in found if not image.tags}
+    """Images without a name that stand on the base: they inherit its label."""
+    return {image.id for image in builders.unnamed(engine.LABEL)}
 
 
 def dockerfile(work, *lines):
@@ -144,6 +143,30 @@ def test_a_build_that_never_ends_is_a_mismatch_and_is_stopped(work, builder):
 def sleeping():
     commands = subprocess.run(["ps", "-A", "-o", "command"], capture_output=True, text=True, check=True).stdout
     return [line for line in commands.splitlines() if line == "sleep 600"]
+
+
+def test_a_build_that_prints_much_and_fails_leaves_nothing_without_a_name(work, builder):
+    before = unnamed()
+    dockerfile(work, "RUN echo one > /one", "RUN echo two > /two", "RUN yes | head -c 600000; exit 3")
+    with pytest.raises(Mismatch):
+        work.build()
+    assert unnamed() == before
+
+
+def test_a_file_that_only_its_owner_may_read_can_be_read_in_the_image(work, builder):
+    dockerfile(work, "COPY note run.sh /", "USER 1000", 'CMD ["/run.sh"]')
+    (work.folder / "note").write_text("the note\n")
+    (work.folder / "run.sh").write_text("#!/bin/sh\ncat /note\n")
+    (work.folder / "note").chmod(0o600)
+    (work.folder / "run.sh").chmod(0o700)
+    with work.container(work.build()) as box:
+        assert box.expect() == "the note"
+
+
+def test_what_an_image_adds_is_its_unpacked_layers_on_every_image_store(work, builder):
+    dockerfile(work, "COPY zeros /zeros")
+    (work.folder / "zeros").write_bytes(bytes(5 << 20))
+    assert 5 << 20 < work.build().added < (5 << 20) + 20_000
 
 
 def test_a_build_that_prints_without_end_is_bounded_and_a_mismatch(work, builder):
