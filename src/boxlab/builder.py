@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -42,6 +43,7 @@ STOP_S = 10
 """How long the docker command may take to end when told to."""
 
 _TOUCHED = 1_577_836_800  # 2020-01-01: Python packs no zip file of anything older than 1980
+_SPAN = 1 << 27  # seconds, four years
 
 
 class Way(StrEnum):
@@ -179,7 +181,7 @@ def unnamed(label: str = engine.RUN_LABEL) -> list[Image]:
 
 @contextlib.contextmanager
 def staged(folder: Path, more: dict[str, bytes | None] | None = None, without: str = "") -> Iterator[Path]:
-    """A copy of a context in which modes and times are fixed: an image must not depend on the checkout, nor on its umask.
+    """A copy of a context with modes and times of its own: an image must not depend on the checkout, nor on its umask.
 
     Args:
         folder: the context.
@@ -201,13 +203,18 @@ def staged(folder: Path, more: dict[str, bytes | None] | None = None, without: s
 
 
 def settle(folder: Path) -> None:
-    """Give a context fixed modes and times; what its owner may execute, everybody may."""
-    for place, _, names in os.walk(folder):
-        for path in [Path(place), *(Path(place, name) for name in names)]:
+    """Give a context modes and times that depend on nothing but itself; what its owner may execute, everybody may.
+
+    A file's time is made of its content, as BuildKit takes one of the same size and time for unchanged.
+    """
+    for place, folders, names in os.walk(folder):
+        for path in [Path(place), *(Path(place, name) for name in folders + names)]:
+            time_s = _TOUCHED
             if not path.is_symlink():
                 path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
-        for name in [*os.listdir(place), "."]:
-            os.utime(Path(place, name), (_TOUCHED, _TOUCHED), follow_symlinks=False)
+            if path.is_file() and not path.is_symlink():
+                time_s += zlib.crc32(path.read_bytes()) % _SPAN
+            os.utime(path, (time_s, time_s), follow_symlinks=False)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """What goes wrong with an engine, a build or a container has the right outcome, in clear words, and leaves nothing."""
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -167,6 +168,15 @@ def test_what_an_image_adds_is_its_unpacked_layers_on_every_image_store(work, bu
     dockerfile(work, "COPY zeros /zeros")
     (work.folder / "zeros").write_bytes(bytes(5 << 20))
     assert 5 << 20 < work.build().added < (5 << 20) + 20_000
+
+
+def test_an_edit_that_leaves_size_and_time_as_they_were_is_built(work, builder):
+    dockerfile(work, "COPY note /note", 'CMD ["cat", "/note"]')
+    for text in ("one", "two"):
+        (work.folder / "note").write_text(f"{text}\n")
+        os.utime(work.folder / "note", (1, 1))
+        with work.container(work.build()) as box:
+            assert box.expect() == text
 
 
 def test_a_build_that_prints_without_end_is_bounded_and_a_mismatch(work, builder):

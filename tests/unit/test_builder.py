@@ -69,6 +69,15 @@ def test_a_context_is_the_same_whatever_the_umask_and_the_checkout(context):
     assert oct((context / "sub" / "note").stat().st_mode)[-3:] == "664"
 
 
+def test_a_file_that_keeps_its_size_gets_another_time(context):
+    times = []
+    for text in ("1", "2", "1"):
+        (context / "sub" / "note").write_text(text)
+        builder.settle(context)
+        times.append((context / "sub" / "note").stat().st_mtime)
+    assert times[0] == times[2] != times[1]
+
+
 def test_further_files_and_folders_join_a_context_which_is_gone_afterwards(context):
     with builder.staged(context, {"more/file": b"3", "empty": None}) as folder:
         assert (folder / "more" / "file").read_bytes() == b"3" and (folder / "empty").is_dir()
