@@ -145,7 +145,9 @@ def build(
         with engine.plain_errors():
             if keep:
                 _name_steps(tag, output)
-            for old in [*(before - _named(tag)), *([] if keep else reversed(output.steps()))]:
+            else:
+                _remove_steps(output)
+            for old in before - _named(tag):
                 remove_unused(old)
     return Build(output.tail, trouble, took)
 
@@ -360,6 +362,18 @@ def _runs(*arguments: str) -> bool:
 def _named(tag: str) -> set[str]:
     """Ids of the images that have the name of this one or of its steps."""
     return {image.id for image in engine.connect().images.list(name=tag)}
+
+
+def _remove_steps(output: _Output) -> None:
+    """Remove what the classic builder has made and nothing stands on, once the step that was interrupted has let go of it."""
+    client, steps = engine.connect(), output.steps()
+    with contextlib.suppress(docker.errors.ImageNotFound):
+        if steps and not client.images.get(steps[-1]).tags:
+            for container in client.containers.list(all=True, filters={"ancestor": steps[-1]}, ignore_removed=True):
+                with contextlib.suppress(docker.errors.NotFound):
+                    container.wait(timeout=STOP_S, condition="removed")
+    for step in reversed(steps):
+        remove_unused(step)
 
 
 def _name_steps(tag: str, output: _Output) -> None:
