@@ -13,7 +13,7 @@ from enum import StrEnum
 import docker
 import psutil
 
-from boxlab import engine, images, paths
+from boxlab import builder, engine, images, paths
 from boxlab.errors import BoxlabError, EngineError, Unavailable
 from boxlab.runtimes import accelerator, qemu
 
@@ -103,7 +103,6 @@ def _engine() -> Iterator[Finding]:
     client = engine.connect()
     with engine.plain_errors():
         info, version = client.info(), client.version()
-        builder = client.api._get(client.api._url("/_ping")).headers.get("Builder-Version", "1")
     server = version["Version"]
     yield from (
         Finding(
@@ -117,17 +116,27 @@ def _engine() -> Iterator[Finding]:
         Finding(
             "builder",
             State.OK,
-            f"engine prefers {'BuildKit' if builder == '2' else 'the classic builder'}; command line: {_cli_builder()}; ours: the classic build call",
+            f"we build with {builder.chosen()}",
         ),
         Finding(
             "cgroup",
             State.OK,
             f"version {info.get('CgroupVersion', '1')}, driver {info.get('CgroupDriver', 'unknown')}",
         ),
-        Finding("storage", State.OK, f"{info['Driver']} in {info['DockerRootDir']}"),
+        Finding("storage", State.OK, _storage(info)),
         Finding("architecture", State.OK, info["Architecture"]),
         Finding("runtimes", State.OK, ", ".join(sorted(info.get("Runtimes", {}))) or "none reported"),
     )
+
+
+def _storage(info: dict) -> str:
+    """Where the engine keeps images; it does not tell in which folder containerd keeps its own."""
+    if engine.keeps_packed():
+        return (
+            f"containerd's image store ({info['Driver']}): images compressed and unpacked, in containerd's own folder; "
+            f"all else in {info['DockerRootDir']}"
+        )
+    return f"{info['Driver']} in {info['DockerRootDir']}: images unpacked"
 
 
 def _cli_version() -> str:
@@ -139,13 +148,6 @@ def _cli_version() -> str:
         .removeprefix("Docker version ")
         or "broken"
     )
-
-
-def _cli_builder() -> str:
-    if not shutil.which("docker"):
-        return "none"
-    buildx = subprocess.run(["docker", "buildx", "version"], capture_output=True, text=True)
-    return "BuildKit (buildx)" if buildx.returncode == 0 else "the classic builder (no buildx)"
 
 
 def _images() -> Iterator[Finding]:

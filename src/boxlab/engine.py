@@ -129,6 +129,18 @@ def is_podman() -> bool:
 
 
 @cache
+def keeps_packed() -> bool:
+    """Whether it keeps images twice, as they travel and unpacked: containerd's image store does.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    with plain_errors():
+        status = connect().info().get("DriverStatus") or ()
+    return any(str(value).startswith("io.containerd.snapshotter") for _, value in status)
+
+
+@cache
 def is_local() -> bool:
     """Whether the containers run on this very kernel."""
     if not host().startswith("unix://"):

@@ -12,7 +12,7 @@ import docker.errors
 import psutil
 from docker.models.containers import Container
 
-from boxlab import cgroups, engine, files, images, leftover, marks, names, paths
+from boxlab import builder, cgroups, engine, files, images, leftover, marks, names, paths
 from boxlab.errors import BoxlabError
 from boxlab.leftover import Leftover
 
@@ -115,20 +115,19 @@ def _named(client: docker.DockerClient, wanted: Callable[[str], bool]) -> list[L
 
 
 def _is_own(name: str) -> bool:
-    """Whether an image's name is this checkout's own; that of a lab's is, too, and has it before the colon."""
+    """Whether an image's name is this checkout's own of an image that all share."""
     return name.endswith(f":{marks.owner()}")
 
 
-def _is_labs(name: str) -> bool:
-    return name.startswith(images.LAB_PREFIX) and name.partition(":")[0].endswith(f"-{marks.owner()}")
+def _is_passing(name: str, *beginnings: str) -> bool:
+    """Whether an image's name is this checkout's, of an image that others do not share, and begins in such a way."""
+    return name.startswith(beginnings) and name.partition(":")[0].endswith(f"-{marks.owner()}")
 
 
 def _built(client: docker.DockerClient) -> list[Leftover]:
     """What experiments built for themselves, and images without a name that a build of ours has left behind."""
-    unnamed = {"label": f"{engine.OWNER_LABEL}={marks.owner()}", "dangling": True}
-    return _named(client, lambda name: name.startswith(images.PASSING) and _is_own(name)) + [
-        Leftover("image", image.id, lambda image=image: client.images.remove(image.id))
-        for image in client.images.list(filters=unnamed)
+    return _named(client, lambda name: _is_passing(name, *images.PASSING)) + [
+        Leftover("image", image.id, lambda image=image: client.images.remove(image.id)) for image in builder.unnamed()
     ]
 
 
@@ -194,7 +193,7 @@ def remove_lab_images(lab_id: str) -> None:
     """
     with engine.plain_errors():
         client = engine.connect()
-    leftover.remove(lambda: _named(client, lambda n: n.startswith(f"{images.LAB_PREFIX}{lab_id}-") and _is_labs(n)))
+    leftover.remove(lambda: _named(client, lambda n: _is_passing(n, f"{images.LAB_PREFIX}{lab_id}-")))
 
 
 def sweep(
@@ -234,7 +233,7 @@ def lab_images() -> list[Leftover]:
         EngineError: the engine does not answer.
     """
     with engine.plain_errors():
-        return _named(engine.connect(), _is_labs)
+        return _named(engine.connect(), lambda name: _is_passing(name, images.LAB_PREFIX))
 
 
 def remove_images(*names: str) -> None:

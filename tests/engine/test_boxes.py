@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from boxlab import engine, images, marks, paths, records, runtimes, sweep, turns
+from boxlab import builder, engine, images, marks, paths, records, runtimes, sweep, turns
 from boxlab.errors import BuildError, NotReady
 from boxlab.runtimes.box import WORKLOAD_MARKS
 from boxlab.runtimes.console import Console
@@ -202,6 +202,11 @@ def test_pip_installs_a_package_inside_a_build(tmp_path, monkeypatch):
     try:
         assert images.ensure("probe").fresh
         assert not images.ensure("probe").fresh
+        before = {image.id for image in builder.unnamed(engine.LABEL)}
+        with (tmp_path / "probe" / "Dockerfile").open("a") as file:
+            file.write("RUN echo changed > /changed\n")
+        assert images.ensure("probe").fresh
+        assert {image.id for image in builder.unnamed(engine.LABEL)} == before
     finally:
         sweep.remove_images("probe")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from boxlab import engine, experiments, images, layers, marks, meter, paths, records, runtimes, sweep
+from boxlab import builder, engine, experiments, images, layers, marks, meter, paths, records, runtimes, sweep
 from boxlab.errors import BoxlabError, BuildError, NotReady, Unavailable
 from boxlab.experiments.dockerfile import _lay_out, rungs
 from boxlab.runtimes import Container, Observation, Workload, console, kernel_events
@@ -105,6 +105,12 @@ def test_ten_containers_take_the_disk_of_one_and_a_machine_its_kernel_more():
     run = experiments.size()
     one, ten = (run.median(kind, "total").value for kind in ("container", "container-x10"))
     assert 0 <= ten - one < 10 << 20
+    kept_twice = run.kept("container", "packed")
+    assert bool(kept_twice) == engine.keeps_packed()
+    assert (
+        one
+        == run.median("container", "image").value + sum(kept_twice.values()) + run.median("container", "writable").value
+    )
     assert run.median("container", "shared").value > 0.99 * run.median("container", "image").value
     if "microvm" in run.arms:
         values = {
@@ -161,6 +167,9 @@ def test_an_edit_costs_less_where_the_order_is_right(tmp_path):
     run = experiments.dockerfile(files, rounds=1)
     assert run.median("1-wrong").value > max(2, run.median("2-right").value)
     assert run.median("1-wrong", "layers").value == 2
+    assert 0 < run.median("1-wrong", "compressed").value < run.median("1-wrong", "unpacked").value < 20_000
+    assert run.arm("1-wrong")["details"]["builder"] == builder.chosen()
+    assert builder.unnamed(engine.LABEL) == []
 
 
 def test_every_stage_of_every_rung_is_found_again_by_its_label(tmp_path):

@@ -71,7 +71,7 @@ container = EngineContainer("containers-measured/base", ["cat"], network_mode="n
 process = HostProcess(["sleep", "600"], {"PATH": "/usr/bin:/bin"})
 volume = client.volumes.create(f"volume-{marks.owner()}", labels=engine.labels())
 network = client.networks.create(f"network-{marks.owner()}", labels=engine.labels())
-for name in (f"{images.LAB_PREFIX}99-toy-answer-{marks.owner()}:latest", images.own("rung-x")):
+for name in (images.passing("lab-99-toy-answer") + ":latest", images.passing("rung-x") + ":latest"):
     client.api.tag(images.own("base"), *name.rsplit(":", 1))
 (paths.scratch() / "file").write_text("")
 print("made", flush=True)

@@ -5,7 +5,7 @@ import fastjsonschema
 import pretended_run as runs
 import pytest
 
-from boxlab import paths, records
+from boxlab import paths, plots, records
 from boxlab.errors import RecordError
 
 
@@ -140,6 +140,35 @@ def test_a_record_of_version_1_is_still_read():
     assert [s.values.get("seconds") for s in run.samples] == [s["seconds"] for s in old["samples"]]
     assert run.median("container", "stop").value > 0
     assert run.texts()["full-vm_basic_took"].endswith("s")
+
+
+RECORDED = paths.ROOT / "tests" / "recorded"
+
+
+def test_what_an_engine_said_of_a_size_is_not_compared_with_what_layers_add_up_to():
+    old = json.loads((RECORDED / "dockerfile-version-2.json").read_text())
+    run = records.load(RECORDED / "dockerfile-version-2.json")
+    assert [s.values["engine_size"] for s in run.samples] == [s["values"]["size"] for s in old["samples"]]
+    assert not {"size", "unpacked", "compressed"} & run.plan["metrics"].keys()
+    assert records.size(run.median("5-two-stages", "engine_size").value) in plots.dockerfile(run).alt
+
+
+@pytest.mark.parametrize(("store", "twice"), [("overlay2", False), ("overlayfs", True)])
+def test_an_image_takes_both_its_forms_where_the_engine_keeps_both(tmp_path, store, twice):
+    old = json.loads((RECORDED / "size-version-2.json").read_text())
+    old["provenance"]["engine"]["storage_driver"] = store
+    (tmp_path / "size.json").write_text(json.dumps(old))
+    run = records.load(tmp_path / "size.json")
+    for kind in ("container", "container-x10"):
+        values = next(s["values"] for s in old["samples"] if s["arm"] == kind)
+        more = values["transfer"] if twice else 0
+        assert run.median(kind, "total").value == values["total"] + more
+        assert run.kept(kind, "packed") == ({0: more} if twice else {})
+    assert (
+        run.median("microvm", "total").value
+        == next(s for s in old["samples"] if s["arm"] == "microvm")["values"]["total"]
+    )
+    assert ("as it came" in plots.size(run).alt) == twice
 
 
 def test_a_line_says_what_one_more_takes():
