@@ -19,7 +19,7 @@ import requests
 import urllib3
 from docker.models.images import Image
 
-from boxlab import engine, paths, progress
+from boxlab import client, engine, paths, progress
 from boxlab.errors import BuildError
 
 PREFIX = "containers-measured/"
@@ -99,6 +99,7 @@ def ensure(name: str) -> Built:
     """
     if found := find(name):
         return found
+    client.require_proxies()
     context = _context(name)
     parent = _parent(name)
     labels = {KEY_LABEL: _key(context, ensure(parent) if parent else None)}
@@ -134,8 +135,9 @@ def remove_unused(image_id: str) -> None:
 
 
 def proxies() -> dict[str, str]:
-    """Build arguments that let a build through the proxy that this environment names, if it does."""
-    return {k: v for k, v in os.environ.items() if k.lower() in ("http_proxy", "https_proxy", "no_proxy", "ftp_proxy")}
+    """Build arguments that let a build through the proxy that this environment or docker's configuration names, if one does."""
+    named = {k: v for k, v in os.environ.items() if k.lower() in ("http_proxy", "https_proxy", "no_proxy", "ftp_proxy")}
+    return client.configured_proxies() | named
 
 
 def extra_certificates() -> list[bytes]:
