@@ -3,9 +3,9 @@
 Not a test: times differ between machines. Each line says the promise that it is held against.
 """
 
-import json
 import contextlib
 import json
+import os
 import random
 import shlex
 import shutil

@@ -162,17 +162,30 @@ def _read_config() -> dict:
         raise EngineError(f"{file} is no configuration of docker's: {error}", f"mend it, or `rm {file}`") from error
 
 
+def config_trouble() -> Iterator[EngineError]:
+    """Why what the docker client is configured to do cannot be read, if so."""
+    try:
+        _read_config()
+    except EngineError as error:
+        yield error
+
+
+def context_name() -> str:
+    """The context that is chosen; "default" is none."""
+    return os.environ.get("DOCKER_CONTEXT") or str(config().get("currentContext") or "default")
+
+
 def context() -> Endpoint | None:
     """The engine of the context that is chosen, if any is.
 
     Raises:
         EngineError: it does not exist, or does not say where an engine is.
     """
-    name = os.environ.get("DOCKER_CONTEXT") or config().get("currentContext") or "default"
+    name = context_name()
     if name == "default":
         return None
     choose = "`docker context ls`, then `docker context use NAME`"
-    key = hashlib.sha256(str(name).encode()).hexdigest()
+    key = hashlib.sha256(name.encode()).hexdigest()
     file = config_folder() / "contexts" / "meta" / key / "meta.json"
     try:
         found = json.loads(file.read_text())["Endpoints"]["docker"]

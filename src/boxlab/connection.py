@@ -89,19 +89,26 @@ class _Adapter(BaseHTTPAdapter):
 
     def __init__(self, kind: type[urllib3.connection.HTTPConnection], timeout_s: float, **options):
         super().__init__()
-        self._pool = urllib3.HTTPConnectionPool(
-            "localhost", timeout=timeout_s, maxsize=docker.constants.DEFAULT_MAX_POOL_SIZE, **options
+        self._kind, self._options = (
+            kind,
+            {"timeout": timeout_s, "maxsize": docker.constants.DEFAULT_MAX_POOL_SIZE} | options,
         )
-        self._pool.ConnectionCls = kind
+        self._pool: urllib3.HTTPConnectionPool | None = None
 
     def get_connection(self, url, proxies=None):
+        if not self._pool:
+            self._pool = urllib3.HTTPConnectionPool("localhost", **self._options)
+            self._pool.ConnectionCls = self._kind
         return self._pool
 
     def request_url(self, request, proxies):
         return request.path_url
 
     def close(self):
-        self._pool.close()
+        """Hang up; the next request connects again."""
+        if self._pool:
+            self._pool.close()
+        self._pool = None
         super().close()
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 import docker
 import psutil
 
-from boxlab import engine, images, paths
+from boxlab import builder, client, engine, images, paths
 from boxlab.errors import BoxlabError, EngineError
 from boxlab.runtimes import accelerator, qemu
 
@@ -44,7 +44,20 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Every check. What a check cannot do is a finding too, never an exception."""
-    checks = (_machine, _memory, _disk, _engine, _images, _qemu, _accelerator, _fonts, _proxy, _certificates)
+    checks = (
+        _machine,
+        _memory,
+        _disk,
+        _engine,
+        _limits,
+        _configuration,
+        _images,
+        _qemu,
+        _accelerator,
+        _fonts,
+        _proxy,
+        _certificates,
+    )
     return [finding for check in checks for finding in _guarded(check)]
 
 
@@ -93,52 +106,64 @@ def _disk() -> Iterator[Finding]:
 
 
 def _engine() -> Iterator[Finding]:
-    client = engine.connect()
+    connected = engine.connect()
     with engine.plain_errors():
-        info, version = client.info(), client.version()
-        builder = client.api._get(client.api._url("/_ping")).headers.get("Builder-Version", "1")
-    server = version["Version"]
+        info, version = connected.info(), connected.version()
     yield from (
         Finding(
             "engine", State.OK, f"answers at {engine.host()}: {info['OperatingSystem']}, kernel {info['KernelVersion']}"
         ),
-        Finding(
-            "versions",
-            State.OK,
-            f"server {server} (API {version['ApiVersion']}), command {_cli_version()}, Python SDK {docker.__version__}",
-        ),
+        _versions(version),
         Finding(
             "builder",
             State.OK,
-            f"engine prefers {'BuildKit' if builder == '2' else 'the classic builder'}; command line: {_cli_builder()}; ours: the classic build call",
+            f"we build with {builder.chosen()}",
         ),
         Finding(
             "cgroup",
             State.OK,
             f"version {info.get('CgroupVersion', '1')}, driver {info.get('CgroupDriver', 'unknown')}",
         ),
-        Finding("storage", State.OK, f"{info['Driver']} in {info['DockerRootDir']}"),
+        Finding("storage", State.OK, _storage(info)),
         Finding("architecture", State.OK, info["Architecture"]),
         Finding("runtimes", State.OK, ", ".join(sorted(info.get("Runtimes", {}))) or "none reported"),
     )
 
 
-def _cli_version() -> str:
-    if not shutil.which("docker"):
-        return "not installed"
-    return (
-        subprocess.run(["docker", "--version"], capture_output=True, text=True)
-        .stdout.strip()
-        .removeprefix("Docker version ")
-        or "broken"
-    )
+def _storage(info: dict) -> str:
+    """Where the engine keeps images; it does not tell in which folder containerd keeps its own."""
+    if engine.keeps_packed():
+        return (
+            f"containerd's image store ({info['Driver']}): images compressed and unpacked, in containerd's own folder; "
+            f"all else in {info['DockerRootDir']}"
+        )
+    return f"{info['Driver']} in {info['DockerRootDir']}: images unpacked"
 
 
-def _cli_builder() -> str:
+def _versions(server: dict) -> Finding:
+    """What speaks to the engine, and whether it may."""
+    said = f"server {server['Version']} (API {server['ApiVersion']}), command "
     if not shutil.which("docker"):
-        return "none"
-    buildx = subprocess.run(["docker", "buildx", "version"], capture_output=True, text=True)
-    return "BuildKit (buildx)" if buildx.returncode == 0 else "the classic builder (no buildx)"
+        return Finding("versions", State.OK, f"{said}not installed, Python SDK {docker.__version__}")
+    ran = engine.docker_command("version", "--format", "{{.Client.Version}}, API {{.Client.APIVersion}}")
+    if ran.returncode:
+        last = (ran.stderr.strip() or "it ends without a word").splitlines()[-1]
+        return Finding("versions", State.WARNING, f"{said}does not work: {last}", client.fix_for(last))
+    return Finding("versions", State.OK, f"{said}{ran.stdout.strip()}, Python SDK {docker.__version__}")
+
+
+def _limits() -> Iterator[Finding]:
+    if discarded := engine.discarded_limits():
+        yield Finding(
+            "limits", State.WARNING, f"this engine discards limits of {' and '.join(discarded)}", engine.LIMITS_FIX
+        )
+
+
+def _configuration() -> Iterator[Finding]:
+    """The docker client's own, which commands that a reader types need; what we build does without."""
+    troubles = [*client.config_trouble(), *client.credentials_trouble()]
+    for trouble in troubles:
+        yield Finding("docker's configuration", State.WARNING, trouble.args[0], trouble.fix)
 
 
 def _images() -> Iterator[Finding]:

@@ -72,7 +72,7 @@ def explain(error: Exception) -> EngineError:
             f"not allowed to use the engine's socket ({address})",
             "`sudo usermod -aG docker $USER`, then log in again (members of that group are root on this machine)",
         )
-    if "no space left" in text.lower():
+    if re.search("no space left|quota exceeded", text, re.IGNORECASE):
         return EngineError(f"the disk is full: {text}", "see what fills it with `docker system df` and `df -h`")
     if isinstance(error, requests.exceptions.ProxyError) or "SOCKS" in text:
         return EngineError(
@@ -185,6 +185,18 @@ def is_podman() -> bool:
 
 
 @cache
+def keeps_packed() -> bool:
+    """Whether it keeps images twice, as they travel and unpacked: containerd's image store does.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    with plain_errors():
+        status = connect().info().get("DriverStatus") or ()
+    return any(str(value).startswith("io.containerd.snapshotter") for _, value in status)
+
+
+@cache
 def is_local() -> bool:
     """Whether the containers run on this very kernel."""
     if not host().startswith("unix://"):
@@ -239,8 +251,8 @@ def environment() -> dict[str, str]:
     return config if chosen.said_by else config | {"DOCKER_HOST": chosen.address}
 
 
-def docker_command(*arguments: str, seconds: float = TIMEOUT_S) -> subprocess.CompletedProcess[str]:
-    """Run the docker command, with the engine that we use.
+def docker_command(*arguments: str, seconds: float = TIMEOUT_S, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the docker command to its end, with the engine that we use; `variables` are added to its environment.
 
     Raises:
         EngineError: there is no such command, or it does not end.
@@ -249,7 +261,7 @@ def docker_command(*arguments: str, seconds: float = TIMEOUT_S) -> subprocess.Co
         with progress.waiting(f"`docker {arguments[0]}`"):
             return subprocess.run(
                 ["docker", *arguments],
-                env=os.environ | environment() | {MARK: RUN},
+                env=os.environ | environment() | {MARK: RUN} | variables,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

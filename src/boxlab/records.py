@@ -15,7 +15,7 @@ from boxlab import paths, provenance, stats
 from boxlab.errors import RecordError
 
 SCHEMA = "containers-measured/record"
-VERSION = 2
+VERSION = 3
 
 NOT_MEASURED = "not measured here"
 
@@ -409,7 +409,32 @@ def _from_version_1(data: dict) -> dict:
     }
 
 
-_UPGRADES: dict[int, Callable[[dict], dict]] = {1: _from_version_1}
+def _from_version_2(data: dict) -> dict:
+    """Version 2 took sizes as the engine gave them, which are unpacked on one image store and compressed on another."""
+
+    def renamed(values: dict) -> dict:
+        return {"engine_size" if name == "size" else name: value for name, value in values.items()}
+
+    plan, samples = data["plan"], data["samples"]
+    if data["experiment"] == "dockerfile":
+        metrics = renamed(plan["metrics"])
+        metrics["engine_size"] = {"unit": "B", "label": "above the base image, as this engine counts"}
+        plan = plan | {"metrics": metrics}
+        samples = [sample | {"values": renamed(sample["values"])} for sample in samples]
+    elif data["experiment"] == "size" and data["provenance"]["engine"]["storage_driver"] == "overlayfs":
+        plan = plan | {"metrics": plan["metrics"] | {"packed": {"unit": "B", "label": "image, as it came, compressed"}}}
+        samples = [sample | {"values": _with_packed(sample["values"])} for sample in samples]
+    return data | {"version": 3, "plan": plan, "samples": samples}
+
+
+def _with_packed(values: dict) -> dict:
+    """Sizes on containerd's image store, with the compressed form that it keeps as well: what travels."""
+    if "image" not in values:  # a virtual machine
+        return values
+    return values | {"packed": values["transfer"], "total": values["total"] + values["transfer"]}
+
+
+_UPGRADES: dict[int, Callable[[dict], dict]] = {1: _from_version_1, 2: _from_version_2}
 """What makes of a record of this version one of the next."""
 
 

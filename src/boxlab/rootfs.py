@@ -16,7 +16,7 @@ from pathlib import Path
 
 from docker.models.containers import Container
 
-from boxlab import engine, images, paths, progress
+from boxlab import builder, engine, images, paths, progress
 from boxlab.errors import BuildError
 from boxlab.interrupts import deferred
 
@@ -134,7 +134,7 @@ def machine(disk: Disk, kernel: Kernel) -> str:
                 container.put_archive("/", _tar_of(member, path))
             container.commit(repository=tag, tag="latest", changes=[f"LABEL {images.KEY_LABEL}={key}"])
         if replaced:
-            images.remove_unused(replaced.id)
+            builder.remove_unused(replaced.id)
     return tag
 
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 from fake_engine import fake_engine
 
-from boxlab import client, connection, engine, images, paths, progress
+from boxlab import builder, client, connection, engine, paths, progress
 from boxlab.errors import BoxlabError, EngineError
 
 
@@ -308,7 +308,7 @@ def test_proxies_of_the_configuration_reach_builds_and_the_environment_goes_firs
     proxies = {"default": {"httpProxy": "http://configured:1", "httpsProxy": "http://configured:2", "other": 3}}
     (surroundings / ".docker/config.json").write_text(json.dumps({"proxies": proxies}))
     monkeypatch.setenv("HTTPS_PROXY", "http://said:3")
-    assert images.proxies() == {"HTTP_PROXY": "http://configured:1", "HTTPS_PROXY": "http://said:3"}
+    assert builder.proxies() == {"HTTP_PROXY": "http://configured:1", "HTTPS_PROXY": "http://said:3"}
 
 
 def test_no_error_holds_a_password():

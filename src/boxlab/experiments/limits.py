@@ -84,9 +84,16 @@ def limits(
     wanted: list[Trial] | None = None,
     **options: Unpack[blocks.Options],
 ) -> records.Run:
-    """Try every limit in every box; `wanted` are `trials()` by default. Further arguments and errors as for `startup`."""
+    """Try every limit in every box; `wanted` are `trials()` by default. Further arguments and errors as for `startup`.
+
+    Raises:
+        EngineError: the engine discards a limit that a container is to be tried at.
+    """
     ready, plans, left_out = {}, [], {}
-    for trial in trials() if wanted is None else wanted:
+    wanted = trials() if wanted is None else wanted
+    if any(isinstance(trial.runtime, Container) for trial in wanted):
+        engine.require_limits(*engine.LIMITS)
+    for trial in wanted:
         try:
             blocks.prepared([trial.runtime], trial.workload, meter.refusal)
         except Unavailable as error:
