@@ -3,6 +3,7 @@
 Not a test: times differ between machines. Each line says the promise that it is held against.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -54,11 +55,12 @@ def bare_start(image: str) -> float:
     container = api.create_container(image, stdin_open=True, labels=engine.labels(), host_config=host)["Id"]
     try:
         attached = api.attach_socket(container, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
-        api.start(container)
-        seen = b""
-        while b"workload: ready" not in seen:
-            seen += os.read(attached.fileno(), 1 << 16)
-        return time.monotonic() - began
+        with contextlib.closing(attached._response):
+            api.start(container)
+            seen = b""
+            while b"workload: ready" not in seen:
+                seen += os.read(attached.fileno(), 1 << 16)
+            return time.monotonic() - began
     finally:
         try:
             api.remove_container(container, force=True)

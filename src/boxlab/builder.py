@@ -28,10 +28,9 @@ from typing import IO
 import docker.errors
 import requests
 import urllib3
-from docker.context.config import get_current_context_name
 from docker.models.images import Image
 
-from boxlab import engine, marks, paths, progress
+from boxlab import client, engine, marks, paths, progress
 
 OUTPUT_CHARS = 256 << 10
 """How much of a build's output is kept: its end."""
@@ -153,8 +152,9 @@ def build(
 
 
 def proxies() -> dict[str, str]:
-    """Build arguments that let a build through the proxy that this environment names, if it does."""
-    return {k: v for k, v in os.environ.items() if k.lower() in ("http_proxy", "https_proxy", "no_proxy", "ftp_proxy")}
+    """Build arguments that let a build through the proxy that this environment or docker's configuration names, if one does."""
+    named = {k: v for k, v in os.environ.items() if k.lower() in ("http_proxy", "https_proxy", "no_proxy", "ftp_proxy")}
+    return client.configured_proxies() | named
 
 
 def remove_unused(image_id: str) -> None:
@@ -272,9 +272,9 @@ def _by_command(way, folder, tag, labels, arguments, proxied, network, cached, s
     """Build by the docker command; what went wrong."""
     environment = os.environ | engine.environment()
     environment |= {"DOCKER_BUILDKIT": str(int(way is not Way.CLASSIC)), "BUILDKIT_PROGRESS": "plain"}
-    environment |= {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"} | marks.environment()
+    environment |= {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"} | marks.environment() | proxied
     if way is Way.BUILDX:  # the engine's own builder, whatever other one the reader has chosen
-        context = environment.get("DOCKER_CONTEXT") or get_current_context_name()
+        context = client.context_name()
         command = ["docker", "buildx", "build", "--load"]
         command += [f"--builder={'default' if environment.get('DOCKER_HOST') else context}"]
     else:
@@ -356,8 +356,7 @@ def _by_call(way, folder, tag, labels, arguments, proxied, network, cached, seco
 
 
 def _runs(*arguments: str) -> bool:
-    environment = os.environ | {"DOCKER_BUILDKIT": "1"}
-    return subprocess.run(["docker", *arguments], capture_output=True, env=environment).returncode == 0
+    return engine.docker_command(*arguments, DOCKER_BUILDKIT="1").returncode == 0
 
 
 def _named(tag: str) -> set[str]:

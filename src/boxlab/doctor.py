@@ -13,7 +13,7 @@ from enum import StrEnum
 import docker
 import psutil
 
-from boxlab import builder, engine, images, paths
+from boxlab import builder, client, engine, images, paths
 from boxlab.errors import BoxlabError, EngineError, Unavailable
 from boxlab.runtimes import accelerator, qemu
 
@@ -49,7 +49,20 @@ def examine(again: bool = False) -> list[Finding]:
     Args:
         again: try now how virtual machines run, whatever was found earlier.
     """
-    checks = (_machine, _memory, _disk, _engine, _images, _qemu, _accelerator, _fonts, _proxy, _certificates)
+    checks = (
+        _machine,
+        _memory,
+        _disk,
+        _engine,
+        _limits,
+        _configuration,
+        _images,
+        _qemu,
+        _accelerator,
+        _fonts,
+        _proxy,
+        _certificates,
+    )
     return (_guarded(_accelerator_again) if again else []) + [
         finding for check in checks for finding in _guarded(check)
     ]
@@ -100,19 +113,14 @@ def _disk() -> Iterator[Finding]:
 
 
 def _engine() -> Iterator[Finding]:
-    client = engine.connect()
+    connected = engine.connect()
     with engine.plain_errors():
-        info, version = client.info(), client.version()
-    server = version["Version"]
+        info, version = connected.info(), connected.version()
     yield from (
         Finding(
             "engine", State.OK, f"answers at {engine.host()}: {info['OperatingSystem']}, kernel {info['KernelVersion']}"
         ),
-        Finding(
-            "versions",
-            State.OK,
-            f"server {server} (API {version['ApiVersion']}), command {_cli_version()}, Python SDK {docker.__version__}",
-        ),
+        _versions(version),
         Finding(
             "builder",
             State.OK,
@@ -139,15 +147,30 @@ def _storage(info: dict) -> str:
     return f"{info['Driver']} in {info['DockerRootDir']}: images unpacked"
 
 
-def _cli_version() -> str:
+def _versions(server: dict) -> Finding:
+    """What speaks to the engine, and whether it may."""
+    said = f"server {server['Version']} (API {server['ApiVersion']}), command "
     if not shutil.which("docker"):
-        return "not installed"
-    return (
-        subprocess.run(["docker", "--version"], capture_output=True, text=True)
-        .stdout.strip()
-        .removeprefix("Docker version ")
-        or "broken"
-    )
+        return Finding("versions", State.OK, f"{said}not installed, Python SDK {docker.__version__}")
+    ran = engine.docker_command("version", "--format", "{{.Client.Version}}, API {{.Client.APIVersion}}")
+    if ran.returncode:
+        last = (ran.stderr.strip() or "it ends without a word").splitlines()[-1]
+        return Finding("versions", State.WARNING, f"{said}does not work: {last}", client.fix_for(last))
+    return Finding("versions", State.OK, f"{said}{ran.stdout.strip()}, Python SDK {docker.__version__}")
+
+
+def _limits() -> Iterator[Finding]:
+    if discarded := engine.discarded_limits():
+        yield Finding(
+            "limits", State.WARNING, f"this engine discards limits of {' and '.join(discarded)}", engine.LIMITS_FIX
+        )
+
+
+def _configuration() -> Iterator[Finding]:
+    """The docker client's own, which commands that a reader types need; what we build does without."""
+    troubles = [*client.config_trouble(), *client.credentials_trouble()]
+    for trouble in troubles:
+        yield Finding("docker's configuration", State.WARNING, trouble.args[0], trouble.fix)
 
 
 def _images() -> Iterator[Finding]:

@@ -1,5 +1,14 @@
 """Errors that a reader sees: one line that says what is wrong, and one that mends it."""
 
+import re
+
+_CREDENTIALS = re.compile(r"(?<!ssh)://[^/\s'\"]*@")
+
+
+def without_credentials(text: str) -> str:
+    """A text whose addresses have lost the name and password of a proxy or registry."""
+    return _CREDENTIALS.sub("://…@", text)
+
 
 class BoxlabError(Exception):
     """Something went wrong that the reader can act on.
@@ -9,7 +18,7 @@ class BoxlabError(Exception):
     """
 
     def __init__(self, message: str, fix: str = ""):
-        super().__init__(message)
+        super().__init__(without_credentials(message))
         self.fix = fix
 
     def __str__(self) -> str:

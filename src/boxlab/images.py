@@ -18,7 +18,7 @@ import requests
 import urllib3
 from docker.models.images import Image
 
-from boxlab import builder, engine, marks, paths, progress, turns
+from boxlab import builder, client, engine, marks, paths, progress, turns
 from boxlab.errors import BoxlabError, BuildError
 
 PREFIX = "containers-measured/"
@@ -130,6 +130,7 @@ def ensure(name: str) -> Built:
     built_on = ensure(parent) if (parent := _parent(name)) else None
     if found := find(name):
         return _adopted(found)
+    client.require_proxies()
     with turns.turn(f"images-{short_hash(engine.host().encode())}", "the images are built"):
         return _adopted(find(name) or _made(name, context, built_on))
 

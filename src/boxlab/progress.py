@@ -1,7 +1,8 @@
-"""Progress bars and lines. A notebook that a build runs has no terminal of its own: its they go where the build says."""
+"""Progress bars, and what is waited for. A notebook that a build runs has no terminal of its own: they go where the build says."""
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO, TypeVar
@@ -12,6 +13,8 @@ T = TypeVar("T")
 
 TERMINAL = "BOXLAB_TERMINAL"
 """Environment variable: the terminal that bars are drawn on instead of the error output; set and empty, none is drawn."""
+
+_SAID: set[str] = set()
 
 
 @contextmanager
@@ -58,3 +61,24 @@ def _terminal(path: str) -> TextIO | None:
         return os.fdopen(os.open(path, os.O_WRONLY | os.O_NOCTTY), "w")
     except OSError:
         return None
+
+
+@contextmanager
+def waiting(what: str, after_s: float = 1) -> Iterator[None]:
+    """Say once on standard error what is waited for, where that takes longer than `after_s` seconds."""
+    if what in _SAID:
+        yield
+        return
+    timer = threading.Timer(after_s, _say, [what])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _say(what: str) -> None:
+    if what not in _SAID:
+        _SAID.add(what)
+        tqdm.write(f"boxlab: waiting for {what}", file=sys.stderr)

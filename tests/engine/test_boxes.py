@@ -223,3 +223,21 @@ def test_a_dockerfile_that_does_not_build_is_named_with_its_last_words(tmp_path,
 def test_the_base_says_where_it_came_from():
     labels = images.ensure("base").labels
     assert labels[images.ORIGIN_LABEL].startswith(("Docker Hub", "Debian"))
+
+
+GARBAGE = """
+import gc
+from boxlab.runtimes.spawn import EngineContainer
+for command in (["cat"], ["true"]):
+    for grace_s in (0, 5):
+        made = EngineContainer("containers-measured/base", command)
+        made.stop(grace_s)
+        del made
+        gc.collect()
+"""
+
+
+def test_a_container_leaves_nothing_that_python_complains_of():
+    images.ensure("base")
+    ran = subprocess.run([sys.executable, "-X", "dev", "-c", GARBAGE], capture_output=True, text=True)
+    assert (ran.stdout, ran.stderr, ran.returncode) == ("", "", 0)

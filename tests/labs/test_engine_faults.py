@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +19,7 @@ from boxlab import engine, images, marks, paths, sweep
 from boxlab.labs import Mismatch, Work, runner
 from boxlab.labs.checks import Outcome
 from boxlab.labs.work import Planter
+from boxlab.runtimes.spawn import EngineContainer
 
 TOML = """
 title = "Build it"
@@ -379,3 +382,153 @@ def test_what_a_program_of_the_learners_starts_through_boxlab_is_removed(places)
     report = runner.run(toy, toy.starter, 1, run="fedcba987654")
     assert report.outcome == Outcome.PASS, report.to_text()
     assert sweep.of_run("fedcba987654") == []
+
+
+FAULTS = {
+    "too new": ("Error response from daemon: client version 1.52 is too new. Maximum supported API version is 1.41", 1),
+    "too old": ("Error response from daemon: client version 1.24 is too old. Minimum supported API version is 1.44", 1),
+    "no such API": ("Error: API version 1.41 is not supported by this client: the minimum supported API is 1.44", 1),
+    "read-only": ("ERROR: mkdir /home/me/.docker/buildx: read-only file system", 1),
+    "socket": (
+        "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock",
+        1,
+    ),
+    "folder": ("ERROR: mkdir /home/me/.docker/buildx: permission denied", 1),
+    "file": ("WARNING: Error loading config file: open /home/me/.docker/config.json: permission denied", 1),
+    "credentials": ("error getting credentials - err: exec: docker-credential-desktop: not found, out: ``", 1),
+    "rpc": ("rpc error: code = Unavailable desc = connection error: desc = transport: Error while dialing", 1),
+    "EOF": ("ERROR: failed to receive status: rpc error: code = Unavailable desc = error reading from server: EOF", 1),
+    "137": ('ERROR: process "/bin/sh -c true" did not complete successfully: exit code: 137', 1),
+    "memory": ("fork/exec /usr/bin/runc: cannot allocate memory", 1),
+    "rate": ("toomanyrequests: You have reached your pull rate limit", 1),
+    "overlay": ("failed to mount overlay: invalid argument", 1),
+    "overlay options": ("error creating overlay mount to /var/lib/docker/overlay2/x/merged: too many levels", 1),
+    "runtime": (
+        "OCI runtime create failed: runc create failed: unable to start container process: mkdir: read-only",
+        1,
+    ),
+    "quota": ("write /app/x: disk quota exceeded", 1),
+    "thread": ("runtime: failed to create new OS thread (have 9 already; errno=11)", 2),
+    "library": ("docker: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.38' not found (required by docker)", 1),
+    "no buildx": ("ERROR: BuildKit is enabled but the buildx component is missing or broken.", 1),
+    "no engine": ("ERROR: Cannot connect to the Docker daemon at unix:///var/run/docker.sock.", 1),
+    "silent 125": ("", 125),
+    "silent 126": ("", 126),
+    "silent 127": ("", 127),
+    "silent 139": ("", 139),
+}
+"""What broken machines print where an image is to be built, and the exit status of the docker command."""
+
+FAKE = """#!/bin/sh
+case " $* " in *" build "*"{folder}"*) ;; *) exec {docker} "$@" ;; esac
+echo >> {count}
+[ $(wc -l < {count}) -le {times} ] || exec {docker} "$@"
+printf '%s\\n' {text}
+exit {status}
+"""
+
+
+@pytest.fixture
+def broken(monkeypatch, tmp_path):
+    """Makes the docker command print a fault in place of its next builds."""
+
+    def make(text: str, status: int, times: int = 99) -> None:
+        docker = shutil.which("docker")
+        if not docker:
+            pytest.skip("no docker command here")
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        count = tmp_path / "count"
+        count.write_text("")
+        (folder / "docker").write_text(
+            FAKE.format(
+                folder=paths.SCRATCH,
+                docker=shlex.quote(docker),
+                count=shlex.quote(str(count)),
+                times=times,
+                text=shlex.quote(text),
+                status=status,
+            )
+        )
+        (folder / "docker").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        builders.ways.cache_clear()
+
+    yield make
+    builders.ways.cache_clear()
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_machine_that_builds_nothing_is_no_mistake_of_the_learners(work, broken, name):
+    dockerfile(work, "RUN true")
+    broken(*FAULTS[name])
+    with pytest.raises(engine.EngineError) as caught:
+        work.build()
+    error = caught.value
+    assert error.fix and len(error.args[0].splitlines()) == 1
+    assert "docker build" in error.args[0] or "disk is full" in error.args[0]
+
+
+@pytest.mark.parametrize("name", ["EOF", "quota", "rpc", "no engine"])
+def test_a_machine_that_fails_once_is_no_mistake_of_the_learners(work, broken, name):
+    dockerfile(work, "RUN true")
+    broken(*FAULTS[name], times=1)
+    with pytest.raises(engine.EngineError):
+        work.build()
+
+
+MISTAKES = {
+    "a step": "RUN exit 3",
+    "a command that is not there": "RUN nowhere",
+    "a file that is not there": "COPY nowhere /",
+    "a user that is not there": "USER nobody-here\nRUN true",
+    "a file that may not be written": "USER 7\nRUN echo x > /etc/passwd",
+    "words of a machine's": "RUN echo 'permission denied; OCI runtime; EOF; cannot allocate memory'; exit 137",
+    "no instruction": "NONSENSE",
+    "an image that is not there": "FROM containers-measured/nowhere",
+    "an end of a quotation": "RUN echo 'x",
+    "a kill": "RUN kill -9 $$",
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_in_a_dockerfile_stays_the_learners(work, name):
+    dockerfile(work, MISTAKES[name])
+    with pytest.raises(Mismatch):
+        work.build()
+    assert engine.connect().images.list(name=f"{images.LAB_PREFIX}control-{engine.RUN}") == []
+
+
+@pytest.fixture
+def no_container_starts(monkeypatch):
+    """Every container is to be started by a runtime that fails, as on a machine whose own one does."""
+    original = engine.connect().api.create_host_config
+    known = engine.connect().info()["Runtimes"]
+    runtime = next((name for name in ("crun", "runsc") if name in known and not _runs(name)), None)
+    if not runtime:
+        pytest.skip("this engine has no runtime that fails")
+    monkeypatch.setattr(
+        engine.connect().api, "create_host_config", lambda **options: original(**options | {"runtime": runtime})
+    )
+
+
+def _runs(runtime):
+    try:
+        EngineContainer("containers-measured/base", ["true"], runtime=runtime).stop(grace_s=0)
+    except engine.EngineError:
+        return False
+    return True
+
+
+def test_an_engine_that_starts_no_container_is_no_mistake_of_the_learners(work, no_container_starts):
+    with pytest.raises(engine.EngineError, match="starts no container") as caught:
+        with work.container("containers-measured/base", ["nowhere"]):
+            pass
+    assert caught.value.fix and len(caught.value.args[0].splitlines()) == 1
+
+
+def test_options_that_a_learner_chose_are_the_learners_where_they_keep_a_container_from_starting(work):
+    with pytest.raises(Mismatch), work.container("containers-measured/base", ["cat"], {"mem_limit": "6m"}) as box:
+        box.ask("on", seconds=5)
+    with pytest.raises(Mismatch, match="nowhere"), work.container("containers-measured/base", ["nowhere"], {}):
+        pass

@@ -84,9 +84,16 @@ def limits(
     wanted: list[Trial] | None = None,
     **options: Unpack[blocks.Options],
 ) -> records.Run:
-    """Try every limit in every box; `wanted` are `trials()` by default. Further arguments and errors as for `startup`."""
+    """Try every limit in every box; `wanted` are `trials()` by default. Further arguments and errors as for `startup`.
+
+    Raises:
+        EngineError: the engine discards a limit that a container is to be tried at.
+    """
     ready, plans, left_out = {}, [], {}
-    for trial in progress.steps("preparing", trials() if wanted is None else wanted, lambda trial: trial.label):
+    wanted = trials() if wanted is None else wanted
+    if any(isinstance(trial.runtime, Container) for trial in wanted):
+        engine.require_limits(*engine.LIMITS)
+    for trial in progress.steps("preparing", wanted, lambda trial: trial.label):
         if reason := blocks.lack(trial.runtime, trial.workload, meter.refusal):
             left_out[trial.kind] = {"reason": reason, "phases": []}
             continue

@@ -4,12 +4,15 @@ import contextlib
 import json
 import re
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from boxlab import builder, engine, images, layers
+import docker.errors
+
+from boxlab import builder, client, engine, images, layers, paths
 from boxlab.errors import EngineError
 from boxlab.labs.checks import Mismatch, next_difference, printed
 
@@ -21,6 +24,17 @@ ASKED_A_REGISTRY = (
     f"the stages build on {images.PREFIX}base"
 )
 """What to do where a build has wanted to fetch an image."""
+
+
+CONTROL_S = 60
+"""How long the build may take that tells whether any works."""
+
+UNSEEN = re.compile(
+    r"no space left|quota exceeded|rpc error: code = (Unavailable|Internal|DeadlineExceeded|ResourceExhausted)|error reading from server|transport is closing"
+    r"|Cannot connect to the Docker daemon|error during connect",
+    re.IGNORECASE,
+)
+"""What the machine says in the middle of a build that it could not do to its end, though another may work a moment later."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +126,9 @@ def _blame(output: str, trouble: str, seconds: float) -> None:
     """Tell a mistake of the learner's from one of the machine."""
     lines = [line for line in output.splitlines() if line.strip() and not line.startswith(CHATTER)]
     last = printed("\n".join(lines[-6:]))
-    if "no space left" in output.lower():
-        raise engine.explain(OSError(next(line for line in lines if "no space left" in line.lower())))
-    for sign in ("buildx component is missing", "Cannot connect to the Docker daemon", "error during connect"):
-        if sign in output:
-            raise EngineError(f"`docker build` does not work here: {last}", "`docker build` by hand says the same")
+    if found := next((line for line in lines if UNSEEN.search(line)), ""):
+        raise engine.explain(OSError(printed(found)))
+    _require_build()
     why = "no image, nothing to check"
     if trouble == "late":
         raise Mismatch(
@@ -134,6 +146,32 @@ def _blame(output: str, trouble: str, seconds: float) -> None:
         else "mend the line of the Dockerfile that is named last, or the one that should have given it its files and rights "
         "(COPY, USER, .dockerignore); `docker build --network=none .` in your folder says the same",
     )
+
+
+def _require_build() -> None:
+    """See that an image can be built here at all: a control, with one step on the base image, by the way of the learner's.
+
+    Raises:
+        EngineError: none can, so that whatever is not built is not the learner's mistake.
+    """
+    tag = f"{images.LAB_PREFIX}control-{engine.RUN}"
+    with tempfile.TemporaryDirectory(dir=paths.scratch(), prefix=f"control-{engine.RUN}-") as folder:
+        Path(folder, "Dockerfile").write_text(f"FROM {images.PREFIX}base\nRUN true\n")
+        try:
+            built = builder.build(
+                Path(folder), tag, labels={engine.RUN_LABEL: "lab"}, network="none", cached=False, seconds=CONTROL_S
+            )
+        finally:
+            with engine.plain_errors(), contextlib.suppress(docker.errors.ImageNotFound):
+                engine.connect().images.remove(tag)
+    if built.trouble:
+        lines = [line for line in built.output.splitlines() if line.strip() and not line.startswith(CHATTER)]
+        said = " | ".join(printed(line) for line in lines[-2:])
+        if built.trouble == "late":
+            said = f"nothing is built within {CONTROL_S} s; it was still at: {said or 'nothing'}"
+        raise EngineError(
+            f"`docker build` does not work here: {said or 'it fails without a word'}", client.fix_for(built.output)
+        )
 
 
 def _inspect(name: str) -> dict:

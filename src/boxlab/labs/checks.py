@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from types import ModuleType
 
-from boxlab.errors import LabError
+from boxlab.errors import LabError, without_credentials
 
 CONTEXT = 30
 """How many characters are shown on each side of the first difference."""
@@ -103,7 +103,7 @@ def visible(text: str) -> str:
 
 def printed(text: str) -> str:
     """What a program printed, as a message shows it: without colours, tabs as spaces, and where there is nothing, saying so."""
-    return visible(COLOURS.sub("", text).expandtabs()).strip() or "(nothing)"
+    return visible(without_credentials(COLOURS.sub("", text)).expandtabs()).strip() or "(nothing)"
 
 
 def clip(text: str) -> str:

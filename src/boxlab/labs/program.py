@@ -136,13 +136,14 @@ def run(
 
 
 def _environment() -> dict[str, str]:
-    """What a program gets of our environment."""
-    kept = ("PATH", "HOME", "LANG", "TMPDIR", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "XDG_RUNTIME_DIR")
-    return (
-        {name: os.environ[name] for name in kept if name in os.environ}
-        | marks.environment()
-        | {"PYTHONUNBUFFERED": "1"}
-    )
+    """What a program gets of our environment: a proxy, whose address may hold a password, where the engine is behind it."""
+    kept = {"PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK"}
+    kept |= {name for name in os.environ if name.startswith("DOCKER_") and name != "DOCKER_AUTH_CONFIG"}
+    kept |= {"NO_PROXY", "no_proxy"}
+    if os.environ.get("DOCKER_HOST", "").startswith("tcp://"):
+        kept |= {name for name in os.environ if name.lower() in ("http_proxy", "https_proxy")}
+    ours = marks.environment() | {"PYTHONUNBUFFERED": "1"}
+    return {name: os.environ[name] for name in kept if name in os.environ} | ours
 
 
 def _talk(process: subprocess.Popen, data: bytes, deadline: float, most: int) -> tuple[bytes, str]:

@@ -137,6 +137,7 @@ class EngineContainer:
     ):
         with engine.plain_errors():
             self._api = api = engine.connect().api
+            self._attached = None
             self.times: dict[str, float] = {}
             self.id = api.create_container(
                 image,
@@ -148,13 +149,14 @@ class EngineContainer:
             )["Id"]
             try:
                 self.times["created"] = time.monotonic()
-                attached = api.attach_socket(self.id, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
-                self._socket = getattr(attached, "_sock", attached)
+                self._attached = api.attach_socket(self.id, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
+                self._socket = getattr(self._attached, "_sock", self._attached)
                 self._frames = _Frames()
                 self.times["attached"] = time.monotonic()
                 api.start(self.id)
                 self.times["started"] = time.monotonic()
             except BaseException:  # Ctrl-C as well: what was created must not stay
+                self._disconnect()
                 self._remove()
                 raise
 
@@ -223,11 +225,14 @@ class EngineContainer:
         return self._socket.recv(1 << 16) if ready else None
 
     def _disconnect(self) -> None:
-        """Hang up, or the engine waits for us to read what the container printed. The SDK shares the socket with its
-        response, so that closing it alone does nothing."""
+        """Hang up, or the engine waits for us to read what the container printed. The SDK's response holds the socket as well,
+        and closes it: left to the garbage collector, it would find it closed, and complain."""
+        if not self._attached:
+            return
         with contextlib.suppress(OSError):  # the engine may have hung up first
             self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
+        self._attached._response.close()
+        self._attached = None
 
     def _remove(self) -> None:
         self._unless_gone(self._api.remove_container, self.id, force=True, v=True)
