@@ -1,6 +1,5 @@
 """Find and remove what is ours and nothing else: engine objects, processes, control groups, scratch files."""
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -10,7 +9,7 @@ import docker.errors
 import psutil
 from docker.models.containers import Container
 
-from boxlab import engine, paths
+from boxlab import disk, engine, paths
 from boxlab.errors import BoxlabError, EngineError
 from boxlab.images import LAB_PREFIX, PREFIX, short_name
 from boxlab.runtimes import onion
@@ -58,7 +57,7 @@ def scratch_files(run: str = "") -> list[Leftover]:
     """What lies in the scratch folder, or what one run has put there: its id is part of the name."""
 
     def remover(path):
-        return (lambda: shutil.rmtree(path)) if path.is_dir() else path.unlink
+        return lambda: disk.remove(path)
 
     if not paths.SCRATCH.is_dir():
         return []
