@@ -1,5 +1,7 @@
 """What all tests share: the count of what there is before the first one, to be compared after the last."""
 
+import os
+
 import pytest
 from census import census
 
@@ -21,3 +23,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def census_before(request: pytest.FixtureRequest) -> set[str]:
     """What there was before the first test."""
     return request.config.stash[BEFORE]
+
+
+@pytest.fixture
+def bound() -> list[str]:
+    """What goes before a command so that permissions bind it as they bind a user who is not root."""
+    drop = "-dac_override,-dac_read_search,-fowner"
+    return [] if os.geteuid() else ["setpriv", f"--bounding-set={drop}", f"--inh-caps={drop}"]

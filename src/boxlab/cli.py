@@ -1,20 +1,23 @@
 """The command `boxlab`. Exit status: 0 fine, 1 a lab fails, 2 wrong usage, 3 the machine or the engine is in the way, 130 interrupted."""
 
 import json
-import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from typing import NoReturn
 
 import click
 
 import boxlab
+from boxlab import errors, interrupts, terminal
 from boxlab.errors import BoxlabError, RecordError, UsageError
 from boxlab.labs import commands
 
 USAGE = 2
 INFRASTRUCTURE = 3
+PIPE = 141
+"""Exit status of a command whose reader has gone, as a shell gives it to those that the kernel ends for it."""
 
 _COLOURS = {"ok": "green", "note": "cyan", "warning": "yellow", "failure": "red"}
 
@@ -25,23 +28,28 @@ def _one_line_errors() -> Iterator[None]:
     try:
         yield
     except (RecordError, UsageError) as error:
-        click.echo(f"boxlab: {error}", err=True)
-        sys.exit(USAGE)
+        _complain(error, USAGE)
     except BoxlabError as error:
-        click.echo(f"boxlab: {error}", err=True)
-        sys.exit(INFRASTRUCTURE)
+        _complain(error, INFRASTRUCTURE)
     except OSError as error:
-        click.echo(f"boxlab: {error.filename or 'the system'}: {error.strerror}", err=True)
-        sys.exit(INFRASTRUCTURE)
-    except KeyboardInterrupt:
-        click.echo("boxlab: interrupted; nothing of ours is left running", err=True)
-        sys.exit(130)
+        if error.filename == terminal.OUTPUT:
+            terminal.drop_output()
+            if isinstance(error, BrokenPipeError):
+                sys.exit(PIPE)
+        _complain(errors.of_system(error), INFRASTRUCTURE)
+    except (KeyboardInterrupt, click.Abort):
+        _complain("interrupted; nothing of ours is left running", interrupts.STATUS)
+
+
+def _complain(what: BoxlabError | str, status: int) -> NoReturn:
+    with suppress(OSError):  # nobody is left to read it
+        click.echo(f"boxlab: {what}", err=True)
+    sys.exit(status)
 
 
 class _Group(click.Group):
     def invoke(self, context: click.Context):
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up as Ctrl-C does
-        with _one_line_errors():
+        with _one_line_errors(), interrupts.raised():
             return super().invoke(context)
 
 
@@ -122,7 +130,7 @@ def _experiment(name: str, help_text: str) -> click.Command:
         chosen = [arms] if arms else []
         result = getattr(experiments, name.replace("-", "_"))(*chosen, **options)
         if as_json:
-            click.echo(json.dumps(result.to_json(), ensure_ascii=False))
+            click.echo(json.dumps(result.to_json()))
             return
         _print_run(result)
 
@@ -167,9 +175,7 @@ def compare(a: str, b: str, plot: str | None, as_json: bool) -> None:
     one, other = records.load(a), records.load(b)
     table, differences = comparison.table(one, other), comparison.differences(one, other)
     if as_json:
-        click.echo(
-            json.dumps({"table": table.to_dict("index"), "differences": differences}, ensure_ascii=False, indent=2)
-        )
+        click.echo(json.dumps({"table": table.to_dict("index"), "differences": differences}, indent=2))
     else:
         click.echo(table.to_string())
         for name, run in zip(comparison.NAMES, (one, other), strict=True):

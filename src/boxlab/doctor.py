@@ -6,19 +6,27 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 import docker
 import psutil
 
-from boxlab import builder, client, engine, images, paths
-from boxlab.errors import BoxlabError, EngineError, Unavailable
+from boxlab import builder, client, disk, engine, images, paths
+from boxlab.errors import BoxlabError, EngineError, Unavailable, of_system
 from boxlab.runtimes import accelerator, qemu
 
 DISK_GIB = 5
 """Room that images, disks and the book take together, with some to spare."""
+
+FULL_GIB = 0.1
+"""Room with which nothing works any more."""
+
+TRIAL = 1 << 16
+"""Bytes that are written to see whether anything can be."""
 
 MEMORY_GIB = 2
 """Available memory below which the full VM and the engine get into each other's way."""
@@ -102,14 +110,50 @@ def _memory() -> Iterator[Finding]:
 
 
 def _disk() -> Iterator[Finding]:
-    free = shutil.disk_usage(paths.ROOT).free / 2**30
-    short = free < DISK_GIB
-    yield Finding(
-        "disk",
-        State.WARNING if short else State.OK,
-        f"{free:.1f} GiB free here",
-        f"free {DISK_GIB} GiB; `docker system df` shows the engine's part" if short else "",
-    )
+    yield _room("disk", paths.CACHE)
+    temporary = Path(os.environ.get("TMPDIR") or tempfile.gettempdir())
+    if _device(temporary) != _device(paths.CACHE):
+        yield _room("temporary files", temporary)
+
+
+def _room(what: str, folder: Path) -> Finding:
+    """How much room there is where a folder lies, proven by writing there: a quota or a mount shows in no number."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as trial, disk.named(folder):
+            trial.write(bytes(TRIAL))
+            trial.flush()
+    except OSError as error:
+        known = of_system(error, str(folder))
+        return Finding(what, State.FAILURE, known.args[0], known.fix)
+    return _free(what, folder)
+
+
+def _free(what: str, folder: Path, before: str = "") -> Finding:
+    found = os.statvfs(folder)
+    if found.f_flag & os.ST_RDONLY:
+        return Finding(what, State.FAILURE, f"{before}{folder} is read-only", "mount it for writing")
+    if found.f_files and not found.f_favail:
+        return Finding(what, State.FAILURE, f"{before}no further file fits where {folder} lies", "remove files there")
+    free = found.f_bavail * found.f_frsize / 2**30
+    state = State.FAILURE if free < FULL_GIB else State.WARNING if free < DISK_GIB else State.OK
+    fix = f"free {DISK_GIB} GiB; `docker system df` shows the engine's part" if state != State.OK else ""
+    return Finding(what, state, f"{before}{free:.1f} GiB free where {folder} lies", fix)
+
+
+def _device(folder: Path) -> int:
+    """The file system of a folder that may have to be made yet."""
+    return next(path for path in (folder, *folder.parents) if path.exists()).stat().st_dev
+
+
+def _storage(info: dict) -> Finding:
+    """Where an engine of this machine keeps what it has, and how much room there is; only its driver of another's."""
+    root = Path(info["DockerRootDir"])
+    where = f"{info['Driver']} in {root}: images unpacked"
+    if engine.keeps_packed():  # it does not tell in which folder containerd keeps its own
+        where = f"containerd's image store ({info['Driver']}): images compressed and unpacked; all else in {root}"
+    ours = engine.host().startswith("unix:") and info["KernelVersion"] == platform.release() and root.is_dir()
+    return _free("storage", root, f"{where}, ") if ours else Finding("storage", State.OK, where)
 
 
 def _engine() -> Iterator[Finding]:
@@ -131,20 +175,10 @@ def _engine() -> Iterator[Finding]:
             State.OK,
             f"version {info.get('CgroupVersion', '1')}, driver {info.get('CgroupDriver', 'unknown')}",
         ),
-        Finding("storage", State.OK, _storage(info)),
+        _storage(info),
         Finding("architecture", State.OK, info["Architecture"]),
         Finding("runtimes", State.OK, ", ".join(sorted(info.get("Runtimes", {}))) or "none reported"),
     )
-
-
-def _storage(info: dict) -> str:
-    """Where the engine keeps images; it does not tell in which folder containerd keeps its own."""
-    if engine.keeps_packed():
-        return (
-            f"containerd's image store ({info['Driver']}): images compressed and unpacked, in containerd's own folder; "
-            f"all else in {info['DockerRootDir']}"
-        )
-    return f"{info['Driver']} in {info['DockerRootDir']}: images unpacked"
 
 
 def _versions(server: dict) -> Finding:

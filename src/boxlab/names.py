@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from boxlab import engine, files, leftover, marks, paths, turns
+from boxlab import engine, disk, leftover, marks, paths, turns
 from boxlab.errors import BoxlabError, EngineError
 from boxlab.images import short_hash, short_name
 from boxlab.leftover import Leftover
@@ -83,7 +83,7 @@ class _Ledger:
         return paths.NAMES / f"{self.run}.json"
 
     def save(self) -> None:
-        files.write(self.path, json.dumps(asdict(self), indent=1))
+        disk.write(self.path, json.dumps(asdict(self), indent=1))
 
     def lives(self) -> bool:
         """Whether the process that declared the names still runs."""

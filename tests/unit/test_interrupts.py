@@ -5,6 +5,14 @@ import pytest
 from boxlab.interrupts import deferred
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """Whoever started the tests may have it ignored, as a shell's `&` does."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_an_interrupt_comes_after_the_block():
     done = []
     with pytest.raises(KeyboardInterrupt):

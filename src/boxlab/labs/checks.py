@@ -63,7 +63,7 @@ def same(expected: str, actual: str, *, why: str, next: str) -> None:
         if line is None:
             return "(no more lines)"
         cut = visible(line[start : column + CONTEXT])
-        return ("…" if start else "") + cut + ("…" if len(line) > column + CONTEXT else "")
+        return ("..." if start else "") + cut + ("..." if len(line) > column + CONTEXT else "")
 
     def character(line: str | None) -> str:
         if line is None:
@@ -76,7 +76,7 @@ def same(expected: str, actual: str, *, why: str, next: str) -> None:
         why,
         next,
         where=f"line {row + 1}, column {column + 1}: expected {character(one)}, got {character(other)}",
-        caret=len(visible((one or "")[start:column])) + (1 if start else 0),
+        caret=len(visible((one or "")[start:column])) + (3 if start else 0),
     )
 
 

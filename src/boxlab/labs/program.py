@@ -88,6 +88,8 @@ def run(
 
         def limit() -> None:
             """In the new process, before the program."""
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+                signal.signal(number, signal.SIG_DFL)  # whoever runs the checks may have them ignored
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             resource.setrlimit(resource.RLIMIT_AS, (memory_mib << 20, memory_mib << 20))
             resource.setrlimit(resource.RLIMIT_FSIZE, (256 << 20, 256 << 20))
@@ -118,6 +120,13 @@ def run(
                 trouble = "" if process.returncode is not None else "it closed its output and did not end"
             took = time.monotonic() - began
         except (FileNotFoundError, PermissionError) as error:
+            if Path(error.filename) == cwd:
+                raise Mismatch(
+                    f"the folder in which {name} runs is there",
+                    f"{error.strerror}: a program that ran there before has removed it, or its permissions",
+                    "programs run one after another in one folder",
+                    "leave the folder as it is",
+                ) from error
             actual = f"{error.filename}: {error.strerror}"
             raise Mismatch(f"{name} runs", actual, "it is what the lab is about", "look at its name") from error
         finally:
@@ -142,7 +151,7 @@ def _environment() -> dict[str, str]:
     kept |= {"NO_PROXY", "no_proxy"}
     if os.environ.get("DOCKER_HOST", "").startswith("tcp://"):
         kept |= {name for name in os.environ if name.lower() in ("http_proxy", "https_proxy")}
-    ours = marks.environment() | {"PYTHONUNBUFFERED": "1"}
+    ours = marks.environment() | {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
     return {name: os.environ[name] for name in kept if name in os.environ} | ours
 
 

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-from boxlab import engine, files, images, paths, progress, rootfs
+from boxlab import engine, disk, images, paths, progress, rootfs
 from boxlab.errors import EngineError, NotReady, Unavailable
 from boxlab.interrupts import deferred
 from boxlab.runtimes import qemu
@@ -236,7 +236,7 @@ def _boot(name: str) -> float:
 
 
 def _remember(verdict: _Verdict) -> _Verdict:
-    files.write(_file(), json.dumps({"circumstances": _circumstances(), "verdict": asdict(verdict)}, indent=2))
+    disk.write(_file(), json.dumps({"circumstances": _circumstances(), "verdict": asdict(verdict)}, indent=2))
     return verdict
 
 
