@@ -4,10 +4,12 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterator
-
-import psutil
+from typing import TYPE_CHECKING
 
 from boxlab import paths
+
+if TYPE_CHECKING:  # it takes long to import, and not all that start something look for it
+    import psutil
 
 MARK = "BOXLAB_RUN"
 OWNER_MARK = "BOXLAB_OWNER"
@@ -37,8 +39,10 @@ def name() -> str:
     return f"{prefix()}{RUN}-{secrets.token_hex(4)}"
 
 
-def processes(marks: dict[str, str]) -> Iterator[psutil.Process]:
+def processes(marks: dict[str, str]) -> Iterator["psutil.Process"]:
     """The processes that have all these environment variables."""
+    import psutil
+
     for process in psutil.process_iter(["name"]):
         try:
             if marks.items() <= process.environ().items():

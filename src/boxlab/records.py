@@ -12,7 +12,7 @@ import fastjsonschema
 import numpy as np
 import pandas as pd
 
-from boxlab import files, paths, provenance, stats
+from boxlab import disk, paths, provenance, stats
 from boxlab.errors import RecordError
 
 SCHEMA = "containers-measured/record"
@@ -352,7 +352,7 @@ class Run:
         """
         suffix = ".json" if os.environ.get(STORE) else ".local.json"
         path = paths.RESULTS / f"{name}{suffix}"
-        files.write(path, json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n")
+        disk.write(path, json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n")
         return path
 
     def to_json(self) -> dict:

@@ -12,7 +12,7 @@ import docker.errors
 import psutil
 from docker.models.containers import Container
 
-from boxlab import engine, files, images, leftover, marks, names, paths
+from boxlab import disk, engine, images, leftover, marks, names, paths
 from boxlab.errors import BoxlabError
 from boxlab.leftover import Leftover
 from boxlab.runtimes import onion
@@ -55,8 +55,8 @@ def scratch_files(run: str = "") -> list[Leftover]:
     """What lies in the scratch folder and drafts of files, or what one run has put there: its id is part of the name."""
     found = sorted(paths.SCRATCH.iterdir()) if paths.SCRATCH.is_dir() else []
     return [
-        Leftover("file", str(path), lambda path=path: files.remove(path))
-        for path in [*found, *files.drafts()]
+        Leftover("file", str(path), lambda path=path: disk.remove(path))
+        for path in [*found, *disk.drafts()]
         if run in path.name
     ]
 
