@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from boxlab import engine, disk, leftover, marks, paths, turns
+from boxlab import disk, engine, leftover, marks, paths, turns
 from boxlab.errors import BoxlabError, EngineError
 from boxlab.images import short_hash, short_name
 from boxlab.leftover import Leftover
@@ -88,7 +88,7 @@ class _Ledger:
     def lives(self) -> bool:
         """Whether the process that declared the names still runs."""
         try:
-            return psutil.Process(self.process).create_time() == self.started
+            return abs(psutil.Process(self.process).create_time() - self.started) < 2  # the clock may have been set
         except psutil.NoSuchProcess:
             return False
 
@@ -146,7 +146,7 @@ def declare(
     """
     wanted = {"container": containers, "image": map(_full, images), "volume": volumes, "network": networks}
     with engine.plain_errors():
-        info, things = engine.connect().info(), list(_things())
+        info = engine.connect().info()
     here = _engine(info)
     ledgers = {ledger.run: ledger for ledger in _ledgers(here)}
     ledger = ledgers.get(marks.RUN) or _new(here, info)
@@ -164,6 +164,8 @@ def declare(
                 taken[f"{kind} {name}"] = turns.take(_turn(here, kind, name))
             except turns.Held as other:
                 held.append((f"the {kind} {name} is declared by {other}", "wait until that has ended, or end it"))
+        with engine.plain_errors():
+            things = list(_things())
         held += [holder for kind, name in new for holder in _holders(kind, name, things, ledgers.values())]
         if held:
             raise BoxlabError("; ".join(what for what, _ in held), "; ".join(dict.fromkeys(fix for _, fix in held)))

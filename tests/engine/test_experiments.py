@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from boxlab import builder, engine, experiments, images, layers, marks, meter, paths, records, runtimes, sweep
+from boxlab import builder, engine, experiments, images, layers, marks, meter, paths, records, runtimes, sweep, turns
 from boxlab.errors import BoxlabError, BuildError, NotReady, Unavailable
 from boxlab.experiments.dockerfile import _lay_out, rungs
 from boxlab.runtimes import Container, Observation, Workload, console, kernel_events
@@ -321,7 +321,10 @@ def test_ctrl_c_in_the_middle_leaves_the_samples_and_nothing_else(arguments):
     record = paths.RESULTS / f"{name}.local.json"
     command = [sys.executable, "-m", "boxlab", *arguments, "--rounds", "100", "--save-as", name]
     try:
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as experiment:
+        with (
+            turns.turn("measuring", "it is our turn to measure"),
+            subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as experiment,
+        ):
             deadline = time.monotonic() + 600
             while not record.exists():  # it is written when the first round is over
                 assert time.monotonic() < deadline and experiment.poll() is None

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-from boxlab import engine, disk, images, paths, progress, rootfs
+from boxlab import disk, engine, images, paths, progress, rootfs
 from boxlab.errors import EngineError, NotReady, Unavailable
 from boxlab.interrupts import deferred
 from boxlab.runtimes import qemu

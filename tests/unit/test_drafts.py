@@ -12,17 +12,6 @@ def test_a_file_is_written_whole_beside_its_place(tmp_path):
     assert path.read_text() == "two" and list(path.parent.iterdir()) == [path]
 
 
-def test_a_file_is_written_where_the_cache_lies_on_another_file_system(tmp_path, monkeypatch):
-    other = "/dev/shm"
-    if not os.path.isdir(other) or os.stat(other).st_dev == os.stat(tmp_path).st_dev:
-        pytest.skip("no second file system here")
-    monkeypatch.setattr(paths, "CACHE", paths.Path(other) / f"boxlab-{os.getpid()}")
-    monkeypatch.setattr(paths, "SCRATCH", paths.CACHE / "scratch")
-    disk.write(tmp_path / "record.json", "whole")
-    assert (tmp_path / "record.json").read_text() == "whole"
-    assert not paths.CACHE.exists()
-
-
 def test_a_draft_that_a_killed_process_left_is_found_and_is_this_owners(tmp_path, monkeypatch):
     for name in ("RESULTS", "CACHE", "NAMES"):
         monkeypatch.setattr(paths, name, tmp_path / name)
