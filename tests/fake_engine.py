@@ -5,6 +5,8 @@ import http.server
 import json
 import re
 import socketserver
+import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,8 +43,8 @@ class _UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 
 @contextlib.contextmanager
-def fake_engine(socket: Path | None = None) -> Iterator[FakeEngine]:
-    """Such an engine at a socket, or at a port of this machine."""
+def fake_engine(socket: Path | None = None, certificates: Path | None = None) -> Iterator[FakeEngine]:
+    """Such an engine at a socket, or at a port of this machine; there by TLS, where it is given `certificates`."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -67,6 +69,11 @@ def fake_engine(socket: Path | None = None) -> Iterator[FakeEngine]:
             pass
 
     server = _UnixServer(str(socket), Handler) if socket else http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if certificates:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificates / "ca.pem")
+        tls.verify_mode = ssl.CERT_REQUIRED
+        tls.load_cert_chain(certificates / "cert.pem", certificates / "key.pem")
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     engine = FakeEngine(f"unix://{socket}" if socket else f"tcp://127.0.0.1:{server.server_address[1]}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
@@ -77,3 +84,17 @@ def fake_engine(socket: Path | None = None) -> Iterator[FakeEngine]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def make_certificates(folder: Path) -> Path:
+    """An authority, and a certificate of this machine that serves both sides: ca.pem, cert.pem, key.pem."""
+    folder.mkdir(parents=True)
+    (folder / "extensions").write_text("subjectAltName=IP:127.0.0.1\n")
+    key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes".split()
+    for command in (
+        ["req", "-x509", *key, "-keyout", "ca-key.pem", "-out", "ca.pem", "-subj", "/CN=authority"],
+        ["req", *key, "-keyout", "key.pem", "-out", "request.pem", "-subj", "/CN=127.0.0.1"],
+        "x509 -req -in request.pem -CA ca.pem -CAkey ca-key.pem -CAcreateserial -extfile extensions -out cert.pem".split(),
+    ):
+        subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
+    return folder

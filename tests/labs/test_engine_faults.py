@@ -466,7 +466,6 @@ def test_a_machine_that_builds_nothing_is_no_mistake_of_the_learners(work, broke
         work.build()
     error = caught.value
     assert error.fix and len(error.args[0].splitlines()) == 1
-    assert "docker build" in error.args[0] or "disk is full" in error.args[0]
 
 
 @pytest.mark.parametrize("name", ["EOF", "quota", "rpc", "no engine"])
@@ -487,7 +486,7 @@ MISTAKES = {
     "no instruction": "NONSENSE",
     "an image that is not there": "FROM containers-measured/nowhere",
     "an end of a quotation": "RUN echo 'x",
-    "a kill": "RUN kill -9 $$",
+    "a kill": "RUN true; sh -c 'kill -9 $$'; exit $?",
 }
 
 
@@ -528,7 +527,10 @@ def test_an_engine_that_starts_no_container_is_no_mistake_of_the_learners(work, 
 
 
 def test_options_that_a_learner_chose_are_the_learners_where_they_keep_a_container_from_starting(work):
-    with pytest.raises(Mismatch), work.container("containers-measured/base", ["cat"], {"mem_limit": "6m"}) as box:
-        box.ask("on", seconds=5)
+    with (
+        pytest.raises(Mismatch, match="OCI runtime"),
+        work.container("containers-measured/base", ["cat"], {"pids_limit": 1}),
+    ):
+        pass
     with pytest.raises(Mismatch, match="nowhere"), work.container("containers-measured/base", ["nowhere"], {}):
         pass

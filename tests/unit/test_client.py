@@ -8,10 +8,12 @@ import socket
 import sys
 
 import pytest
-from fake_engine import fake_engine
+from fake_engine import fake_engine, make_certificates
 
-from boxlab import builder, client, connection, engine, paths, progress
+from boxlab import builder, client, doctor, engine, experiments, paths, progress
 from boxlab.errors import BoxlabError, EngineError
+from boxlab.labs import program
+from boxlab.labs.checks import printed
 
 
 @pytest.fixture(autouse=True)
@@ -282,6 +284,28 @@ def test_certificates_that_are_missing_are_named(monkeypatch, tmp_path):
     assert "has no cert.pem, key.pem" in refused().args[0]
 
 
+def test_an_engine_behind_tls_is_reached_whatever_other_authorities_are_named(monkeypatch, tmp_path, surroundings):
+    folder, other = make_certificates(tmp_path / "ours"), make_certificates(tmp_path / "others")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other / "ca.pem"))
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    with fake_engine(certificates=folder) as made:
+        monkeypatch.setenv("DOCKER_HOST", made.address)
+        monkeypatch.setenv("DOCKER_CERT_PATH", str(folder))
+        assert engine.connect().ping()
+        forget()
+        monkeypatch.setenv("DOCKER_CERT_PATH", str(other))
+        error = refused()
+        assert "no TLS connection" in error.args[0] and "DOCKER_CERT_PATH" in error.fix
+        for name in ("HOST", "CERT_PATH", "TLS_VERIFY"):
+            monkeypatch.delenv(f"DOCKER_{name}")
+        meta(surroundings, "mine", json.dumps({"Name": "mine", "Endpoints": {"docker": {"Host": made.address}}}))
+        monkeypatch.setenv("DOCKER_CONTEXT", "mine")
+        tls = surroundings / ".docker/contexts/tls" / hashlib.sha256(b"mine").hexdigest() / "docker"
+        tls.parent.mkdir(parents=True)
+        shutil.copytree(folder, tls)
+        assert engine.connect().ping()
+
+
 @pytest.mark.parametrize("proxy", ["http://user:secret@127.0.0.1:1", "socks5://user:secret@127.0.0.1:1"])
 def test_no_proxy_is_between_us_and_this_machine(monkeypatch, tmp_path, proxy):
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
@@ -351,6 +375,51 @@ def test_limits_that_the_engine_discards_are_said(fake):
     engine.require_limits("processes")
 
 
+INFO = {
+    "SystemTime": "2026-01-01T00:00:00Z",
+    "OperatingSystem": "Test",
+    "KernelVersion": "6",
+    "Driver": "overlay2",
+    "DockerRootDir": "/d",
+    "Architecture": "x86_64",
+}
+
+
+def test_doctor_says_what_the_client_and_the_limits_lack(fake, monkeypatch, surroundings, tmp_path):
+    fake.answers["/info"] = INFO | {"MemoryLimit": False}
+    fake.answers["/images/json"] = []
+    (surroundings / ".docker/config.json").write_text('{"credsStore": "nowhere"}')
+    text = "#!/bin/sh\necho 'Error response from daemon: client version 1.41 is too old.' >&2; exit 1\n"
+    monkeypatch.setenv("PATH", f"{command(tmp_path / 'bin', 'docker', text)}:/bin")
+    found = [f for check in (doctor._engine, doctor._limits, doctor._configuration) for f in doctor._guarded(check)]
+    warned = {f.what: f for f in found if f.state == doctor.State.WARNING}
+    assert set(warned) == {"versions", "limits", "docker's configuration"} and all(f.fix for f in warned.values())
+    assert "too old" in warned["versions"].detail and "memory" in warned["limits"].detail
+
+
+def test_limits_are_not_tried_on_an_engine_that_discards_them(fake):
+    fake.answers["/info"] = {"MemoryLimit": False}
+    with pytest.raises(EngineError, match="discards limits of memory"):
+        experiments.limits()
+
+
+def test_a_learners_program_finds_the_engine_and_gets_no_password_that_it_does_not_need(monkeypatch):
+    proxied = {"HTTP_PROXY": "http://user:secret@proxy:1", "NO_PROXY": "here"}
+    told = {
+        "DOCKER_TLS_VERIFY": "1",
+        "DOCKER_CERT_PATH": "/certificates",
+        "LC_ALL": "C.UTF-8",
+        "DOCKER_HOST": "unix:///x",
+    }
+    for name, value in (proxied | told).items():
+        monkeypatch.setenv(name, value)
+    given = program._environment()
+    assert told.items() <= given.items() and given["NO_PROXY"] == "here" and "HTTP_PROXY" not in given
+    monkeypatch.setenv("DOCKER_HOST", "tcp://there:2376")
+    assert program._environment()["HTTP_PROXY"] == proxied["HTTP_PROXY"]
+    assert "secret" not in printed("proxy: http://user:secret@proxy:1")
+
+
 def test_the_docker_command_speaks_to_the_engine_that_we_speak_to(fake, monkeypatch, tmp_path):
     folder = command(tmp_path / "bin", "docker", "#!/bin/sh\necho $DOCKER_HOST $1; exit 3\n")
     monkeypatch.setenv("PATH", f"{folder}:/bin")
@@ -370,4 +439,3 @@ def test_a_docker_command_that_is_missing_does_not_run_or_hangs_is_said(monkeypa
     command(tmp_path / "bin", "docker", "#!/bin/sh\nexec /bin/sleep 60\n")
     with pytest.raises(EngineError, match="did not end"):
         engine.docker_command("version", seconds=0.1)
-    assert connection.LEAST_API
