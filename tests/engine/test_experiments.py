@@ -11,7 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from boxlab import builder, engine, experiments, images, layers, marks, meter, paths, records, runtimes, sweep, turns
+from boxlab import (
+    builder,
+    engine,
+    experiments,
+    images,
+    layers,
+    marks,
+    meter,
+    paths,
+    records,
+    rootfs,
+    runtimes,
+    sweep,
+    turns,
+)
 from boxlab.errors import BoxlabError, BuildError, NotReady, Unavailable
 from boxlab.experiments.dockerfile import _lay_out, rungs
 from boxlab.runtimes import Container, Observation, Workload, console, kernel_events
@@ -213,12 +227,20 @@ def test_every_layer_runs_the_same_program_and_leaves_nothing(layer):
             assert "hybrid mode not supported" in str(error)
             return
         pytest.skip(f"this machine cannot: {error}")
+    files = rootfs.directory(images.ensure(WORKLOAD.image))
+    written = last_written(files)
     with layer.start(WORKLOAD) as box:
         assert box.answer == "37.2"
         assert box.observe().inside["files_sha256"]
         spawned = box.spawned
         box.stop()
         assert spawned.exit_reason() == "exit status 0", "it ended when told to, not by force"
+    assert last_written(files) == written, "a start leaves the next one nothing, such as compiled modules"
+
+
+def last_written(folder):
+    """When anything in a folder was written last, or entered into it."""
+    return max(os.lstat(path).st_ctime_ns for path in folder.rglob("*"))
 
 
 def mixed_control_groups():
