@@ -169,7 +169,9 @@ def run(path: Path, found: dict, env: dict[str, str], on_cell: Callable[[], None
     from nbclient import NotebookClient
 
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=None, startup_timeout=START_S)
+    # What a cell has shown may come long after its end on a busy machine: without it, its numbers would be missing.
+    late = {"iopub_timeout": CELL_S, "raise_on_iopub_timeout": True}
+    client = NotebookClient(notebook, timeout=None, startup_timeout=START_S, **late)
     began, created = time.monotonic(), datetime.now(UTC)
     with tempfile.TemporaryFile(dir=env.get("TMPDIR")) as said:
         asyncio.run(_execute(client, path, env, on_cell, said))

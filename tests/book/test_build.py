@@ -13,7 +13,7 @@ import time
 import psutil
 import pytest
 
-from boxlab import paths
+from boxlab import outputs, paths
 
 CHAPTER = """# Startup
 
@@ -230,6 +230,15 @@ def test_a_notebook_that_fails_is_named_with_its_line_and_the_others_go_on(proje
     assert "Measuring on this machine failed: notebooks/06-startup, cell" in text and "Stored results" in text
     assert "Measured on this machine" not in text and "Measured on this machine" in page(project, "notebooks/07-memory")
     assert "stored" in page(project, "book/06-startup")
+
+
+def test_what_a_cell_has_shown_is_waited_for_when_it_comes_late(project):
+    """As on a busy machine, where what is shown arrives long after the cell has ended."""
+    source = "import time\nget_ipython().kernel.iopub_thread.schedule(lambda: time.sleep(8))\nprint('late')"
+    write_notebook(project, "06-startup", source)
+    found = {"engine": None, "profile": "class", "accelerator": None}
+    notebook = outputs.run(project / "notebooks" / "06-startup.ipynb", found, dict(os.environ))
+    assert [output.text for output in notebook.cells[1].outputs] == ["late\n"]
 
 
 @pytest.mark.parametrize("options, said", [("ro", "Read-only file system"), ("size=16k", "No space left on device")])
