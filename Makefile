@@ -24,7 +24,7 @@ test: export BOXLAB_TERMINAL :=
 test: PARTS := tests
 test: host $(INSTALLED) ## prove it: library, engine, virtual machines, notebooks, rendered pages
 	@$(BIN)/boxlab prepare
-	@EXECUTE=off tools/book.sh
+	@EXECUTE=off BOOK_OUT=_build/test tools/book.sh
 	@# Notebooks are tests as well: nbval runs them and compares the outputs of their deterministic cells.
 	@$(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=1200 tests notebooks
 
@@ -48,7 +48,7 @@ bench: host $(INSTALLED) ## time what is promised to be fast
 
 notebooks: host $(INSTALLED) ## authors: run the notebooks (or NOTEBOOKS=…) and store their outputs and records
 	@$(BIN)/boxlab prepare
-	@BOXLAB_STORE=1 BOXLAB_TERMINAL= $(BIN)/jupyter nbconvert --to notebook --execute --inplace $(or $(NOTEBOOKS),notebooks/*.ipynb)
+	@tools/book.sh store $(NOTEBOOKS)
 
 lock: ## authors: resolve pyproject.toml into requirements.txt
 	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-annotate \

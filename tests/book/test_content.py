@@ -12,7 +12,7 @@ from bs4 import BeautifulSoup
 
 from boxlab import paths
 
-HTML = paths.ROOT / "_build" / "html"
+HTML = paths.ROOT / "_build" / "test" / "html"
 PROSE = sorted([*(paths.ROOT / "book").glob("*.md"), *(paths.ROOT / "labs").glob("*/README.md")])
 NOTEBOOKS = sorted((paths.ROOT / "notebooks").glob("*.ipynb"))
 
@@ -124,7 +124,7 @@ def pages() -> dict[Path, BeautifulSoup]:
     """The rendered pages that a reader sees."""
     names = ("book", "notebooks", "labs")
     found = [path for name in names for path in (HTML / name).rglob("*.html")]
-    assert len(found) > 10, "render the book first: `EXECUTE=off tools/book.sh`"
+    assert len(found) > 10, "render the book first: `EXECUTE=off BOOK_OUT=_build/test tools/book.sh`"
     return {path: BeautifulSoup(path.read_text(), "html.parser") for path in found}
 
 

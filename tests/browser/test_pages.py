@@ -12,7 +12,7 @@ import pytest
 
 from boxlab import paths
 
-HTML = paths.ROOT / "_build" / "html"
+HTML = paths.ROOT / "_build" / "test" / "html"
 WEIGHT = 1_500_000
 VIEWS = ("desktop", "phone")
 SCHEMES = ("light", "dark")
