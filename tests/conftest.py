@@ -2,6 +2,7 @@
 
 import os
 
+import engines
 import owners
 import pytest
 
@@ -28,6 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say what stays together, in one process: what measures, and otherwise a file whose fixtures take long."""
     for item in items:
+        if engines.named(item.nodeid):
+            item.add_marker(pytest.mark.engines)
         if item.get_closest_marker("xdist_group"):
             continue
         if any(item.path.is_relative_to(folder) for folder in MEASURING):

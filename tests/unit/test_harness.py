@@ -4,8 +4,11 @@ import ast
 import sys
 import warnings
 
+import bench
 import command
+import engines
 import pytest
+from promises import PARTS, Line
 
 from boxlab import paths
 
@@ -13,7 +16,7 @@ CLOCKS = {"monotonic", "perf_counter", "process_time", "time", "monotonic_ns", "
 TIMED = {"wait", "wait_for", "read", "communicate", "join", "wait_procs", "run", "urlopen", "stop"}
 """Calls whose number would be a deadline that fails a test."""
 
-NOT_TESTS = {"waiting.py", "command.py", "bench.py"}
+NOT_TESTS = {"waiting.py", "command.py", "bench.py", "promises.py"}
 
 PENDING = {"engine", "labs", "vm"}
 
@@ -82,6 +85,52 @@ def test_an_assertion_on_time_is_found(text):
 )
 def test_a_deadline_that_ends_a_hang_is_none(text):
     assert not timed(text)
+
+
+@pytest.mark.parametrize("name", engines.NAMED)
+def test_the_list_for_each_kind_of_engine_names_tests_that_there_are(name):
+    file, _, test = name.partition("::")
+    defined = {node.name for node in ast.walk(ast.parse((paths.ROOT / file).read_text())) if hasattr(node, "name")}
+    assert not test or test.partition("[")[0] in defined
+
+
+@pytest.fixture
+def said(monkeypatch):
+    """What a benchmark of pretended parts on a machine half as fast as promised has said; each part adds its own."""
+    monkeypatch.setattr(bench, "calibrate", lambda say: 2.0)
+    lines = []
+
+    def broken():
+        yield Line("a first one", "1 s")
+        raise RuntimeError("words\nin two lines")
+
+    def interrupted():
+        yield Line("slow", "3 s", "", 3.0, 1.0)
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(PARTS, "broken", broken)
+    monkeypatch.setitem(PARTS, "sound", lambda: iter([Line("fast", "2 s", "", 2.0, 1.0)]))
+    monkeypatch.setitem(PARTS, "interrupted", interrupted)
+    failed = bench.measure(["broken", "sound", "interrupted", "sound"], lines.append)
+    assert failed == 2
+    return [" ".join(line.split()) for line in lines]
+
+
+def test_a_benchmark_says_each_line_at_once_and_goes_on_after_a_part_that_fails(said):
+    assert said[:3] == [
+        "a first one 1 s",
+        "broken failed RuntimeError: words in two lines",
+        "fast 2 s under 1 s, here 2.00 s: kept",
+    ]
+
+
+def test_an_interrupted_benchmark_keeps_what_it_has_measured(said):
+    assert said[3:] == ["slow 3 s under 1 s, here 2.00 s: NOT KEPT", "interrupted; the lines above stand"]
+
+
+def test_a_part_of_the_benchmark_that_there_is_not_is_wrong_usage():
+    done = command.run(sys.executable, bench.__file__, "nonsense")
+    assert done.returncode == 2 and "some of: commands unit labs" in done.stderr
 
 
 def timed(text: str) -> list[int]:
