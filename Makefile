@@ -65,7 +65,7 @@ lock: ## authors: resolve pyproject.toml into requirements.txt
 engine: ## authors: start a current engine beside this machine's own (tools/engine.sh says how to use it)
 	@tools/engine.sh start
 
-clean: ## remove what was made here: containers, images, caches, the rendered book
+clean: ## remove what was made here: containers, caches, the rendered book, images that no other checkout shares
 	@rm -rf _build .pytest_cache
 	@if [ -x $(BIN)/boxlab ]; then $(BIN)/boxlab clean --images; fi
 	@if [ -d .cache/engine ]; then tools/engine.sh remove; fi

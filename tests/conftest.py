@@ -11,7 +11,7 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
 
 from census import census
 
-from boxlab import paths
+from boxlab import paths, sweep
 
 MEASURING = [paths.ROOT / name for name in ("tests/engine", "tests/vm", "notebooks")]
 """One after another: measurements side by side would measure each other."""
@@ -61,6 +61,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     session.config.hook.pytest_runtest_logreport(report=report)
     if left:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    for worker in _workers(session.config):  # the names under which they knew the book's images
+        with owners.as_worker(worker):
+            sweep.sweep(images=True)
 
 
 def _counts(config: pytest.Config) -> bool:
@@ -71,7 +74,12 @@ def _counts(config: pytest.Config) -> bool:
 def _census(config: pytest.Config) -> set[str]:
     """The census of this process and of those that it has run tests."""
     found = census()
-    for number in range(config.getoption("numprocesses", 0) or 0):
-        with owners.as_worker(f"gw{number}"):
+    for worker in _workers(config):
+        with owners.as_worker(worker):
             found |= census()
     return found
+
+
+def _workers(config: pytest.Config) -> list[str]:
+    """The names of the processes that run tests, where this one does not."""
+    return [f"gw{number}" for number in range(config.getoption("numprocesses", 0) or 0)]

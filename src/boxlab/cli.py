@@ -183,16 +183,26 @@ def compare(a: str, b: str, plot: str | None, as_json: bool) -> None:
 
 
 @main.command()
-@click.option("--images", is_flag=True, help="The images as well; building them again takes minutes.")
-def clean(images: bool) -> None:
-    """Remove everything of ours that runs or lies around, and nothing else."""
+@click.argument("shared", nargs=-1, metavar="[IMAGE]...")
+@click.option("--images", is_flag=True, help="Let go of the book's images as well; those that checkouts share stay.")
+def clean(shared: tuple[str, ...], images: bool) -> None:
+    """Remove everything of this checkout's that runs or lies around, and nothing of another's.
+
+    The book's images are shared by all checkouts on this engine, and removed only when asked for by name, such as base or
+    workload: the other checkouts lose them as well, and build them again, which takes minutes.
+    """
+    from boxlab import images as book
     from boxlab import sweep
 
-    removed = sweep.sweep(images)
-    for item in removed:
-        click.echo(f"removed {item.kind} {item.name}")
+    if unknown := sorted(set(shared) - set(book.names())):
+        raise UsageError(f"there is no image {', '.join(unknown)}", f"one of: {', '.join(book.names())}")
+    removed = sweep.sweep(images, shared, watch=lambda item: click.echo(f"removed {item.kind} {item.name}"))
     if not removed:
         click.echo("nothing of ours was left")
+    if images and (kept := sorted(book.there())):
+        click.echo(
+            f"kept, as all checkouts share them: {', '.join(kept)}; `boxlab clean {' '.join(kept)}` removes them"
+        )
 
 
 for _command in commands.ALL:

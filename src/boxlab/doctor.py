@@ -142,24 +142,17 @@ def _cli_builder() -> str:
 
 
 def _images() -> Iterator[Finding]:
-    tags = _our_tags()
+    tags = images.there()
     build = "`make book` makes it, or `.venv/bin/boxlab prepare`"
     if "base" not in tags:
         yield Finding("base image", State.NOTE, "not made yet", build)
         return
-    yield Finding("base image", State.OK, f"from {tags['base'].get(images.ORIGIN_LABEL, 'an unknown origin')}")
+    yield Finding("base image", State.OK, f"from {tags['base'].labels.get(images.ORIGIN_LABEL, 'an unknown origin')}")
     missing = [name for name in images.names() if name not in tags and (name != "qemu" or qemu.in_container())]
     if missing:
         yield Finding("other images", State.NOTE, f"missing: {', '.join(missing)}", build)
     else:
         yield Finding("other images", State.OK, "all there")
-
-
-def _our_tags() -> dict[str, dict[str, str]]:
-    """The labels of each image of ours that is there, by its name."""
-    with engine.plain_errors():
-        found = engine.connect().images.list(filters={"label": engine.LABEL})
-    return {tag.removeprefix(images.PREFIX).split(":")[0]: image.labels for image in found for tag in image.tags}
 
 
 def _qemu() -> Iterator[Finding]:

@@ -2,7 +2,6 @@
 
 import os
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -14,13 +13,16 @@ import urllib3
 from docker.context import Context, ContextAPI
 from docker.context.config import get_current_context_name
 
-from boxlab import MARK
+from boxlab import marks
 from boxlab.errors import EngineError
+from boxlab.marks import RUN
 
 LABEL = "org.containers-measured"
-"""Label of every engine object of ours; the run that made it is under ``LABEL + ".run"``."""
+"""Label of every engine object of ours."""
 
+OWNER_LABEL = f"{LABEL}.owner"
 RUN_LABEL = f"{LABEL}.run"
+"""Labels of what a run made: whose it is, and the run."""
 
 TIMEOUT_S = 60
 """How long one call may take before the engine counts as stuck."""
@@ -28,16 +30,12 @@ TIMEOUT_S = 60
 START_FIX = "start Docker Desktop, or `sudo systemctl start docker` (without systemd: `sudo service docker start`)"
 
 
-RUN = os.environ.get(MARK) or uuid.uuid4().hex[:12]
-"""Id of this Python process's run, on everything that it starts; that of the run that started it, if one did."""
+def labels(run: str = RUN) -> dict[str, str]:
+    """The labels for a new container, network, volume or image of a run.
 
-
-def labels() -> dict[str, str]:
-    """The labels for a new container, network or volume of this run.
-
-    Only ``.run`` says that an object is ours: an image's labels are inherited by what others make of it.
+    Only the owner says that an object is ours: images that all share have the first label alone, and hand it on.
     """
-    return {LABEL: "1", RUN_LABEL: RUN}
+    return {LABEL: "1", OWNER_LABEL: marks.owner(), RUN_LABEL: run}
 
 
 def host() -> str:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ import requests
 import urllib3
 from docker.models.images import Image
 
-from boxlab import engine, paths, progress
+from boxlab import engine, marks, paths, progress, turns
 from boxlab.errors import BuildError
 
 PREFIX = "containers-measured/"
@@ -28,6 +28,9 @@ PREFIX = "containers-measured/"
 LAB_PREFIX = f"{PREFIX}lab-"
 """Names of what the labs build. They stay, so that the next check takes unchanged steps from the cache: an image for each
 that a lab builds, and with the classic builder one for each stage below it. What a later check replaces is removed."""
+
+PASSING = (f"{PREFIX}rung-", f"{PREFIX}origin")
+"""How names begin of images that do not outlive what made them."""
 
 HUB_IMAGE = "python:3.13-slim-bookworm"
 HUB_DIGEST = "sha256:67a1e1f215ccda113cfc024e8639049257e88f273898f595b61476d128d387e8"
@@ -72,6 +75,15 @@ def names() -> list[str]:
     return ordered
 
 
+def own(name: str) -> str:
+    """This checkout's own name of an image of the book.
+
+    Checkouts on one engine may differ, so each has a name of its own for what it uses; where their files are the same, it is
+    one image, and gone when its last name is. The name without a tag is for people, and means what was asked for last.
+    """
+    return f"{PREFIX}{name}:{marks.owner()}"
+
+
 def find(name: str) -> Built | None:
     """The image `name`, if it is there and neither its files nor its parents have changed since; never builds.
 
@@ -84,10 +96,17 @@ def find(name: str) -> Built | None:
     built_on = find(parent) if parent else None
     if parent and not built_on:
         return None
+    key = _key(context, built_on)
     with engine.plain_errors():
-        image = _get(PREFIX + name)
-    current = image and image.labels.get(KEY_LABEL) == _key(context, built_on)
-    return _built(name, image, fresh=False) if current else None
+        image = next((image for image in _candidates(name) if image.labels.get(KEY_LABEL) == key), None)
+    return _built(name, image, fresh=False) if image else None
+
+
+def _candidates(name: str) -> Iterator[Image]:
+    """The image of this checkout's own name, then those of other checkouts."""
+    if image := _get(own(name)):
+        yield image
+    yield from engine.connect().images.list(name=PREFIX + name)
 
 
 def ensure(name: str) -> Built:
@@ -97,13 +116,36 @@ def ensure(name: str) -> Built:
         BuildError: the book has no such image, or its build failed.
         EngineError: the engine does not answer.
     """
-    if found := find(name):
-        return found
     context = _context(name)
-    parent = _parent(name)
-    labels = {KEY_LABEL: _key(context, ensure(parent) if parent else None)}
+    built_on = ensure(parent) if (parent := _parent(name)) else None
+    if found := find(name):
+        return _adopted(found)
+    with turns.turn(f"images-{short_hash(engine.host().encode())}", "the images are built"):
+        return _adopted(find(name) or _made(name, context, built_on))
+
+
+def _adopted(built: Built) -> Built:
+    """The same image, under this checkout's own name and that for people; what had them before goes, if nothing needs it."""
     with engine.plain_errors():
-        replaced = _get(PREFIX + name)
+        for name in (own(built.name), f"{PREFIX}{built.name}:latest"):
+            replaced = _get(name)
+            if not replaced or replaced.id != built.id:
+                engine.connect().api.tag(built.id, *name.rsplit(":", 1))
+                if replaced:
+                    remove_unused(replaced.id)
+    return built
+
+
+def _on_own(context: Path) -> bytes:
+    """The Dockerfile, building on this checkout's own images: the name for people may be moved at any time."""
+    text = (context / "Dockerfile").read_text()
+    return re.sub(rf"^FROM {PREFIX}([\w-]+)", lambda found: f"FROM {own(found[1])}", text, flags=re.MULTILINE).encode()
+
+
+def _made(name: str, context: Path, built_on: Built | None) -> Built:
+    labels = {KEY_LABEL: _key(context, built_on)}
+    with engine.plain_errors():
+        replaced = _get(own(name))
         if name == "base":
             with _origin() as origin:
                 certificates = {f"certificates/host-{i}.crt": pem for i, pem in enumerate(extra_certificates())}
@@ -111,10 +153,33 @@ def ensure(name: str) -> Built:
                     name, context, labels | {ORIGIN_LABEL: origin.description}, {"ORIGIN": origin.image}, certificates
                 )
         else:
-            _build(name, context, labels, {}, {})
+            _build(name, context, labels, {}, {"Dockerfile": _on_own(context)})
         if replaced:
             remove_unused(replaced.id)
-        return _built(name, _get(PREFIX + name), fresh=True)
+        return _built(name, _get(own(name)), fresh=True)
+
+
+def there() -> dict[str, Image]:
+    """The images of the book that this checkout has, or that it would find under the name for people, by name.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    with engine.plain_errors():
+        found = {name: _get(own(name)) or _get(PREFIX + name) for name in names()}
+    return {name: image for name, image in found.items() if image}
+
+
+def base_of(layers: Sequence[str]) -> Image | None:
+    """The base image, whichever checkout's, that an image with these layers stands on, if it does.
+
+    What learners build stands on the name for people, and another checkout may move that at any time.
+    """
+    for base in engine.connect().images.list(name=f"{PREFIX}base"):
+        beneath = base.attrs["RootFS"]["Layers"]
+        if list(layers[: len(beneath)]) == beneath:
+            return base
+    return None
 
 
 def short_name(name: str) -> str:
@@ -180,7 +245,7 @@ def _origin() -> Iterator[_Origin]:
     except (docker.errors.APIError, requests.RequestException, urllib3.exceptions.HTTPError) as error:
         reason = " ".join(str(getattr(error, "explanation", error)).split())
         print(f"base: Docker Hub cannot be used ({reason}): making it from Debian's packages", file=sys.stderr)
-        was_there, reference = False, f"{PREFIX}origin"
+        was_there, reference = False, own("origin")
         origin = _from_packages(reference)
     try:
         yield origin
@@ -204,7 +269,7 @@ def _from_packages(tag: str) -> _Origin:
         with progress.bar("base", total=len(_MMDEBSTRAP_STEPS), unit="step") as bar:
             _mmdebstrap([*command, SUITE, str(tarball)], bar)
         engine.connect().api.import_image_from_file(
-            str(tarball), repository=tag, tag="latest", changes=[f"LABEL {engine.LABEL}=1"]
+            str(tarball), *tag.rsplit(":", 1), changes=[f"LABEL {engine.LABEL}=1"]
         )
     finally:
         tarball.unlink(missing_ok=True)
@@ -224,7 +289,7 @@ _MMDEBSTRAP_STEPS = (
 
 def _mmdebstrap(command: list[str], bar: progress.tqdm) -> None:
     """Run mmdebstrap, moving `bar` on as its steps begin."""
-    environment = os.environ | {"TMPDIR": str(paths.scratch()), engine.MARK: engine.RUN}
+    environment = os.environ | {"TMPDIR": str(paths.scratch())} | marks.environment()
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         lines = []
         try:
@@ -249,7 +314,7 @@ def _build(
     stream = engine.connect().api.build(
         fileobj=_tar(context, extra_files),
         custom_context=True,
-        tag=PREFIX + name,
+        tag=own(name),
         labels={engine.LABEL: "1"} | labels,
         buildargs=proxies() | build_args,
         rm=True,
@@ -333,6 +398,8 @@ def _tar(context: Path, extra_files: dict[str, bytes]) -> io.BytesIO:
             folder.type, folder.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(folder)
         for path in _files(context):
+            if str(path.relative_to(context)) in extra_files:
+                continue
             add(str(path.relative_to(context)), path.read_bytes(), 0o755 if os.access(path, os.X_OK) else 0o644)
         for name, data in extra_files.items():
             add(name, data, 0o644)
@@ -344,7 +411,7 @@ def _built(name: str, image: Image, fresh: bool) -> Built:
     config = image.attrs["Config"]  # newer engines leave out what is empty
     return Built(
         name=name,
-        tag=PREFIX + name,
+        tag=own(name),
         id=image.id,
         environment=dict(variable.split("=", 1) for variable in config.get("Env") or ()),
         command=[*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())],

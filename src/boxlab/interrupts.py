@@ -35,5 +35,5 @@ def deferred() -> Iterator[None]:
         yield
     finally:
         restore()
-    if held:
-        signal.raise_signal(held[0])
+        if len(held) == 1:  # also where the block raises: that stays as its context
+            signal.raise_signal(held[0])

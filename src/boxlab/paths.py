@@ -14,6 +14,9 @@ WORK = ROOT / "work"
 CACHE = ROOT / ".cache"
 """What can be made again: root filesystems, disks, kernels, verdicts."""
 
+NAMES = CACHE / "names"
+"""What notebooks have declared; see `boxlab.names`."""
+
 SCRATCH = Path(os.environ.get("BOXLAB_SCRATCH") or CACHE / "scratch")
 """What lives only as long as a box does; empty when nothing runs."""
 

@@ -26,6 +26,16 @@ def bar(description: str, **options) -> Iterator[tqdm]:
             file.close()
 
 
+def notice(text: str) -> None:
+    """One line where bars go, also without a terminal; it is no part of a notebook's output where a build runs that."""
+    path = os.environ.get(TERMINAL)
+    if path is None:
+        print(f"boxlab: {text}", file=sys.stderr, flush=True)
+    elif path and (file := _terminal(path)):
+        with file:
+            print(f"boxlab: {text}", file=file)
+
+
 def _terminal(path: str) -> TextIO | None:
     """The terminal at `path`, without becoming its session's own; None where it is not to be had any more."""
     try:

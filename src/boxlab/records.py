@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -11,7 +12,7 @@ import fastjsonschema
 import numpy as np
 import pandas as pd
 
-from boxlab import paths, provenance, stats
+from boxlab import files, paths, provenance, stats
 from boxlab.errors import RecordError
 
 SCHEMA = "containers-measured/record"
@@ -351,17 +352,29 @@ class Run:
         """
         suffix = ".json" if os.environ.get(STORE) else ".local.json"
         path = paths.RESULTS / f"{name}{suffix}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = paths.scratch() / path.name
-        draft.write_text(json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        draft.replace(path)
+        files.write(path, json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n")
         return path
 
     def to_json(self) -> dict:
-        """The record as plain data, checked against the schema."""
-        data = {"schema": SCHEMA, "version": VERSION, **asdict(self)}
+        """The record as plain data, checked against the schema; where this project and its reader live is no part of it."""
+        data = _without_places({"schema": SCHEMA, "version": VERSION, **asdict(self)})
         _validate()(data)
         return data
+
+
+def _without_places(data: object) -> object:
+    """The same data, with "PROJECT" and "HOME" for the folders that are this machine's alone."""
+    if isinstance(data, dict):
+        return {_without_places(key): _without_places(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_without_places(value) for value in data]
+    if not isinstance(data, str):
+        return data
+    places = {"PROJECT/.cache": paths.CACHE, "PROJECT": paths.ROOT, "HOME": Path(os.path.expanduser("~"))}
+    for name, folder in places.items():
+        for path in {folder, folder.resolve()} - {Path("/")}:
+            data = re.sub(rf"(?<![\w.-]){re.escape(str(path))}(?![\w.-])", name, data)
+    return data
 
 
 def load(path: Path | str) -> Run:

@@ -120,7 +120,7 @@ def machine(disk: Disk, kernel: Kernel) -> str:
         BuildError: QEMU's own image does not build.
     """
     qemu = images.ensure("qemu")
-    tag = f"{images.PREFIX}vm-{disk.image.name}"
+    tag = images.own(f"vm-{disk.image.name}")
     key = images.short_hash(f"{qemu.id}{disk.path.name}{kernel.path}".encode())
     with engine.plain_errors():
         client = engine.connect()
@@ -132,7 +132,7 @@ def machine(disk: Disk, kernel: Kernel) -> str:
                 member = tarfile.TarInfo(inside.lstrip("/"))
                 member.size, member.mode = path.stat().st_size, 0o644
                 container.put_archive("/", _tar_of(member, path))
-            container.commit(repository=tag, tag="latest", changes=[f"LABEL {images.KEY_LABEL}={key}"])
+            container.commit(*tag.rsplit(":", 1), changes=[f"LABEL {images.KEY_LABEL}={key}"])
         if replaced:
             images.remove_unused(replaced.id)
     return tag

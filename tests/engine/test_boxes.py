@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from boxlab import engine, images, paths, records, runtimes, sweep
+from boxlab import engine, images, marks, paths, records, runtimes, sweep, turns
 from boxlab.errors import BuildError, NotReady
 from boxlab.runtimes.box import WORKLOAD_MARKS
 from boxlab.runtimes.console import Console
@@ -24,7 +24,9 @@ def workload_image():
 def ours():
     return {
         c.id
-        for c in engine.connect().containers.list(all=True, filters={"label": engine.RUN_LABEL}, ignore_removed=True)
+        for c in engine.connect().containers.list(
+            all=True, filters={"label": f"{engine.OWNER_LABEL}={marks.owner()}"}, ignore_removed=True
+        )
     }
 
 
@@ -113,7 +115,7 @@ def test_a_command_that_does_not_exist_leaves_no_container():
 STARTED = "from boxlab import runtimes; w = runtimes.Workload(); r = runtimes.named('container'); r.prepare(w); b = r.start(w); print('up', flush=True); input()"
 
 
-def wait_until(condition, seconds=15):
+def wait_until(condition, seconds=120):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to be in time"
@@ -137,7 +139,10 @@ def test_an_interrupted_experiment_leaves_nothing_and_keeps_its_samples(number):
     before = ours()
     command = [sys.executable, "-m", "boxlab", "startup", "process", "container", "--rounds", "200", "--save-as", name]
     try:
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as experiment:
+        with (
+            turns.turn("measuring", "it is our turn to measure"),
+            subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as experiment,
+        ):
             wait_until(record.exists)
             experiment.send_signal(number)
             complaint = experiment.stderr.read()
@@ -162,7 +167,8 @@ def test_clean_removes_what_we_made_and_not_what_a_reader_made_of_our_images():
         assert readers.id in {c.id for c in client.containers.list(all=True)}
         assert volume.name in {v.name for v in client.volumes.list()}
         with_images = {item.name for item in sweep.engine_objects(images=True)}
-        assert f"{images.PREFIX}base:latest" in with_images and "readers-own:image" not in with_images
+        assert images.own("base") in with_images
+        assert not with_images & {"readers-own:image", f"{images.PREFIX}base:latest"}
     finally:
         readers.remove()
         volume.remove()
@@ -181,7 +187,7 @@ def test_pip_installs_a_package_inside_a_build(tmp_path, monkeypatch):
         assert images.ensure("probe").fresh
         assert not images.ensure("probe").fresh
     finally:
-        engine.connect().images.remove(f"{images.PREFIX}probe", force=True)
+        sweep.remove_images("probe")
 
 
 def test_a_dockerfile_that_does_not_build_is_named_with_its_last_words(tmp_path, monkeypatch):

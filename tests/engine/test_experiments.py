@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from boxlab import engine, experiments, images, layers, meter, paths, records, runtimes, sweep
+from boxlab import engine, experiments, images, layers, marks, meter, paths, records, runtimes, sweep
 from boxlab.errors import BoxlabError, BuildError, NotReady, Unavailable
-from boxlab.experiments.dockerfile import rungs
+from boxlab.experiments.dockerfile import _lay_out, rungs
 from boxlab.runtimes import Container, Workload, console, kernel_events
 
 WORKLOAD = Workload()
@@ -141,34 +141,39 @@ def test_layers_of_an_image_that_is_not_there():
 
 
 def test_a_dockerfile_that_does_not_build_is_named_and_leaves_nothing(tmp_path):
-    before = {image.id for image in engine.connect().images.list(all=True)}
+    before = images_of_ours()
     good, bad = tmp_path / "1-good.Dockerfile", tmp_path / "2-bad.Dockerfile"
-    label = "LABEL org.containers-measured.run=test-rung"
-    good.write_text(f"FROM {images.PREFIX}base\n{label}\nCOPY app.py .\n")
-    bad.write_text(f"FROM {images.PREFIX}base\n{label}\nCOPY app.py .\nRUN echo last words && exit 3\n")
+    good.write_text(f"FROM {images.PREFIX}base\nCOPY app.py .\n")
+    bad.write_text(f"FROM {images.PREFIX}base\nCOPY app.py .\nRUN echo last words && exit 3\n")
     with pytest.raises(BuildError, match="rung-2-bad does not build") as caught:
         experiments.dockerfile([good, bad], rounds=1)
     one_line(caught.value)
-    assert {image.id for image in engine.connect().images.list(all=True)} == before
+    assert images_of_ours() == before
+
+
+def images_of_ours():
+    """Also those without a name; others may be building beside us."""
+    mine = {"label": f"{engine.OWNER_LABEL}={marks.owner()}"}
+    return {image.id for image in engine.connect().images.list(all=True, filters=mine)}
 
 
 def test_an_edit_costs_less_where_the_order_is_right(tmp_path):
     files = []
-    label = "LABEL org.containers-measured.run=test-order"
     slow, edit = "RUN sleep 1 && touch /slept", "COPY app.py ."
     for name, steps in {"1-wrong": (edit, slow), "2-right": (slow, edit)}.items():
         files.append(tmp_path / f"{name}.Dockerfile")
-        files[-1].write_text("\n".join([f"FROM {images.PREFIX}base", f"{label}-{name}", *steps, ""]))
+        files[-1].write_text("\n".join([f"FROM {images.PREFIX}base", *steps, ""]))
     run = experiments.dockerfile(files, rounds=1)
     assert run.median("1-wrong").value > 1 > run.median("2-right").value
     assert run.median("1-wrong", "layers").value == 2
 
 
-def test_every_rung_is_found_again_by_its_label():
+def test_every_stage_of_every_rung_is_found_again_by_its_label(tmp_path):
     assert len(rungs()) == 5
     for file in rungs():
-        text = file.read_text()
-        assert text.count("LABEL org.containers-measured.run=rung-") == text.count("FROM ")
+        _lay_out(tmp_path, file, "1")
+        text = (tmp_path / "Dockerfile").read_text()
+        assert text.count(f"{engine.OWNER_LABEL}={marks.owner()}") == text.count("FROM ")
 
 
 def test_a_container_is_killed_held_back_and_refused_and_uses_no_less_for_a_lower_limit():
@@ -279,7 +284,7 @@ def broken_workload(tmp_path, monkeypatch):
         return Workload("broken-app")
 
     yield make
-    engine.connect().images.remove(f"{images.PREFIX}broken-app", force=True)
+    sweep.remove_images("broken-app")
 
 
 @pytest.mark.parametrize("experiment", [experiments.startup, experiments.memory, experiments.density])

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import toy_lab
 
-from boxlab import engine, images, paths, sweep
+from boxlab import engine, images, marks, paths, sweep
 from boxlab.labs import Mismatch, Work, build, runner
 from boxlab.labs.checks import Outcome
 from boxlab.labs.work import Planter
@@ -316,7 +316,9 @@ def test_a_check_that_is_interrupted_or_killed_leaves_no_container(places, numbe
 
     def ours():
         """Containers of the lab's check; others may be measuring here as well."""
-        found = client.containers.list(all=True, filters={"label": engine.RUN_LABEL}, ignore_removed=True)
+        found = client.containers.list(
+            all=True, filters={"label": f"{engine.OWNER_LABEL}={marks.owner()}"}, ignore_removed=True
+        )
         return {container.id for container in found if container.attrs["Config"]["Cmd"] == ["cat"]}
 
     before = ours()

@@ -7,12 +7,13 @@ import time
 
 import pytest
 
+from boxlab import marks
 from boxlab.labs import Mismatch, program
 from boxlab.runtimes import onion
 
 
 def alive():
-    return [pid for pid in program.marked(program.TOKEN, os.environ["TEST_TOKEN"])]
+    return [process.pid for process in marks.processes({program.TOKEN: os.environ["TEST_TOKEN"]})]
 
 
 @pytest.fixture(autouse=True)

@@ -1,12 +1,15 @@
 """Levels, failures and the arms' clean-up, on an experiment that only pretends."""
 
 import itertools
+import os
+import signal
 
 import pytest
 
-from boxlab import paths, provenance
+from boxlab import paths, provenance, turns
 from boxlab.errors import BoxlabError, NotReady
 from boxlab.experiments import blocks
+from boxlab.interrupts import deferred
 
 ARMS = [{"kind": kind, "label": kind, "emulated": False, "phases": {}, "details": {}} for kind in ("a", "b")]
 METRICS = {"seen": {"unit": "1", "label": "seen"}}
@@ -64,3 +67,19 @@ def test_a_failure_keeps_no_value_of_the_main_metric():
 def test_rounds_must_be_positive(rounds):
     with pytest.raises(BoxlabError, match="cannot be measured"):
         run(rounds=rounds)
+
+
+def test_an_interrupt_that_was_held_back_ends_the_run_also_where_the_box_was_not_ready():
+    def measure(run, sample):
+        with deferred():
+            signal.raise_signal(signal.SIGINT)
+            raise NotReady("it did not start")
+
+    with pytest.raises(KeyboardInterrupt):
+        run(measure, levels=[1], rounds=1)
+
+
+def test_who_measures_has_the_turn():
+    seen = []
+    run(lambda run, sample: seen.append(os.environ[turns.HELD]), levels=[1], rounds=1)
+    assert set(seen) == {"measuring"}

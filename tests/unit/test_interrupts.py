@@ -27,3 +27,15 @@ def test_handlers_are_as_before():
     with deferred():
         assert signal.getsignal(signal.SIGINT) is not before
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_interrupt_is_not_lost_where_the_block_raises():
+    with pytest.raises(KeyboardInterrupt) as caught, deferred():
+        signal.raise_signal(signal.SIGINT)
+        raise ValueError("not ready")
+    assert isinstance(caught.value.__context__, ValueError)
+
+
+def test_a_block_that_raises_without_an_interrupt_raises_just_that():
+    with pytest.raises(ValueError, match="not ready"), deferred():
+        raise ValueError("not ready")

@@ -1,4 +1,5 @@
 import json
+import re
 
 import fastjsonschema
 import pretended_run as runs
@@ -190,3 +191,45 @@ def test_the_stored_record_behind_the_notebook_is_valid_and_complete():
     for path in stored:
         run = records.load(path)
         assert run.complete and run.samples
+
+
+def test_a_record_names_no_folder_of_this_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    monkeypatch.setenv("HOME", "/home/reader")
+    run = runs.run()
+    run.plan["arms"][0]["details"]["command"] = [
+        f"ram,mem-path={paths.ROOT}/.cache/snapshots/ram,share=off",
+        f"unix://{paths.ROOT}/x",
+        str(paths.ROOT),
+        "/home/reader/.docker/run/docker.sock",
+        "/home/readers/own",
+        f"{paths.ROOT}-other",
+    ]
+    run.samples[0].error = f"no {paths.CACHE}/kernels/vmlinux"
+    stored = records.load(run.save("places"))
+    assert stored.plan["arms"][0]["details"]["command"] == [
+        "ram,mem-path=PROJECT/.cache/snapshots/ram,share=off",
+        "unix://PROJECT/x",
+        "PROJECT",
+        "HOME/.docker/run/docker.sock",
+        "/home/readers/own",
+        f"{paths.ROOT}-other",
+    ]
+    assert stored.samples[0].error == "no PROJECT/.cache/kernels/vmlinux"
+
+
+def test_no_stored_record_names_a_folder_of_its_authors_machine():
+    stored = [*paths.ROOT.glob("notebooks/results/[0-9]*.json"), *paths.ROOT.glob("tests/recorded/*.json")]
+    assert stored
+    for path in stored:
+        if ".local." not in path.name:
+            assert not re.search(r"/(home|root|work|tmp|Users|mnt|srv)\b", path.read_text()), path
+
+
+def test_a_record_is_written_beside_its_place(tmp_path, monkeypatch):
+    """A cache on another file system cannot be moved from."""
+    monkeypatch.setattr(paths, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(paths, "SCRATCH", tmp_path / "nowhere")
+    assert records.load(runs.run().save("beside")).samples
+    assert not paths.SCRATCH.exists()
+    assert [path.name for path in paths.RESULTS.iterdir()] == ["beside.local.json"]

@@ -7,7 +7,7 @@ import sys
 import psutil
 import pytest
 
-from boxlab import engine, experiments, images, runtimes, sweep
+from boxlab import engine, experiments, marks, runtimes, sweep
 from boxlab.errors import NotReady, Unavailable
 from boxlab.experiments.limits import trials
 from boxlab.runtimes import accelerator, qemu
@@ -151,8 +151,7 @@ def qemu_in_a_container(monkeypatch, tmp_path):
     qemu.version.cache_clear()
     yield
     qemu.version.cache_clear()
-    for image in ("vm-workload", "qemu"):
-        engine.connect().images.remove(f"{images.PREFIX}{image}", force=True)
+    sweep.remove_images("vm-workload", "qemu")
 
 
 def test_a_host_without_qemu_needs_nothing_but_the_engine(qemu_in_a_container, container_files):
@@ -162,7 +161,7 @@ def test_a_host_without_qemu_needs_nothing_but_the_engine(qemu_in_a_container, c
         assert set(runtime.phases) <= set(box.marks)
         assert box.observe().inside["files_sha256"] == container_files
         assert "QEMU in a container" in box.details["accelerator"]["label"]
-    assert not engine.connect().containers.list(all=True, filters={"label": engine.RUN_LABEL})
+    assert not engine.connect().containers.list(all=True, filters={"label": f"{engine.OWNER_LABEL}={marks.owner()}"})
 
 
 def test_a_killed_owner_leaves_no_vm():

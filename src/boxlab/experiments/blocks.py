@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TypedDict
 
-from boxlab import progress, provenance, records, runtimes
+from boxlab import progress, provenance, records, runtimes, turns
 from boxlab.errors import BoxlabError, NotReady, Unavailable
 from boxlab.experiments.profiles import Profile
 from boxlab.experiments.profiles import profile as named_profile
@@ -72,6 +72,7 @@ def plan_of(runtime: Runtime) -> dict:
     }
 
 
+@turns.turn("measuring", "it is our turn to measure")
 def run(
     experiment: str,
     arms: list[dict],
@@ -93,6 +94,8 @@ def run(
     save_as: str | None = None,
 ) -> records.Run:
     """Measure every arm once a round; with levels, every arm at each of them, in an order of its own.
+
+    Whoever measures on this machine at the same time, in this checkout or another, is waited for.
 
     Args:
         experiment: its name in the record.

@@ -66,7 +66,7 @@ def dockerfile(
 
         def measure(run: records.Run, sample: records.Sample) -> None:
             file = next(file for file in files if _kind(file) == sample.arm)
-            tag = images.PREFIX + "rung-" + sample.arm
+            tag = images.own(f"rung-{sample.arm}")
             _lay_out(folder, file, version=f"{engine.RUN}-{sample.round}")
             first = sample.round == 0
             took = _docker_build(folder, tag, *(["--no-cache"] if first else []))
@@ -114,7 +114,11 @@ def _lay_out(folder: Path, file: Path, version: str) -> None:
     program = (RUNGS / "app.py").read_text()
     (folder / "app.py").write_text(re.sub(r'VERSION = ".*"', f'VERSION = "{version}"', program))
     shutil.copy(RUNGS / "requirements.txt", folder)
-    shutil.copy(file, folder / "Dockerfile")
+    labels = engine.labels() | {
+        f"{engine.LABEL}.rung": _kind(file)
+    }  # so that no rung takes another's steps from the cache
+    label = "LABEL " + " ".join(f"{name}={value}" for name, value in labels.items())
+    (folder / "Dockerfile").write_text(re.sub(r"(?m)^FROM .*$", rf"\g<0>\n{label}", file.read_text()))
     data = folder / "training-data.bin"
     if not data.exists():
         data.write_bytes(os.urandom(DATA_MIB << 20))

@@ -19,7 +19,7 @@ import docker.errors
 import requests
 import urllib3
 
-from boxlab import engine, images, layers, paths
+from boxlab import engine, images, layers, marks
 from boxlab.errors import EngineError
 from boxlab.labs.checks import Mismatch, next_difference, printed
 
@@ -74,7 +74,9 @@ class Image:
 
         Deletions themselves are files whose names begin with ".wh.".
         """
-        beneath = set(_inspect(images.PREFIX + "base")["RootFS"]["Layers"])
+        with engine.plain_errors():
+            base = images.base_of(self.layers)
+            beneath = set(base.attrs["RootFS"]["Layers"]) if base else set()
 
         def each(archive: tarfile.TarFile) -> Iterator[tuple[int, str, bytes]]:
             for number, (layer, file) in enumerate(layers.layer_files(archive)):
@@ -103,8 +105,7 @@ def build(folder: Path, name: str, seconds: float) -> Image:
         Mismatch: it does not build, or not in time.
         EngineError: the engine is in the way.
     """
-    owner = images.short_hash(str(paths.ROOT).encode(), str(os.getuid()).encode())[:6]
-    tag = f"{images.LAB_PREFIX}{name}-{owner}"
+    tag = f"{images.LAB_PREFIX}{name}-{marks.owner()}"
     with engine.plain_errors():
         before = _ours(tag)
         call = _by_command if shutil.which("docker") and not engine.is_podman() else _by_engine
@@ -118,22 +119,22 @@ def build(folder: Path, name: str, seconds: float) -> Image:
         _blame(output, trouble, seconds)
     try:
         with engine.plain_errors():
-            image, base = _inspect(tag), _inspect(images.PREFIX + "base")
+            image = _inspect(tag)
+            base = images.base_of(image["RootFS"]["Layers"])
     except EngineError as error:
         raise EngineError(
             f"the builder did not leave the image on the engine: {error}", "`docker buildx use default`"
         ) from error
-    own, beneath = image["RootFS"]["Layers"], base["RootFS"]["Layers"]
-    on_base = own[: len(beneath)] == beneath
-    return Image(image["Id"], tag, tuple(own), on_base, image["Size"] - (base["Size"] if on_base else 0))
+    added = image["Size"] - (base.attrs["Size"] if base else 0)
+    return Image(image["Id"], tag, tuple(image["RootFS"]["Layers"]), bool(base), added)
 
 
 def _by_command(folder: Path, tag: str, seconds: float) -> tuple[str, str]:
     """Output of `docker build`, and what went wrong."""
     arguments = [f"--build-arg={name}={value}" for name, value in images.proxies().items()]
-    label = f"--label={engine.RUN_LABEL}=lab"
-    command = ["docker", "build", "--network=none", "--force-rm", f"--tag={tag}", label, *arguments, str(folder)]
-    environment = os.environ | engine.environment() | {"BUILDKIT_PROGRESS": "plain", engine.MARK: engine.RUN}
+    labels = [f"--label={key}={value}" for key, value in engine.labels("lab").items()]
+    command = ["docker", "build", "--network=none", "--force-rm", f"--tag={tag}", *labels, *arguments, str(folder)]
+    environment = os.environ | engine.environment() | {"BUILDKIT_PROGRESS": "plain"} | marks.environment()
     process = subprocess.Popen(
         command,
         env=environment,
@@ -179,7 +180,7 @@ def _by_engine(folder: Path, tag: str, seconds: float) -> tuple[str, str]:
                 path=str(folder),
                 tag=tag,
                 network_mode="none",
-                labels={engine.RUN_LABEL: "lab"},
+                labels=engine.labels("lab"),
                 buildargs=images.proxies(),
                 rm=True,
                 forcerm=True,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from boxlab import MARK
+from boxlab import marks
 from boxlab.errors import BoxlabError
 from boxlab.interrupts import deferred
 from boxlab.labs.checks import Mismatch, printed
@@ -139,8 +139,12 @@ def run(
 
 def _environment() -> dict[str, str]:
     """What a program gets of our environment."""
-    kept = ("PATH", "HOME", "LANG", "TMPDIR", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", MARK)
-    return {name: os.environ[name] for name in kept if name in os.environ} | {"PYTHONUNBUFFERED": "1"}
+    kept = ("PATH", "HOME", "LANG", "TMPDIR", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "XDG_RUNTIME_DIR")
+    return (
+        {name: os.environ[name] for name in kept if name in os.environ}
+        | marks.environment()
+        | {"PYTHONUNBUFFERED": "1"}
+    )
 
 
 def _talk(process: subprocess.Popen, data: bytes, deadline: float, most: int) -> tuple[bytes, str]:
@@ -185,23 +189,13 @@ def _end(process: subprocess.Popen, token: str, group: Path | None) -> None:
     for stream in (process.stdin, process.stdout):
         with contextlib.suppress(BrokenPipeError):
             stream.close()
-    while left := (_members(group) if group else []) or list(marked(TOKEN, token)):
+    while left := (_members(group) if group else []) or [process.pid for process in marks.processes({TOKEN: token})]:
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if time.monotonic() > deadline:
             raise BoxlabError(f"{len(left)} processes of the program do not end", "restart the machine")
         time.sleep(0.005)
-
-
-def marked(variable: str, value: str) -> Iterator[int]:
-    """Process ids of those that have an environment variable of that value."""
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(variable) == value:
-                yield process.pid
-        except (psutil.AccessDenied, psutil.NoSuchProcess, OSError):
-            continue  # another user's, or gone meanwhile
 
 
 def _owned() -> int:
@@ -225,7 +219,7 @@ def _group(processes: int) -> Iterator[Path | None]:
         yield None
         return
     version_1 = CGROUPS / "pids"
-    folder = (version_1 if version_1.is_dir() else CGROUPS) / f"boxlab-{os.environ.get(MARK)}-{secrets.token_hex(4)}"
+    folder = (version_1 if version_1.is_dir() else CGROUPS) / marks.name()
     try:
         folder.mkdir()
         (folder / "pids.max").write_text(str(processes))

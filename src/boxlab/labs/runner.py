@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from boxlab import MARK, paths
+from boxlab import marks, paths
 from boxlab.errors import BoxlabError
 from boxlab.interrupts import deferred
 from boxlab.labs import files
@@ -209,7 +209,7 @@ class _Child:
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "boxlab.labs.child", json.dumps(job | {"fd": write})],
-                env=os.environ | {MARK: run, "BOXLAB_TERMINAL": _terminal()},
+                env=os.environ | marks.environment(run) | {"BOXLAB_TERMINAL": _terminal()},
                 stdin=subprocess.PIPE,
                 stdout=sys.stderr.fileno() if _has_fileno(sys.stderr) else subprocess.DEVNULL,
                 start_new_session=True,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-from boxlab import engine, images, paths, rootfs
+from boxlab import engine, files, images, paths, rootfs
 from boxlab.errors import EngineError, NotReady, Unavailable
 from boxlab.interrupts import deferred
 from boxlab.runtimes import qemu
@@ -155,9 +155,9 @@ def _boot(name: str, deadline_s: float) -> float:
 
 
 def _remember(accelerator: Accelerator) -> Accelerator:
-    draft = paths.scratch() / f"accelerator-{engine.RUN}.json"
-    draft.write_text(json.dumps({"circumstances": _circumstances(), "accelerator": asdict(accelerator)}, indent=2))
-    draft.replace(_verdict())
+    files.write(
+        _verdict(), json.dumps({"circumstances": _circumstances(), "accelerator": asdict(accelerator)}, indent=2)
+    )
     return accelerator
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import docker.errors
 
-from boxlab import engine, images, paths, rootfs
+from boxlab import engine, images, marks, paths, rootfs
 from boxlab.errors import NotReady, Unavailable
 from boxlab.interrupts import deferred
 from boxlab.runtimes.box import Runtime, Workload
@@ -39,9 +39,6 @@ TRIAL_S = 10
 """How long an OCI runtime may take to show that it works here."""
 
 CONTAINERD_NAMESPACE = "boxlab"
-
-CGROUP_PREFIX = "boxlab-"
-"""Control groups of ours are named so."""
 
 CONTAINERD_SOCKETS = (Path("/run/containerd/containerd.sock"), Path("/var/run/docker/containerd/containerd.sock"))
 
@@ -84,7 +81,7 @@ class Grouped(Namespaced):
             raise Unavailable("only root may make a control group", "run as root")
         super().prepare(workload)
         try:
-            _remove_groups(_control_group(f"{CGROUP_PREFIX}{engine.RUN}-trial", workload))
+            _remove_groups(_control_group(marks.name(), workload))
         except OSError as error:
             raise Unavailable(
                 f"no control group with limits can be made here: {error}",
@@ -95,7 +92,7 @@ class Grouped(Namespaced):
         return super().details() | {"cgroup_version": 1 if _version_1() else 2}
 
     def _spawn(self, workload: Workload) -> HostProcess:
-        name = f"{CGROUP_PREFIX}{engine.RUN}-{time.monotonic_ns()}"
+        name = marks.name()
         folders = _control_group(name, workload)
         joins = "; ".join(f"echo $$ > {shlex.quote(str(folder / 'cgroup.procs'))}" for folder in folders)
         command = ["sh", "-c", f'{joins}; exec "$@"', "sh", *self._enter, *self._image.command]
@@ -164,7 +161,7 @@ class OCIRuntime(Process):
 
     def _run(self, command: list[str]) -> HostProcess:
         """Let the tool run a command."""
-        name = f"{CGROUP_PREFIX}{engine.RUN}-{time.monotonic_ns()}"
+        name = marks.name()
         folder = paths.scratch() / name
         folder.mkdir()
         specification = self._specification | {"process": self._specification["process"] | {"args": command}}
@@ -205,7 +202,7 @@ class Containerd(Process):
         self._ctr = ["ctr", "--address", str(sockets[0]), "--namespace", CONTAINERD_NAMESPACE]
 
     def _spawn(self, workload: Workload) -> HostProcess:
-        name = f"{CGROUP_PREFIX}{engine.RUN}-{time.monotonic_ns()}"
+        name = marks.name()
         environment = [f"--env={key}={value}" for key, value in self._image.environment.items()]
         limit = [f"--memory-limit={workload.memory_mib << 20}", f"--cpus={workload.cpus:g}", f"--cgroup=/{name}"]
         root = ["--rootfs", str(rootfs.directory(self._image))]
@@ -248,7 +245,7 @@ class Command(Runtime):
         return ["docker", "run", "--rm", *labels, *limits, *options, self._image.tag]
 
     def _spawn(self, workload: Workload) -> HostProcess:
-        name = f"{CGROUP_PREFIX}{engine.RUN}-{time.monotonic_ns()}"
+        name = marks.name()
 
         def clean() -> None:
             """The command may have been killed between the container's creation and its start."""
@@ -311,4 +308,4 @@ def _remove_groups(folders: list[Path]) -> None:
 
 def control_groups() -> list[Path]:
     """The control groups of ours that exist now."""
-    return sorted([*CGROUPS.glob(f"{CGROUP_PREFIX}*"), *CGROUPS.glob(f"*/{CGROUP_PREFIX}*")])
+    return sorted([*CGROUPS.glob(f"{marks.prefix()}*"), *CGROUPS.glob(f"*/{marks.prefix()}*")])

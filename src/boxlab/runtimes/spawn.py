@@ -17,7 +17,7 @@ import docker.errors
 import psutil
 import requests
 
-from boxlab import engine
+from boxlab import engine, marks
 from boxlab.errors import NotReady
 
 STOP_S = 10
@@ -38,7 +38,7 @@ class HostProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=environment | {engine.MARK: engine.RUN},
+            env=environment | marks.environment(),
             start_new_session=True,
             pass_fds=pass_fds,
         )
