@@ -1,5 +1,6 @@
 """Where things lie. Everything that we write is below the project's own folder."""
 
+import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,7 +17,7 @@ CACHE = ROOT / ".cache"
 NAMES = CACHE / "names"
 """What notebooks have declared; see `boxlab.names`."""
 
-SCRATCH = CACHE / "scratch"
+SCRATCH = Path(os.environ.get("BOXLAB_SCRATCH") or CACHE / "scratch")
 """What lives only as long as a box does; empty when nothing runs."""
 
 

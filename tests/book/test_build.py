@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import command
 import psutil
 import pytest
 
@@ -98,9 +99,8 @@ def environment(execute):
     return {name: value for name, value in os.environ.items() if name != "BOOK_OUT"} | {"EXECUTE": execute}
 
 
-def build(project, execute, *wrapper):
-    command = [*wrapper, project / "tools" / "book.sh"]
-    return subprocess.run(command, env=environment(execute), capture_output=True, text=True)
+def build(project, execute, *wrapper, but=()):
+    return command.run(*wrapper, project / "tools" / "book.sh", env=environment(execute), but=but)
 
 
 def ran(project):
@@ -166,7 +166,7 @@ def test_a_book_is_read_at_once_then_measured_and_goes_on_when_interrupted(proje
     """And what has not changed neither runs nor is rendered again."""
     waits = "import time\nfrom pathlib import Path\nPath('waits').touch()\ntry:\n    time.sleep(600)\nfinally:\n    Path('ended').touch()"
     write_notebook(project, "07-memory", waits)
-    command = [
+    deaf = [
         sys.executable,
         "-c",
         "import os, signal, sys\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nos.execv(sys.argv[1], sys.argv[1:])",
@@ -175,7 +175,7 @@ def test_a_book_is_read_at_once_then_measured_and_goes_on_when_interrupted(proje
         (project / "notebooks" / "waits").unlink(missing_ok=True)
         (project / "notebooks" / "ended").unlink(missing_ok=True)
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        with subprocess.Popen([*command, project / "tools" / "book.sh"], env=environment("on"), **pipes) as building:
+        with subprocess.Popen([*deaf, project / "tools" / "book.sh"], env=environment("on"), **pipes) as building:
             while not (project / "notebooks" / "waits").exists():
                 assert building.poll() is None, building.stderr.read()
                 time.sleep(0.05)

@@ -1,11 +1,11 @@
 """What the prose promises: numbers that are glued or cited, words that are spelt right, links that lead somewhere."""
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
+import command
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
@@ -102,8 +102,8 @@ def test_every_allowed_number_is_needed():
 
 
 def misspelt(*files: Path) -> str:
-    command = [sys.executable, "-m", "codespell_lib", "--builtin=clear,rare,informal,names", "--check-filenames"]
-    return subprocess.run([*command, *files], capture_output=True, text=True).stdout
+    options = ["--builtin=clear,rare,informal,names", "--check-filenames"]
+    return command.run(sys.executable, "-m", "codespell_lib", *options, *files).stdout
 
 
 def test_words_are_spelt_right(tmp_path):

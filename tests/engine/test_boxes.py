@@ -6,6 +6,7 @@ import sys
 import time
 
 import pytest
+from waiting import HANG_S
 
 from boxlab import builder, engine, images, marks, paths, records, runtimes, sweep, turns
 from boxlab.errors import BuildError, NotReady
@@ -14,9 +15,6 @@ from boxlab.runtimes.console import Console
 from boxlab.runtimes.spawn import EngineContainer
 
 WORKLOAD = runtimes.Workload()
-
-HANGS_S = 300
-"""What has not come about by then never will."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -75,7 +73,7 @@ def test_a_container_that_does_not_get_ready_is_a_failure_and_gone(script, messa
     container = EngineContainer(f"{images.PREFIX}base", ["sh", "-c", script], network_mode="none")
     try:
         with pytest.raises(NotReady, match=message):
-            Console(container, WORKLOAD_MARKS, time.monotonic()).wait_for("ready", HANGS_S)
+            Console(container, WORKLOAD_MARKS, time.monotonic()).wait_for("ready", HANG_S)
     finally:
         container.stop(grace_s=0)
     assert ours() == before
@@ -87,9 +85,9 @@ def test_a_container_that_hangs_is_a_failure_and_gone():
     container = EngineContainer(f"{images.PREFIX}base", ["sh", "-c", script], network_mode="none")
     try:
         console = Console(container, WORKLOAD_MARKS, time.monotonic())
-        console.wait_for("app", HANGS_S)
+        console.wait_for("app", HANG_S)
         with pytest.raises(NotReady, match="nothing else did for 0.1 s; its last line was 'workload: started'"):
-            console.wait_for("ready", HANGS_S, silence_s=0.1)
+            console.wait_for("ready", HANG_S, silence_s=0.1)
     finally:
         container.stop(grace_s=0)
     assert ours() == before
@@ -106,7 +104,7 @@ def test_a_container_out_of_memory_says_so():
     )
     try:
         with pytest.raises(NotReady, match="out of memory|exit status 137"):
-            Console(container, WORKLOAD_MARKS, time.monotonic()).wait_for("ready", HANGS_S)
+            Console(container, WORKLOAD_MARKS, time.monotonic()).wait_for("ready", HANG_S)
     finally:
         container.stop(grace_s=0)
 
@@ -116,7 +114,7 @@ def test_a_container_deaf_to_sigterm_is_removed():
     container = EngineContainer(
         f"{images.PREFIX}base", ["sh", "-c", "trap '' TERM; echo up; while :; do sleep 60; done"], network_mode="none"
     )
-    assert container.read(HANGS_S) == b"up\n"
+    assert container.read(HANG_S) == b"up\n"
     container.stop(grace_s=1)
     assert ours() == before
 
@@ -132,7 +130,7 @@ STARTED = "from boxlab import runtimes; w = runtimes.Workload(); r = runtimes.na
 
 
 def wait_until(condition):
-    deadline = time.monotonic() + HANGS_S
+    deadline = time.monotonic() + HANG_S
     while not condition():
         assert time.monotonic() < deadline, "it did not come to be in time"
         time.sleep(0.05)

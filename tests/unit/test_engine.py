@@ -75,7 +75,7 @@ def test_processes_of_ours_are_found_and_removed_and_no_others(monkeypatch, tmp_
     monkeypatch.setattr(paths, "SCRATCH", tmp_path)
     (tmp_path / "draft").write_text("x")
     monkeypatch.setattr(sweep, "engine_objects", lambda images=False: [])
-    ours = HostProcess(["sleep", "60"], {"PATH": "/usr/bin:/bin"})
+    ours = HostProcess(["sleep", "infinity"], {"PATH": "/usr/bin:/bin"})
     found = [item.name for item in sweep.processes()]
     assert any(name.startswith(f"{ours.pid} ") for name in found)
     leftover.remove(lambda: [i for i in sweep.processes() if i.name.startswith(f"{ours.pid} ")])

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from waiting import HANG_S
 
 from boxlab import images, paths, progress, rootfs, runtimes
 from boxlab.errors import NotReady, Unavailable
@@ -17,8 +18,6 @@ from boxlab.runtimes import accelerator, qemu, snapshot
 from boxlab.runtimes.spawn import HostProcess
 
 IMAGE = images.Built("workload", "t", "sha256:1", {"A": "b c"}, ["python3", "app.py"], "/app", {}, False)
-HANGS_S = 300
-"""What has not come about by then never will."""
 
 DISK = rootfs.Disk(Path("/d.img"), IMAGE, rootfs.TINY_INIT)
 KERNEL = rootfs.Kernel(Path("/vmlinux-6.1"), "6.1", Path("/initrd.img"))
@@ -57,10 +56,10 @@ def test_arm64_has_its_own_machine(monkeypatch):
 
 
 def test_a_command_ends_when_its_owners_input_closes():
-    process = HostProcess([*qemu.WATCHED, "sleep", "60"], {"PATH": "/usr/bin:/bin"})
+    process = HostProcess([*qemu.WATCHED, "sleep", "infinity"], {"PATH": "/usr/bin:/bin"})
     try:
         process._process.stdin.close()
-        assert process._process.wait(HANGS_S) == 128 + signal.SIGTERM
+        assert process._process.wait(HANG_S) == 128 + signal.SIGTERM
     finally:
         process.stop(grace_s=0)
 
@@ -68,30 +67,30 @@ def test_a_command_ends_when_its_owners_input_closes():
 @pytest.mark.parametrize(("script", "status"), [("exit 7", 7), ("kill -ABRT $$", 128 + signal.SIGABRT)])
 def test_a_watched_command_keeps_its_exit_status(script, status):
     process = HostProcess([*qemu.WATCHED, "sh", "-c", script], {"PATH": "/usr/bin:/bin"})
-    assert process._process.wait(HANGS_S) == status
+    assert process._process.wait(HANG_S) == status
     process.stop()
 
 
 def test_the_output_of_a_watched_command_ends_with_it():
     process = HostProcess([*qemu.WATCHED, "echo", "last words"], {"PATH": "/usr/bin:/bin"})
-    assert process.read(HANGS_S) == b"last words\n"
-    assert process.read(HANGS_S) == b""
+    assert process.read(HANG_S) == b"last words\n"
+    assert process.read(HANG_S) == b""
     process.stop()
 
 
 def test_a_watched_command_gets_the_input():
     process = HostProcess([*qemu.WATCHED, "cat"], {"PATH": "/usr/bin:/bin"})
     process.send(b"a line\n")
-    assert process.read(HANGS_S) == b"a line\n"
+    assert process.read(HANG_S) == b"a line\n"
     process.stop()
 
 
 def test_a_watched_command_is_gone_when_the_watch_ends(tmp_path):
-    script = f"trap 'sleep 0.5; touch {tmp_path}/gone; exit 0' TERM; echo up; while :; do sleep 0.1; done"
+    script = f"trap 'echo gone >{tmp_path}/said; exit 0' TERM; echo up; while :; do sleep 0.1; done"
     process = HostProcess([*qemu.WATCHED, "sh", "-c", script], {"PATH": "/usr/bin:/bin"})
-    assert process.read(HANGS_S) == b"up\n"
-    process.stop()
-    assert (tmp_path / "gone").exists()
+    assert process.read(HANG_S) == b"up\n"
+    process.stop(grace_s=HANG_S)
+    assert (tmp_path / "said").read_text() == "gone\n"
 
 
 @pytest.mark.parametrize("folder", ["a, b", "a:b=c", 'it\'s "$HOME"', "-n", "two\nlines", "그릇", "a,,b"])
@@ -222,7 +221,7 @@ def test_the_last_words_are_the_machines_own():
     process = HostProcess(
         [*qemu.WATCHED, "sh", "-c", "echo assertion failed >&2; kill -ABRT $$"], {"PATH": "/usr/bin:/bin"}
     )
-    output = b"".join(iter(lambda: process.read(HANGS_S), b""))
+    output = b"".join(iter(lambda: process.read(HANG_S), b""))
     process.stop()
     assert output == b"assertion failed\n"
 

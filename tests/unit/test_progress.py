@@ -1,7 +1,8 @@
 import os
 import pty
-import subprocess
 import sys
+
+import command
 
 from boxlab import progress
 
@@ -12,7 +13,7 @@ def test_a_notebooks_bar_is_drawn_on_the_terminal_of_the_build():
     """The kernel that a build starts is in a session of its own and has no controlling terminal."""
     ours, theirs = pty.openpty()
     environment = os.environ | {progress.TERMINAL: os.ttyname(theirs)}
-    subprocess.run([sys.executable, "-c", DRAW], env=environment, start_new_session=True, check=True)
+    assert command.run(sys.executable, "-c", DRAW, env=environment, start_new_session=True).returncode == 0
     assert b"x:" in os.read(ours, 4096)
 
 
