@@ -11,6 +11,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from waiting import HANG_S
+
 VERSION = {"ApiVersion": "1.51", "MinAPIVersion": "1.44", "Version": "28.5.2", "Components": []}
 
 
@@ -32,7 +34,7 @@ class FakeEngine:
         self.goes_on.set()
 
     def answer(self, path: str) -> tuple[int, bytes]:
-        self.goes_on.wait(60)
+        self.goes_on.wait(HANG_S)
         said = self.answers.get(re.sub(r"^/v[\d.]+(?=/)|\?.*", "", path), (404, {"message": f"no such thing: {path}"}))
         status, content = said if isinstance(said, tuple) else (200, said)
         return status, content if isinstance(content, bytes) else json.dumps(content).encode()

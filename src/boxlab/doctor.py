@@ -151,8 +151,8 @@ def _storage(info: dict) -> Finding:
     root = Path(info["DockerRootDir"])
     where = f"{info['Driver']} in {root}: images unpacked"
     if engine.keeps_packed():  # it does not tell in which folder containerd keeps its own
-        where = f"containerd's image store ({info['Driver']}): images compressed and unpacked; all else in {root}"
-    ours = engine.host().startswith("unix:") and info["KernelVersion"] == platform.release() and root.is_dir()
+        where = f"containerd's image store ({info['Driver']}): images compressed and unpacked, in containerd's own folder; all else in {root}"
+    ours = engine.host().startswith("unix:") and info.get("KernelVersion") == platform.release() and root.is_dir()
     return _free("storage", root, f"{where}, ") if ours else Finding("storage", State.OK, where)
 
 

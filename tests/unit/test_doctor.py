@@ -12,9 +12,10 @@ def storage(monkeypatch):
     """The row of an engine that says this of itself."""
 
     def row(**info):
+        monkeypatch.setattr(engine, "host", lambda: "tcp://elsewhere:2376")
         monkeypatch.setattr(engine, "connect", lambda: SimpleNamespace(info=lambda: info))
         engine.keeps_packed.cache_clear()
-        return doctor._storage(info)
+        return doctor._storage(info).detail
 
     yield row
     engine.keeps_packed.cache_clear()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from waiting import HANG_S
 
 from boxlab import paths
 
@@ -92,7 +93,7 @@ class Machine:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=HANG_S,
         )
 
     def took(self):
