@@ -297,7 +297,7 @@ def test_of_several_processes_one_proves_and_the_others_wait_for_it(probe, monke
     monkeypatch.setattr(accelerator.progress, "say", lambda text: (said.append(text), waiting.set()))
     with ThreadPoolExecutor(1) as other, accelerator._turn():
         found = other.submit(accelerator.choose)
-        assert waiting.wait(60)
+        assert waiting.wait(HANG_S)
         accelerator._remember(accelerator._prove())
     assert found.result().name == "kvm" and tried == ["kvm"]
     assert "waiting for another process" in said[0]
