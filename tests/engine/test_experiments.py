@@ -178,14 +178,23 @@ def images_of_ours():
     return {image.id for image in engine.connect().images.list(all=True, filters=mine)}
 
 
-def test_an_edit_costs_less_where_the_order_is_right(tmp_path):
-    files = []
-    slow, edit = "RUN sleep 2 && touch /slept", "COPY app.py ."
-    for name, steps in {"1-wrong": (edit, slow), "2-right": (slow, edit)}.items():
+def test_an_edit_runs_less_again_where_the_order_is_right(tmp_path, monkeypatch):
+    files, ran, build = [], {}, builder.build
+    install, edit = "RUN echo ran $((20 + 1)) > /dev/stderr && touch /installed", "COPY app.py ."
+    for name, steps in {"1-wrong": (edit, install), "2-right": (install, edit)}.items():
         files.append(tmp_path / f"{name}.Dockerfile")
         files[-1].write_text("\n".join([f"FROM {images.PREFIX}base", *steps, ""]))
-    run = experiments.dockerfile(files, rounds=1)
-    assert run.median("1-wrong").value > max(2, run.median("2-right").value)
+
+    def watched(folder, tag, **options):
+        built = build(folder, tag, **options)
+        kind = tag.rpartition("rung-")[2].removesuffix(f"-{marks.owner()}")
+        ran.setdefault(kind, []).append("ran 21" in built.output)
+        return built
+
+    monkeypatch.setattr(builder, "build", watched)
+    run = experiments.dockerfile(files, rounds=2)
+    assert ran == {"1-wrong": [True, True, True], "2-right": [True, False, False]}
+    assert run.kept("2-right").keys() == {1, 2} and run.kept("2-right", "build").keys() == {0}
     assert run.median("1-wrong", "layers").value == 2
     assert 0 < run.median("1-wrong", "compressed").value < run.median("1-wrong", "unpacked").value < 20_000
     assert run.arm("1-wrong")["details"]["builder"] == builder.chosen()
