@@ -11,7 +11,7 @@ NAMED = (
     "tests/engine/test_experiments.py::test_layers_are_counted_once_and_shrink_when_they_travel",
     "tests/engine/test_experiments.py::test_layers_of_an_image_that_is_not_there",
     "tests/engine/test_experiments.py::test_a_dockerfile_that_does_not_build_is_named_and_leaves_nothing",
-    "tests/engine/test_experiments.py::test_an_edit_costs_less_where_the_order_is_right",
+    "tests/engine/test_experiments.py::test_an_edit_runs_less_again_where_the_order_is_right",
     "tests/engine/test_experiments.py::test_a_container_is_killed_held_back_and_refused_and_uses_no_less_for_a_lower_limit",
     "tests/engine/test_experiments.py::test_phases_by_the_kernels_events_are_in_order",
     "tests/vm/test_vms.py::test_a_vm_runs_the_containers_files_on_a_kernel_of_its_own[microvm-True]",
