@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from functools import cache
 
@@ -214,14 +214,24 @@ def ping(timeout_s: float = 5) -> None:
         api.get(f"{api.base_url}/_ping", timeout=timeout_s).raise_for_status()
 
 
-def events(container: str, *actions: str) -> list[dict]:
+def events(container: str, *actions: str, last: str = "", wait_s: int = 1) -> list[dict]:
     """What the engine has noted of a container within the last hour: events of these actions, oldest first.
+
+    Args:
+        last: with an event of this action it is enough.
+        wait_s: for how long one that comes later is waited for, by the engine's clock.
 
     Raises:
         what the SDK raises: see `plain_errors`.
     """
     now, of_it = now_there(), {"container": container}
-    noted = connect().api.events(since=now - 3600, until=now + 1, filters=of_it, decode=True)
+    stream = connect().api.events(since=now - 3600, until=now + wait_s, filters=of_it, decode=True)
+    noted = []
+    with closing(stream._response):
+        for event in stream:
+            noted.append(event)
+            if event["Action"] == last:
+                break
     return [event for event in noted if event["Action"] in actions]  # not by a filter: Podman's finds none
 
 

@@ -24,6 +24,10 @@ STOP_S = 10
 """How long something may take to end when told to, before it is killed."""
 
 
+KILLED = str(128 + signal.SIGKILL)
+"""Exit status of a container that SIGKILL ended, as the engine notes it."""
+
+
 class HostProcess:
     """A process of this host, in a session of its own, with its input open and its output on a pipe.
 
@@ -196,7 +200,9 @@ class EngineContainer:
     def exit_reason(self) -> str:
         """From the engine's log of events, as the container itself may be gone by now."""
         with engine.plain_errors():
-            events = engine.events(self.id, "die", "oom")
+            events = engine.events(self.id, "die", "oom", last="die", wait_s=STOP_S)
+            if events and events[-1]["Actor"]["Attributes"].get("exitCode") == KILLED:
+                events = engine.events(self.id, "oom") + events  # it may be noted later
         if any(event["Action"] == "oom" for event in events):
             return "out of memory"
         return (
