@@ -65,7 +65,7 @@ def test_an_interrupt_while_it_is_imported_is_one_line(copy, places, nth):
 
 
 SWALLOWED = """
-import signal
+import signal, time
 from boxlab.labs import lab
 signal.signal(signal.SIGINT, signal.default_int_handler)
 class Finalized:
@@ -73,7 +73,8 @@ class Finalized:
         signal.raise_signal(signal.SIGINT)
 def every():
     Finalized()
-    signal.pause()
+    while True:
+        time.sleep(0.01)
 lab.every = every
 """
 
