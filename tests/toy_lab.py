@@ -47,6 +47,18 @@ def knows_the_number(work):
 
 HINTS = "## One\n\na nudge\n\n## Two\n\na pointer\n\n## Three\n\nnearly the answer\n"
 
+HANGS = """
+import time
+from boxlab.labs import check
+
+@check(points=3, timeout=1000)
+def hangs(work):
+    'It hangs.'
+    (work.folder.parent.parent.parent / "begun").write_text("")
+    work.run(["sleep", "1000"], seconds=1000)
+"""
+"""A check that says when it has begun, and does not end."""
+
 SOLUTION = "hello\ncat number.txt\n"
 
 

@@ -1,6 +1,5 @@
 """Ctrl-C at the wrong moment: before a command has begun, between a thing's creation and our knowing of it, in its removal."""
 
-import _thread
 import os
 import signal
 import sys
@@ -93,6 +92,7 @@ def _handle(handler) -> None:
 def _not_lost(unraisable) -> None:
     """Where Python drops exceptions, as in a finalizer, it drops an interrupt as well: let it strike again."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
-        threading.Timer(AGAIN_S, _thread.interrupt_main).start()
+        main = threading.main_thread().ident
+        threading.Timer(AGAIN_S, signal.pthread_kill, [main, signal.SIGINT]).start()
     else:
         sys.__unraisablehook__(unraisable)

@@ -346,22 +346,10 @@ def test_a_file_that_may_not_be_read_is_infrastructure(started, monkeypatch):
     assert "answer.txt: Permission denied" in result.output and "give yourself the right to it" in result.output
 
 
-HANGS = """
-import time
-from boxlab.labs import check
-
-@check(points=3)
-def hangs(work):
-    'It hangs.'
-    (work.folder.parent.parent.parent / "begun").write_text("")
-    work.run(["sleep", "60"], seconds=60)
-"""
-
-
 @pytest.fixture
 def hanging(places):
     """A check that hangs, begun as the learner begins it."""
-    toy_lab.make(places / "labs", HANGS)
+    toy_lab.make(places / "labs", toy_lab.HANGS)
     process = toy_lab.check(places)
     toy_lab.wait_until((places / "cache" / "begun").exists)
     yield process

@@ -133,12 +133,10 @@ def test_a_dockerfile_that_is_none_is_a_mismatch(work, builder):
 
 def test_a_build_that_never_ends_is_a_mismatch_and_is_stopped(work, builder):
     dockerfile(work, "RUN echo begun && sleep 600")
-    began = time.monotonic()
     with pytest.raises(Mismatch) as caught:
         work.build(seconds=3)
     assert "ends within 3 s" in caught.value.expected and "sleep 600" in caught.value.actual
-    assert time.monotonic() - began < 20
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + toy_lab.HANG_S
     while (left := sleeping()) and time.monotonic() < deadline:  # the engine takes a moment to kill what it ran
         time.sleep(0.1)
     assert left == []
@@ -221,14 +219,12 @@ CONTAINERS = {
 
 @pytest.mark.parametrize("words", CONTAINERS)
 def test_a_container_that_does_not_answer_is_a_mismatch_and_goes(work, words):
-    began = time.monotonic()
     with (
         pytest.raises(Mismatch) as caught,
         work.container("containers-measured/base", ["sh", "-c", CONTAINERS[words]]) as box,
     ):
         box.ask("anybody there?", seconds=1)
     assert words.strip() in caught.value.actual
-    assert time.monotonic() - began < 15
     assert sweep.of_run(engine.RUN) == []
 
 
@@ -315,7 +311,7 @@ def test_an_engine_that_is_lost_in_the_middle_is_infrastructure(proxied, loss, m
     host = engine.host()
     thread = threading.Thread(target=check, args=({"DOCKER_HOST": proxy.address},))
     thread.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + toy_lab.HANG_S
     while not (paths.SCRATCH / "running").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(0.3)
@@ -346,7 +342,7 @@ def test_a_check_that_is_interrupted_or_killed_leaves_no_container(places, numbe
     before = ours()
     process = toy_lab.check(places)
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + toy_lab.HANG_S
         while not (paths.SCRATCH / "running").exists() and time.monotonic() < deadline:
             time.sleep(0.02)
         assert ours() - before
@@ -354,7 +350,7 @@ def test_a_check_that_is_interrupted_or_killed_leaves_no_container(places, numbe
         process.communicate(timeout=20)
     finally:
         process.kill()
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + toy_lab.HANG_S
     while (left := ours() - before) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert left == set()

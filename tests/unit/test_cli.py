@@ -1,4 +1,7 @@
+import errno
 import json
+import os
+from types import SimpleNamespace
 
 import pytest
 from command import boxlab as run
@@ -55,6 +58,34 @@ def test_doctor_reports_a_missing_qemu(no_engine, monkeypatch):
     monkeypatch.setattr(qemu.shutil, "which", lambda name: None)
     [finding] = [f for f in doctor.examine() if f.what == "QEMU"]
     assert finding.state == State.NOTE and "apt-get install" in finding.fix
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
+def test_doctor_tells_a_folder_that_cannot_be_written_to(monkeypatch, number):
+    """Whatever the number of free bytes says: a quota, a mount or a mode forbids it."""
+
+    def refused(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(doctor.tempfile, "TemporaryFile", refused)
+    finding = next(doctor._disk())
+    assert finding.state == State.FAILURE and finding.detail == f"{paths.CACHE}: {os.strerror(number)}" and finding.fix
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "words"),
+    [({"f_bavail": 0}, "0.0 GiB"), ({"f_flag": os.ST_RDONLY}, "read-only"), ({"f_favail": 0}, "no further file")],
+)
+def test_doctor_tells_a_disk_of_the_engine_that_is_full_or_read_only(monkeypatch, tmp_path, spoiled, words):
+    known = {"f_flag": 0, "f_files": 9, "f_favail": 9, "f_bavail": 1 << 40, "f_frsize": 1}
+    monkeypatch.setattr(doctor.os, "statvfs", lambda path: SimpleNamespace(**known | spoiled))
+    monkeypatch.setattr(doctor.engine, "host", lambda: "unix:///somewhere")
+    info = {"Driver": "overlay2", "DockerRootDir": str(tmp_path), "KernelVersion": doctor.platform.release()}
+    finding = doctor._storage(info)
+    assert finding.state == State.FAILURE and words in finding.detail and finding.fix
+    assert doctor._storage(info | {"KernelVersion": "another"}).state == State.OK, (
+        "another machine's is not ours to see"
+    )
 
 
 def test_doctor_prints_a_table(no_engine):
