@@ -181,8 +181,10 @@ class EngineContainer:
             raise NotReady(f"it has ended: {self.exit_reason()}") from error
 
     def exit_reason(self) -> str:
-        """From the engine's log of events, as the container itself may be gone by now."""
+        """From the engine's log of events, once the container is gone, which it need not be when its output ends."""
         with engine.plain_errors():
+            with contextlib.suppress(requests.Timeout, requests.ConnectionError):  # then it goes on
+                self._unless_gone(self._api.wait, self.id, timeout=engine.TIMEOUT_S, condition="removed")
             events = engine.events(self.id, "die", "oom")
         if any(event["Action"] == "oom" for event in events):
             return "out of memory"
