@@ -25,7 +25,7 @@ from boxlab.runtimes.spawn import EngineContainer
 
 PROGRAM = ["python3", "-c", Path(__file__).with_name("box.py").read_text()]
 IMAGE, MEMORY_MIB = "lab-04", 128
-READY_S = 10
+READY_S = 60
 
 MAY_BE_READ = re.compile(r"uname|/(proc|sys|etc)(/(?!(root|cwd|exe|environ|mem|map_files|fd|task)(/|$))\w[\w.:-]*)*/?")
 """What may be asked for: nothing that leads out of these folders, or into what a process keeps for itself."""

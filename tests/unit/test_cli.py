@@ -8,8 +8,9 @@ from command import boxlab as run
 
 from boxlab import cli, doctor, engine, experiments, paths, sweep
 from boxlab.doctor import State
+from boxlab.errors import Unavailable
 from boxlab.labs import commands
-from boxlab.runtimes import qemu
+from boxlab.runtimes import accelerator, qemu
 
 
 @pytest.fixture
@@ -91,6 +92,23 @@ def test_doctor_tells_a_disk_of_the_engine_that_is_full_or_read_only(monkeypatch
 def test_doctor_prints_a_table(no_engine):
     output = run("doctor").output
     assert "engine" in output and "→" in output
+
+
+@pytest.mark.parametrize(("options", "tried"), [((), []), (("--again",), [True])])
+def test_doctor_tries_virtual_machines_again_only_when_asked_to(options, tried, no_engine, monkeypatch):
+    calls = []
+
+    def choose(again=False):
+        calls.append(again)
+        raise Unavailable("no virtual machine boots here: it hung", "try another")
+
+    monkeypatch.delenv(accelerator.OVERRIDE, raising=False)
+    monkeypatch.setattr(accelerator, "choose", choose)
+    monkeypatch.setattr(qemu, "in_container", lambda: False)
+    monkeypatch.setattr(accelerator, "cached", choose)
+    findings = {finding["what"]: finding for finding in json.loads(run("doctor", "--json", *options).output)}
+    assert calls == [*tried, False]
+    assert findings["accelerator"]["state"] == "warning" and findings["accelerator"]["fix"] == "try another"
 
 
 STORED = str(paths.ROOT / "tests" / "recorded" / "startup-version-1.json")

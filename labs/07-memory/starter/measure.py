@@ -39,7 +39,7 @@ sys.stdin.read()
 """
 
 NEEDED = 2048 * MIB
-READY_S = 30
+READY_S = 60
 
 
 def measure(counts: Iterable[int], own_mib: int, file_mib: int) -> list[dict]:

@@ -21,7 +21,7 @@ from boxlab.runtimes import Box, MicroVM, Runtime, qemu
 from boxlab.runtimes.console import Console
 from boxlab.runtimes.spawn import EngineContainer
 
-ANSWER_S = 30
+ANSWER_S = 120
 
 SANDBOXES = ("exe", "runsc")
 """Names of gVisor's own processes: the kernel in which the application runs, and its helpers."""

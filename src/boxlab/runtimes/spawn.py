@@ -198,7 +198,7 @@ class EngineContainer:
             raise NotReady(f"it has ended: {self.exit_reason()}") from error
 
     def exit_reason(self) -> str:
-        """From the engine's log of events, as the container itself may be gone by now."""
+        """From the engine's log of events, once the container is gone, which it need not be when its output ends."""
         with engine.plain_errors():
             events = engine.events(self.id, "die", "oom", last="die", wait_s=STOP_S)
             if events and events[-1]["Actor"]["Attributes"].get("exitCode") == KILLED:
