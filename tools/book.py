@@ -38,7 +38,7 @@ from boxlab.interrupts import deferred
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-INPUTS = ("_config.yml", "_toc.yml", "requirements.txt", "tools/book.py", "book", "labs", "notebooks", "src")
+INPUTS = ("_*.yml", "requirements.txt", "tools/book.py", "book/**/*", "labs/**/*", "notebooks/*.ipynb", "src/**/*")
 """What pages are rendered from."""
 
 OUT = ROOT / (os.environ.get("BOOK_OUT") or "_build")
@@ -259,11 +259,11 @@ def render(folder: Path | None) -> bool:
 
 def inputs(folder: Path | None) -> str:
     """Hash of all that the pages are made of."""
-    files = [ROOT / name for name in INPUTS]
-    files += [path for top in files for path in sorted(top.rglob("*"))] + sorted(folder.iterdir() if folder else ())
+    files = [path for pattern in INPUTS for path in sorted(ROOT.glob(pattern))]
+    files += sorted(folder.iterdir()) if folder else []
     digest = hashlib.sha256()
     for path in files:
-        if path.is_file() and "__pycache__" not in path.parts and not path.name.endswith(".local.json"):
+        if path.is_file() and "__pycache__" not in path.parts:
             digest.update(f"{path}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 

@@ -62,7 +62,7 @@ def all_results() -> str:
     if len(here) == len(paths):
         return f"Measured on this machine when the book was built: {where}."
     return (
-        f"{len(here)} of {len(paths)} notebooks were measured on this machine: {where}. "
+        f"Measured on this machine so far: {len(here)} of {len(paths)} notebooks, on {where}. "
         "The others show stored results, measured by the authors; each page says whose it shows."
     )
 

@@ -204,7 +204,7 @@ def test_a_book_is_read_at_once_then_measured_and_goes_on_when_interrupted(proje
         assert "Measured on this machine when the book was built" in page(project, name)
     assert "42" in page(project, "book/06-startup")
     assert "measured by the authors, not on your machine" in page(project, "notebooks/07-memory")
-    assert "1 of 2 notebooks were measured on this machine" in page(project, "book/index")
+    assert "Measured on this machine so far: 1 of 2 notebooks" in page(project, "book/index")
 
     write_notebook(project, "07-memory", "changed = True")
     built = build(project, "on")
@@ -234,11 +234,16 @@ def test_a_notebook_that_fails_is_named_with_its_line_and_the_others_go_on(proje
 
 def test_what_a_cell_has_shown_is_waited_for_when_it_comes_late(project):
     """As on a busy machine, where what is shown arrives long after the cell has ended."""
-    source = "import time\nget_ipython().kernel.iopub_thread.schedule(lambda: time.sleep(8))\nprint('late')"
+    source = (
+        "import sys, time\n"
+        "sys.stdout.flush_timeout = sys.stderr.flush_timeout = 0\n"
+        "get_ipython().kernel.iopub_thread.schedule(lambda: time.sleep(8))\n"
+        "display('late')"
+    )
     write_notebook(project, "06-startup", source)
     found = {"engine": None, "profile": "class", "accelerator": None}
     notebook = outputs.run(project / "notebooks" / "06-startup.ipynb", found, dict(os.environ))
-    assert [output.text for output in notebook.cells[1].outputs] == ["late\n"]
+    assert [output.data["text/plain"] for output in notebook.cells[1].outputs] == ["'late'"]
 
 
 @pytest.mark.parametrize("options, said", [("ro", "Read-only file system"), ("size=16k", "No space left on device")])
