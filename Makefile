@@ -7,13 +7,16 @@ export PROFILE EXECUTE
 PYTHON := # not the environment's
 export RUN
 BIN := .venv/bin
+# Tests run in two processes: what measures in one, all else beside it. More would only disturb it.
+WORKERS := 2
+TOGETHER := --census --numprocesses=$(WORKERS) --dist=loadgroup
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help book test unit mutants lab doctor bench notebooks lock engine machines clean host FORCE
+.PHONY: help book test test-engines unit mutants lab doctor bench notebooks lock engine machines clean host FORCE
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 	@echo "  variables:      PROFILE=quick|class|paper   EXECUTE=off (render the stored outputs)"
 
 book: host $(INSTALLED) ## measure on this machine and render the book into _build/html
@@ -24,12 +27,19 @@ test: export BOXLAB_TERMINAL :=
 test: PARTS := tests
 test: host $(INSTALLED) ## prove it: library, engine, virtual machines, notebooks, rendered pages
 	@$(BIN)/boxlab prepare
-	@EXECUTE=off tools/book.sh
+	@EXECUTE=off BOOK_OUT=_build/test tools/book.sh
 	@# Notebooks are tests as well: nbval runs them and compares the outputs of their deterministic cells.
-	@$(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=1200 tests notebooks
+	@$(BIN)/pytest $(TOGETHER) --nbval --nbval-current-env --nbval-cell-timeout=1200 tests notebooks
+
+test-engines: export PROFILE := quick
+test-engines: export BOXLAB_TERMINAL :=
+test-engines: PARTS := tests
+test-engines: host $(INSTALLED) ## only the tests that depend on the kind of engine (DOCKER_HOST says which), in minutes
+	@$(BIN)/boxlab prepare
+	@$(BIN)/pytest $(TOGETHER) -p no:nbval -m engines tests
 
 unit: $(if $(PYTHON),,$(INSTALLED)) ## only the tests that need no engine, in seconds; PYTHON=3.14 with that one
-	@$(if $(PYTHON),tools/pythons.sh $(PYTHON) make unit,$(BIN)/pytest -p no:nbval tests/unit)
+	@$(if $(PYTHON),tools/pythons.sh $(PYTHON) make unit,$(BIN)/pytest -p no:nbval --numprocesses=$(WORKERS) tests/unit)
 
 mutants: host $(INSTALLED) ## authors: take out each check of each lab, and see that `boxlab verify` notices
 	@$(BIN)/boxlab verify --mutants
@@ -42,13 +52,13 @@ doctor: $(INSTALLED) ## say what this machine can do, and the fix for what it ca
 	@$(BIN)/boxlab doctor
 
 bench: PARTS := tests
-bench: host $(INSTALLED) ## time what is promised to be fast
+bench: host $(INSTALLED) ## time what is promised to be fast (or ONLY=… some of its parts)
 	@$(BIN)/boxlab prepare
-	@$(BIN)/python tests/bench.py
+	@$(BIN)/python tests/bench.py $(ONLY)
 
 notebooks: host $(INSTALLED) ## authors: run the notebooks (or NOTEBOOKS=…) and store their outputs and records
 	@$(BIN)/boxlab prepare
-	@BOXLAB_STORE=1 BOXLAB_TERMINAL= $(BIN)/jupyter nbconvert --to notebook --execute --inplace $(or $(NOTEBOOKS),notebooks/*.ipynb)
+	@tools/book.sh store $(NOTEBOOKS)
 
 lock: ## authors: resolve pyproject.toml into requirements.txt
 	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-annotate \
@@ -60,7 +70,7 @@ engine: ## authors: start a current engine beside this machine's own (tools/engi
 machines: $(if $(M),$(INSTALLED)) ## authors: a reader's whole machine as a guest: M=reader boots it, RUN='COMMAND' runs one there
 	@tools/machines.sh $(M) $(if $(M),$(if $(RUN),run "$$RUN",start))
 
-clean: ## remove what was made here: containers, images, caches, the rendered book
+clean: ## remove what was made here: containers, caches, the rendered book, images that no other checkout shares
 	@rm -rf _build .pytest_cache
 	@if [ -x $(BIN)/boxlab ]; then $(BIN)/boxlab clean --images; fi
 	@if [ -d .cache/engine ]; then tools/engine.sh remove; fi

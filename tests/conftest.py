@@ -1,23 +1,92 @@
-"""What all tests share: the count of what there is before the first one, to be compared after the last."""
+"""What all tests share: who runs beside whom, and the count of what there is before the first and after the last."""
 
+import os
+
+import engines
+import owners
 import pytest
+
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    os.environ.update(owners.variables(worker))  # before the library is imported, which reads them once
+
 from census import census
+
+from boxlab import paths, sweep
+
+MEASURING = [paths.ROOT / name for name in ("tests/engine", "tests/vm", "notebooks")]
+"""One after another: measurements side by side would measure each other."""
 
 BEFORE = pytest.StashKey[set[str]]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--census", action="store_true", help="count what there is before the first test and after the last"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Move the census to the end."""
-    items.sort(key=lambda item: item.path.name == "test_census.py")
+    """Say what stays together, in one process: what measures, and otherwise a file whose fixtures take long."""
+    for item in items:
+        if engines.named(item.nodeid):
+            item.add_marker(pytest.mark.engines)
+        if item.get_closest_marker("xdist_group"):
+            continue
+        if any(item.path.is_relative_to(folder) for folder in MEASURING):
+            item.add_marker(pytest.mark.xdist_group("measuring"))
+        elif item.path.parent.name != "unit":
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}-{item.path.stem}"))
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Count before the first test, where the census is among the tests to run."""
-    if any(item.path.name == "test_census.py" for item in session.items):
-        session.config.stash[BEFORE] = census()
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if _counts(session.config):
+        session.config.stash[BEFORE] = _census(session.config)
 
 
-@pytest.fixture(scope="session")
-def census_before(request: pytest.FixtureRequest) -> set[str]:
-    """What there was before the first test."""
-    return request.config.stash[BEFORE]
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The last test, which no process that runs tests could be: all of them have ended."""
+    if BEFORE not in session.config.stash:
+        return
+    left = _census(session.config) - session.config.stash[BEFORE]
+    report = pytest.TestReport(
+        nodeid="tests/conftest.py::nothing_of_ours_is_left",
+        location=("tests/conftest.py", None, "nothing_of_ours_is_left"),
+        keywords={},
+        outcome="failed" if left else "passed",
+        longrepr="\n".join(["left behind:", *sorted(left)]) if left else None,
+        when="call",
+    )
+    session.config.hook.pytest_runtest_logreport(report=report)
+    if left:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    for worker in _workers(session.config):  # the names under which they knew the book's images
+        with owners.as_worker(worker):
+            sweep.sweep(images=True)
+
+
+def _counts(config: pytest.Config) -> bool:
+    """Whether this is the process that counts: the one that was called, not those that it has run tests."""
+    return config.option.census and not config.option.collectonly and not hasattr(config, "workerinput")
+
+
+def _census(config: pytest.Config) -> set[str]:
+    """The census of this process and of those that it has run tests."""
+    found = census()
+    for worker in _workers(config):
+        with owners.as_worker(worker):
+            found |= census()
+    return found
+
+
+def _workers(config: pytest.Config) -> list[str]:
+    """The names of the processes that run tests, where this one does not."""
+    return [f"gw{number}" for number in range(config.getoption("numprocesses", 0) or 0)]
+
+
+@pytest.fixture
+def bound() -> list[str]:
+    """What goes before a command so that permissions bind it as they bind a user who is not root."""
+    drop = "-dac_override,-dac_read_search,-fowner"
+    return [] if os.geteuid() else ["setpriv", f"--bounding-set={drop}", f"--inh-caps={drop}"]

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from boxlab.labs import lab
@@ -69,15 +71,39 @@ def make(labs: Path, checks: str = CHECKS, toml: str = TOML) -> lab.Lab:
     return lab.read(folder)
 
 
-def check(places: Path) -> subprocess.Popen:
-    """Start the lab and check it in a process of its own, as a learner does."""
+def command(places: Path, *arguments: str, before: str = "") -> list[str]:
+    """The command `boxlab`, as it is from its first moment, with the test's own folders; `before` is run before it."""
     script = f"""
 from pathlib import Path
-from boxlab import cli, paths
+from boxlab import __main__, paths
 for name, folder in {{"LABS": "labs", "WORK": "work", "CACHE": "cache", "SCRATCH": "cache/scratch"}}.items():
     setattr(paths, name, Path({str(places)!r}) / folder)
-cli.main(["start", "01"], standalone_mode=False)
-cli.main(["check", "01"])
+{before}
+__main__.main()
 """
-    command = [sys.executable, "-c", script]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return [sys.executable, "-c", script, *arguments]
+
+
+def check(places: Path) -> subprocess.Popen:
+    """Check the lab in a process of its own, as a learner does."""
+    subprocess.run(command(places, "start", "01"), stdout=subprocess.DEVNULL, check=True)
+    return subprocess.Popen(
+        command(places, "check", "01"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+
+
+HANG_S = 120
+"""When what does not come is given up: it only ends a test that hangs."""
+
+
+def wait_until(happens: Callable[[], object]) -> None:
+    """Wait until something has come to be.
+
+    Raises:
+        TimeoutError: it does not.
+    """
+    deadline = time.monotonic() + HANG_S
+    while not happens():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {HANG_S} s")
+        time.sleep(0.01)

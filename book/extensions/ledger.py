@@ -6,16 +6,16 @@
 """
 
 import json
-from datetime import datetime
 from pathlib import Path
 
+import measured
 import yaml
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from boxlab import paths, records
+from boxlab import outputs
 
 BOOK = Path(__file__).parents[1]
 
@@ -81,39 +81,23 @@ class Misconceptions(_Table):
 
 
 class Machines(_Table):
-    titles = ("record", "measured", "on", "notebook, run from end to end")
+    titles = ("notebook", "its records", "measured on", "took")
 
     def rows(self) -> list[tuple[str, ...]]:
-        executed = self.config.nb_execution_mode != "off"
-        rows = []
-        for stored in sorted(paths.RESULTS.glob("*.json")):
-            name, here = stored.name.removesuffix(".json"), stored.with_suffix(".local.json")
-            if name.endswith(".local"):
-                continue
-            path = here if executed and here.exists() else stored
-            self.env.note_dependency(str(path))
-            run = records.load(path)
-            accelerator = f"; VMs by {run.accelerator()}" if run.accelerator() else ""
-            when = f"{run.created[:16].replace('T', ' ')} UTC, profile {run.profile}"
-            rows.append((f"{name} ({run.experiment})", when, run.machine() + accelerator, self._took(name)))
-        return rows
+        return [self._row(path) for path in sorted(measured.NOTEBOOKS.glob("*.ipynb"))]
 
-    def _took(self, name: str) -> str:
-        """The notebook that made the record, and how long it ran."""
-        notebook = next((paths.ROOT / "notebooks").glob(f"{name.split('-')[0]}-*.ipynb"))
-        seconds = execution_s(self.env, notebook)
-        took = "time not recorded" if seconds is None else f"{seconds:.0f} s"
-        return f"[{notebook.stem}](../notebooks/{notebook.name}), {took}"
-
-
-def execution_s(env, notebook: Path) -> float | None:
-    """Seconds that a notebook took: in this build, or when its outputs were stored."""
-    executed = env.nb_metadata[f"notebooks/{notebook.stem}"].get("exec_data")
-    if executed and executed["runtime"]:
-        return executed["runtime"]
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    times = [datetime.fromisoformat(at) for cell in cells for at in cell["metadata"].get("execution", {}).values()]
-    return (max(times) - min(times)).total_seconds() if times else None
+    def _row(self, path: Path) -> tuple[str, ...]:
+        facts = outputs.load(path, measured.HERE)["metadata"].get(outputs.MEASURED, {})
+        stored = sorted(path.parent.glob(f"results/{path.stem.split('-')[0]}-*.json"))
+        records = [f"`{record.stem}`" for record in stored if not record.stem.endswith(".local")]
+        whose = "this machine" if measured.is_here(path) else "by the authors"
+        took = f"{facts['seconds']:.0f} s" if facts.get("seconds") else "not recorded"
+        return (
+            f"[{path.stem}](../notebooks/{path.name})",
+            ", ".join(records) or "–",
+            f"{whose}: {measured.on_what(facts)}",
+            took,
+        )
 
 
 def name_cells(app: Sphinx, document: nodes.document) -> None:

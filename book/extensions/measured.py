@@ -1,60 +1,106 @@
-"""Sphinx extension: whether notebooks run in this build, when they run again, whose results a page shows, and their names."""
+"""Sphinx extension: which outputs a page shows, whose they are and on what they were measured, and the names of results.
 
-import hashlib
+Outputs measured here lie in the folder that the environment variable BOOK_MEASURED names; without it, the stored ones are shown.
+"""
+
+import json
 import os
+import re
 from pathlib import Path
 
 from docutils import nodes
 from myst_nb.ext.glue.utils import create_pending_glue_ref
 from sphinx.application import Sphinx
-from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxRole
 
-ROOT = Path(__file__).parents[2]
+from boxlab import outputs
 
-MEASURED_HERE = "Measured on this machine when the book was built."
-STORED = (
-    "Stored results: measured by the authors on the machine named under each plot and on the page *This machine*, not on yours. "
-    "With Docker on your machine, `make book` measures them there."
-)
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+HERE = Path(folder) if (folder := os.environ.get("BOOK_MEASURED")) else None
 
+WHOSE = "{{ whose_results }}"
+"""What a page of prose writes for whose results it shows: its own notebook's, or all notebooks'."""
 
-def decide_execution(app: Sphinx, config: Config) -> None:
-    """Run notebooks only where the build asks for it, and again once the library, an image or the profile has changed."""
-    executes = os.environ.get("EXECUTE") == "on"
-    config.nb_execution_mode = "cache" if executes else "off"
-    config.nb_execution_cache_path = str(Path(app.outdir).parent / ".jupyter_cache" / what_notebooks_use())
-    config.myst_substitutions = {**config.myst_substitutions, "whose_results": MEASURED_HERE if executes else STORED}
+MEASURE = "With Docker on your machine, make book measures them there."
 
 
-def what_notebooks_use() -> str:
-    """Hash of everything outside a notebook that its results depend on and that lies in this repository: not the labs."""
-    digest = hashlib.sha256(os.environ.get("PROFILE", "class").encode())
-    for folder in ("src/boxlab", "images"):
-        for path in sorted((ROOT / folder).rglob("*")):
-            if path.is_file() and not {"__pycache__", "labs"} & set(path.relative_to(ROOT).parts):
-                digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
+def is_here(path: Path) -> bool:
+    """Whether the outputs that the book shows of a notebook were measured on this machine."""
+    return HERE is not None and outputs.holds(path, HERE)
+
+
+def on_what(facts: dict) -> str:
+    """On what outputs were measured, in words."""
+    if not facts:
+        return "a machine that was not recorded"
+    accelerator = f"; VMs by {facts['accelerator']}" if facts["accelerator"] else ""
+    when = facts["created"][:16].replace("T", " ")
+    return f"{facts['machine']}{accelerator} (profile {facts['profile']}, {when} UTC)"
+
+
+def whose_results(path: Path) -> str:
+    """Whose results a notebook's page shows, and on what they were measured."""
+    where = on_what(outputs.load(path, HERE)["metadata"].get(outputs.MEASURED, {}))
+    if is_here(path):
+        return f"Measured on this machine when the book was built: {where}."
+    stored = f"Stored results: measured by the authors, not on your machine but on {where}."
+    failed = HERE / f"{path.stem}.failed" if HERE else None
+    if failed and failed.exists():
+        reason = failed.read_text(encoding="utf-8").splitlines()[0]
+        return f"Measuring on this machine failed: {reason}. {stored}"
+    return f"{stored} {MEASURE}"
+
+
+def all_results() -> str:
+    """Whose results the book shows."""
+    paths = sorted(NOTEBOOKS.glob("*.ipynb"))
+    here = [path for path in paths if is_here(path)]
+    if not here:
+        return f"Stored results: measured by the authors on the machines that the page “This machine” names, not on yours. {MEASURE}"
+    where = on_what(outputs.load(here[-1], HERE)["metadata"][outputs.MEASURED])
+    if len(here) == len(paths):
+        return f"Measured on this machine when the book was built: {where}."
+    return (
+        f"{len(here)} of {len(paths)} notebooks were measured on this machine: {where}. "
+        "The others show stored results, measured by the authors; each page says whose it shows."
+    )
+
+
+def notebook_of(docname: str) -> Path | None:
+    """The notebook that a page is, or whose numbers a chapter quotes; None for the other pages."""
+    path = NOTEBOOKS / f"{Path(docname).name}.ipynb"
+    return path if docname.startswith(("notebooks/", "book/")) and path.exists() else None
+
+
+def show_outputs(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Read a notebook with the outputs that it had here, and a page of prose with whose results it shows."""
+    path = notebook_of(docname)
+    if docname.startswith("notebooks/"):
+        source[0] = json.dumps(outputs.load(path, HERE))
+    elif WHOSE in source[0]:
+        text = whose_results(path) if path else all_results()
+        source[0] = source[0].replace(WHOSE, re.sub(r"([\\`*_{}\[\]<>#|$&])", r"\\\1", text))
+        if not path:
+            app.env.measured_summaries = {*getattr(app.env, "measured_summaries", ()), docname}
 
 
 def say_whose(app: Sphinx, document: nodes.document) -> None:
     """Begin each notebook's page with whose results it shows."""
     if app.env.docname.startswith("notebooks/") and (section := next(document.findall(nodes.section), None)):
-        text = app.config.myst_substitutions["whose_results"].replace("`", "")
-        section.insert(1, nodes.note("", nodes.paragraph("", text)))
+        section.insert(1, nodes.note("", nodes.paragraph("", whose_results(notebook_of(app.env.docname)))))
 
 
-def rewrite_quoting_pages(app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """Write the chapters again when a notebook was read again: their numbers are glued from it."""
-    reread = any(name.startswith("notebooks/") for name in getattr(env, "_measured_reread", ()))
-    env._measured_reread = set()
-    return [name for name in env.found_docs if name.startswith("book/")] if reread else []
-
-
-def note_reread(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Remember that a page was read in this build."""
-    app.env._measured_reread = {*getattr(app.env, "_measured_reread", ()), docname}
+def read_again(app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]) -> list[str]:
+    """Read a notebook again when other outputs of it are to be shown, and each page that quotes it or sums up."""
+    before, env.measured_shown = getattr(env, "measured_shown", {}), {}
+    again = set()
+    for path in NOTEBOOKS.glob("*.ipynb"):
+        name = f"notebooks/{path.stem}"
+        env.measured_shown[name] = (HERE if is_here(path) else None, whose_results(path))
+        if name in added | changed or env.measured_shown[name] != before.get(name):
+            again |= {name, f"book/{path.stem}", *getattr(env, "measured_summaries", ())}
+    return sorted(again & env.found_docs)
 
 
 class Measured(SphinxRole):
@@ -73,8 +119,7 @@ class Measured(SphinxRole):
 
 def setup(app: Sphinx) -> dict:
     app.add_role("measured", Measured())
-    app.connect("config-inited", decide_execution)
-    app.connect("source-read", note_reread)
+    app.connect("env-get-outdated", read_again)
+    app.connect("source-read", show_outputs)
     app.connect("doctree-read", say_whose)
-    app.connect("env-updated", rewrite_quoting_pages)
     return {"parallel_read_safe": False, "parallel_write_safe": True}

@@ -1,6 +1,5 @@
 # Everything in, then install: works, and is large, and every edit installs everything again.
 FROM containers-measured/base
-LABEL org.containers-measured.run=rung-1
 WORKDIR /app
 COPY . .
 RUN pip install -r requirements.txt

@@ -1,6 +1,5 @@
 # The same, with a .dockerignore that keeps the training data out.
 FROM containers-measured/base
-LABEL org.containers-measured.run=rung-2
 WORKDIR /app
 COPY . .
 RUN pip install -r requirements.txt

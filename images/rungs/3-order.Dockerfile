@@ -1,6 +1,5 @@
 # What changes seldom comes first: an edit of the code leaves the installed packages in the cache.
 FROM containers-measured/base
-LABEL org.containers-measured.run=rung-3
 WORKDIR /app
 COPY requirements.txt .
 RUN pip install -r requirements.txt

@@ -1,6 +1,5 @@
 # pip keeps what it downloaded; in an image nobody will ask for it again.
 FROM containers-measured/base
-LABEL org.containers-measured.run=rung-4
 WORKDIR /app
 COPY requirements.txt .
 RUN pip install --no-cache-dir -r requirements.txt

@@ -1,11 +1,9 @@
 # Install in one stage, and copy only what the program imports into the next.
 FROM containers-measured/base AS build
-LABEL org.containers-measured.run=rung-5-build
 COPY requirements.txt .
 RUN pip install --no-cache-dir --target /packages -r requirements.txt
 
 FROM containers-measured/base
-LABEL org.containers-measured.run=rung-5
 WORKDIR /app
 ENV PYTHONPATH=/packages
 COPY --from=build /packages /packages

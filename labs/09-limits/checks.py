@@ -19,7 +19,7 @@ from boxlab import engine
 from boxlab.errors import BoxlabError, EngineError
 from boxlab.interrupts import deferred
 from boxlab.labs import Mismatch, Work, check
-from boxlab.labs.work import Container
+from boxlab.labs.work import Container, require_start
 
 MIB = 1 << 20
 IMAGE = "containers-measured/base"
@@ -32,6 +32,15 @@ REHEARSE = "`python3 work/09-limits/limits.py` shows what `options` says about t
 
 BOUND = {"mem_limit": 384 * MIB, "pids_limit": 256}
 """The limits that hold whatever the learner says, for the sake of the machine that checks: beyond where the neighbour stops."""
+
+SURROUNDINGS = {
+    "network_mode": "none",
+    "nano_cpus": 10**9,
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+    "log_config": LogConfig(type="json-file", config={"max-size": "1m"}),
+}
+"""The neighbour's other options."""
 
 ENDS_S, ANSWERS_S, RESTART_S = 20, 10, 2
 
@@ -189,6 +198,7 @@ def refusals(asked: dict) -> Iterator[None]:
         refused = getattr(error.__cause__, "status_code", None) == 400 or "see usage" in str(error)  # Podman says 500
         if not refused or "OCI runtime" in str(error):
             raise
+        require_start(**SURROUNDINGS)
         raise Mismatch(
             f"the engine accepts {json.dumps(asked)}",
             str(error.__cause__.explanation),
@@ -246,7 +256,7 @@ def life(work: Work, machine: dict, answer: dict) -> Life:
     with refusals(answer), created(machine["neighbour"], answer["neighbour"]) as neighbour:
         seen = Life(machine, answer, inspect(neighbour)["HostConfig"])
         try:
-            with work.container(IMAGE, ["python3", "-c", SERVICE, *needs], **bounded(of_service)) as service:
+            with work.container(IMAGE, ["python3", "-c", SERVICE, *needs], bounded(of_service)) as service:
                 seen.at_ease = wrong_answer(service, "easy")
                 if not seen.at_ease:
                     attack(neighbour, service, seen)
@@ -268,17 +278,10 @@ def created(needs: dict, asked: dict) -> Iterator[str]:
         NEIGHBOUR,
         *map(str, [needs["memory_mib"], needs["processes"], MOST_MIB, MOST_PROCESSES]),
     ]
-    surroundings = {
-        "network_mode": "none",
-        "nano_cpus": 10**9,
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges"],
-        "log_config": LogConfig(type="json-file", config={"max-size": "1m"}),
-    }
     ident = ""
     try:
         with deferred():
-            host_config = api.create_host_config(**surroundings | bounded(asked))
+            host_config = api.create_host_config(**SURROUNDINGS | bounded(asked))
             ident = api.create_container(IMAGE, command, labels=engine.labels(), host_config=host_config)["Id"]
         yield ident
     finally:
@@ -309,6 +312,7 @@ def attack(neighbour: str, service: Container, seen: Life) -> None:
     except docker.errors.APIError as error:
         if "OCI runtime" not in str(error.explanation):
             raise
+        require_start(**SURROUNDINGS)
         seen.printed = str(error.explanation)
         return
     deadline = time.monotonic() + ENDS_S
@@ -343,17 +347,16 @@ def comes_back(ident: str) -> bool:
 
 def first_status(ident: str) -> int:
     """The exit status of a container's first life, from the engine's events: the container knows that of the last one."""
-    first, *_ = engine.events(ident, "die")
-    return int(first["Actor"]["Attributes"]["exitCode"])
+    ends = engine.events(ident, "die")
+    if not ends:
+        raise EngineError("the engine has noted no end of a container that it has started again", "check again")
+    return int(ends[0]["Actor"]["Attributes"]["exitCode"])
 
 
 @check(points=1, timeout=180)
 def answers(work: Work) -> None:
     """limits.py says options for both containers, and the engine accepts them."""
-    with engine.plain_errors():
-        info = engine.connect().info()
-    if not (info["MemoryLimit"] and info["PidsLimit"]):
-        raise BoxlabError("this engine cannot limit memory, or not processes", "`docker info` says why, at its end")
+    engine.require_limits("memory", "processes", "processors")
     lives(work)
 
 

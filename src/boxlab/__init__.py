@@ -4,6 +4,3 @@ The way of data is one straight line: experiment -> runtime -> record -> plot an
 """
 
 __version__ = "0.1.0"
-
-MARK = "BOXLAB_RUN"
-"""Environment variable by which a process that we started is known, whoever its parent is by now."""

@@ -1,20 +1,23 @@
 """The command `boxlab`. Exit status: 0 fine, 1 a lab fails, 2 wrong usage, 3 the machine or the engine is in the way, 130 interrupted."""
 
 import json
-import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from typing import NoReturn
 
 import click
 
 import boxlab
+from boxlab import errors, interrupts, terminal
 from boxlab.errors import BoxlabError, RecordError, UsageError
 from boxlab.labs import commands
 
 USAGE = 2
 INFRASTRUCTURE = 3
+PIPE = 141
+"""Exit status of a command whose reader has gone, as a shell gives it to those that the kernel ends for it."""
 
 _COLOURS = {"ok": "green", "note": "cyan", "warning": "yellow", "failure": "red"}
 
@@ -25,23 +28,28 @@ def _one_line_errors() -> Iterator[None]:
     try:
         yield
     except (RecordError, UsageError) as error:
-        click.echo(f"boxlab: {error}", err=True)
-        sys.exit(USAGE)
+        _complain(error, USAGE)
     except BoxlabError as error:
-        click.echo(f"boxlab: {error}", err=True)
-        sys.exit(INFRASTRUCTURE)
+        _complain(error, INFRASTRUCTURE)
     except OSError as error:
-        click.echo(f"boxlab: {error.filename or 'the system'}: {error.strerror}", err=True)
-        sys.exit(INFRASTRUCTURE)
-    except KeyboardInterrupt:
-        click.echo("boxlab: interrupted; nothing of ours is left running", err=True)
-        sys.exit(130)
+        if error.filename == terminal.OUTPUT:
+            terminal.drop_output()
+            if isinstance(error, BrokenPipeError):
+                sys.exit(PIPE)
+        _complain(errors.of_system(error), INFRASTRUCTURE)
+    except (KeyboardInterrupt, click.Abort):
+        _complain("interrupted; nothing of ours is left running", interrupts.STATUS)
+
+
+def _complain(what: BoxlabError | str, status: int) -> NoReturn:
+    with suppress(OSError):  # nobody is left to read it
+        click.echo(f"boxlab: {what}", err=True)
+    sys.exit(status)
 
 
 class _Group(click.Group):
     def invoke(self, context: click.Context):
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up as Ctrl-C does
-        with _one_line_errors():
+        with _one_line_errors(), interrupts.raised():
             return super().invoke(context)
 
 
@@ -52,15 +60,16 @@ def main() -> None:
 
 
 @main.command()
+@click.option("--again", is_flag=True, help="Try now how virtual machines run, whatever was found earlier.")
 @click.option("--json", "as_json", is_flag=True, help="The findings as data.")
-def doctor(as_json: bool) -> None:
+def doctor(again: bool, as_json: bool) -> None:
     """Say what this machine can do, and the fix for what it cannot."""
     from rich.console import Console
     from rich.table import Table
 
     from boxlab import doctor as checks
 
-    findings = checks.examine()
+    findings = checks.examine(again)
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
@@ -121,7 +130,7 @@ def _experiment(name: str, help_text: str) -> click.Command:
         chosen = [arms] if arms else []
         result = getattr(experiments, name.replace("-", "_"))(*chosen, **options)
         if as_json:
-            click.echo(json.dumps(result.to_json(), ensure_ascii=False))
+            click.echo(json.dumps(result.to_json()))
             return
         _print_run(result)
 
@@ -166,9 +175,7 @@ def compare(a: str, b: str, plot: str | None, as_json: bool) -> None:
     one, other = records.load(a), records.load(b)
     table, differences = comparison.table(one, other), comparison.differences(one, other)
     if as_json:
-        click.echo(
-            json.dumps({"table": table.to_dict("index"), "differences": differences}, ensure_ascii=False, indent=2)
-        )
+        click.echo(json.dumps({"table": table.to_dict("index"), "differences": differences}, indent=2))
     else:
         click.echo(table.to_string())
         for name, run in zip(comparison.NAMES, (one, other), strict=True):
@@ -183,16 +190,26 @@ def compare(a: str, b: str, plot: str | None, as_json: bool) -> None:
 
 
 @main.command()
-@click.option("--images", is_flag=True, help="The images as well; building them again takes minutes.")
-def clean(images: bool) -> None:
-    """Remove everything of ours that runs or lies around, and nothing else."""
+@click.argument("shared", nargs=-1, metavar="[IMAGE]...")
+@click.option("--images", is_flag=True, help="Let go of the book's images as well; those that checkouts share stay.")
+def clean(shared: tuple[str, ...], images: bool) -> None:
+    """Remove everything of this checkout's that runs or lies around, and nothing of another's.
+
+    The book's images are shared by all checkouts on this engine, and removed only when asked for by name, such as base or
+    workload: the other checkouts lose them as well, and build them again, which takes minutes.
+    """
+    from boxlab import images as book
     from boxlab import sweep
 
-    removed = sweep.sweep(images)
-    for item in removed:
-        click.echo(f"removed {item.kind} {item.name}")
+    if unknown := sorted(set(shared) - set(book.names())):
+        raise UsageError(f"there is no image {', '.join(unknown)}", f"one of: {', '.join(book.names())}")
+    removed = sweep.sweep(images, shared, watch=lambda item: click.echo(f"removed {item.kind} {item.name}"))
     if not removed:
         click.echo("nothing of ours was left")
+    if images and (kept := sorted(book.there())):
+        click.echo(
+            f"kept, as all checkouts share them: {', '.join(kept)}; `boxlab clean {' '.join(kept)}` removes them"
+        )
 
 
 for _command in commands.ALL:

@@ -1,26 +1,27 @@
 """The one way to the Docker Engine: where it is, what is ours on it, and its errors in plain words."""
 
 import os
-import time
-import uuid
+import re
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cache
-from pathlib import Path
 
 import docker
 import requests
 import urllib3
-from docker.context import Context, ContextAPI
-from docker.context.config import get_current_context_name
 
-from boxlab import MARK
+from boxlab import client, connection, marks, progress
 from boxlab.errors import EngineError
+from boxlab.marks import RUN
 
 LABEL = "org.containers-measured"
-"""Label of every engine object of ours; the run that made it is under ``LABEL + ".run"``."""
+"""Label of every engine object of ours."""
 
+OWNER_LABEL = f"{LABEL}.owner"
 RUN_LABEL = f"{LABEL}.run"
+"""Labels of what a run made: whose it is, and the run."""
 
 TIMEOUT_S = 60
 """How long one call may take before the engine counts as stuck."""
@@ -28,46 +29,21 @@ TIMEOUT_S = 60
 START_FIX = "start Docker Desktop, or `sudo systemctl start docker` (without systemd: `sudo service docker start`)"
 
 
-RUN = os.environ.get(MARK) or uuid.uuid4().hex[:12]
-"""Id of this Python process's run, on everything that it starts; that of the run that started it, if one did."""
+def labels(run: str = RUN) -> dict[str, str]:
+    """The labels for a new container, network, volume or image of a run.
 
-
-def labels() -> dict[str, str]:
-    """The labels for a new container, network or volume of this run.
-
-    Only ``.run`` says that an object is ours: an image's labels are inherited by what others make of it.
+    Only the owner says that an object is ours: images that all share have the first label alone, and hand it on.
     """
-    return {LABEL: "1", RUN_LABEL: RUN}
+    return {LABEL: "1", OWNER_LABEL: marks.owner(), RUN_LABEL: run}
 
 
 def host() -> str:
-    """Address of the engine: ``DOCKER_HOST``, else the current context, else the first socket that exists."""
-    if address := os.environ.get("DOCKER_HOST"):
-        return address
-    if context := _context():
-        return context.Host
-    runtime_dir = Path(os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}"))
-    sockets = [
-        Path("/var/run/docker.sock"),
-        Path.home() / ".docker/run/docker.sock",
-        runtime_dir / "docker.sock",
-        runtime_dir / "podman/podman.sock",
-    ]
-    return f"unix://{next((s for s in sockets if s.exists()), sockets[0])}"
-
-
-def _context() -> Context | None:
-    """The Docker context that is chosen, if any is.
+    """Address of the engine.
 
     Raises:
-        EngineError: it is chosen and does not exist.
+        EngineError: what names it is wrong: see `client.endpoint`.
     """
-    name = os.environ.get("DOCKER_CONTEXT") or get_current_context_name()
-    if name == "default":
-        return None
-    if context := ContextAPI.get_context(name):
-        return context
-    raise EngineError(f"there is no Docker context {name!r}", "`docker context ls`, then `docker context use NAME`")
+    return client.endpoint().address
 
 
 @contextmanager
@@ -88,19 +64,43 @@ def plain_errors() -> Iterator[None]:
 def explain(error: Exception) -> EngineError:
     """The `EngineError` that says what `error` means."""
     text = " ".join(str(getattr(error, "explanation", None) or error).split())
+    address = host()
     if "PermissionError" in text:
         return EngineError(
-            f"not allowed to use the engine's socket ({host()})",
+            f"not allowed to use the engine's socket ({address})",
             "`sudo usermod -aG docker $USER`, then log in again (members of that group are root on this machine)",
         )
-    if "no space left" in text.lower():
+    if re.search("no space left|quota exceeded", text, re.IGNORECASE):
         return EngineError(f"the disk is full: {text}", "see what fills it with `docker system df` and `df -h`")
+    if isinstance(error, requests.exceptions.ProxyError) or "SOCKS" in text:
+        return EngineError(
+            f"the proxy of HTTP_PROXY or HTTPS_PROXY does not let us through to the engine at {address}",
+            "let NO_PROXY name the engine's host as well; we know no SOCKS proxies",
+        )
+    if isinstance(error, requests.exceptions.SSLError):
+        reason = re.search(r"\[SSL[^]]*\] [^()]+|certificate[^()]+", text)
+        return EngineError(
+            f"no TLS connection to the engine at {address}: {reason[0].strip() if reason else text}",
+            "DOCKER_CERT_PATH must name the folder with the ca.pem, cert.pem and key.pem made for this engine",
+        )
+    if "HTTPS server" in text:
+        return EngineError(f"the engine at {address} wants TLS", "`export DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=FOLDER`")
+    if re.search(r"NameResolutionError|getaddrinfo|name resolution|not known", text):
+        return EngineError(f"no machine has the name of the engine at {address}", _elsewhere())
     if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)):
         return EngineError(f"the engine did not answer within {TIMEOUT_S} s", "restart the engine")
-    gone = ("FileNotFoundError", "Connection refused", "ConnectionRefused", "Connection aborted", "Connection reset")
-    if any(sign in text for sign in gone):
-        return EngineError(f"no engine answers at {host()}", START_FIX)
-    return EngineError(f"the engine said: {text}")
+    if isinstance(error, requests.exceptions.JSONDecodeError) or "BadStatusLine" in text:
+        return EngineError(f"what answers at {address} is no engine", _elsewhere())
+    gone = ("FileNotFoundError", "onnection refused", "ConnectionRefused", "Connection aborted", "Connection reset")
+    if any(sign in text for sign in (*gone, "No route to host", "unreachable", "NotADirectoryError")):
+        return EngineError(f"no engine answers at {address}", _elsewhere())
+    return EngineError(f"the engine said: {text}", client.fix_for(text, ""))
+
+
+def _elsewhere() -> str:
+    """What to do where no engine answers at the address that we were told."""
+    said_by = client.endpoint().said_by
+    return f"{START_FIX}; if it is elsewhere, correct {said_by}" if said_by else START_FIX
 
 
 @cache
@@ -108,17 +108,69 @@ def connect() -> docker.DockerClient:
     """A client of the engine, after a real call to it.
 
     Raises:
-        EngineError: nothing answers there, or we may not ask.
+        EngineError: nothing answers there, we may not ask, or it speaks no language of ours.
+    """
+    endpoint = client.endpoint()
+    with plain_errors():
+        asking = connection.open_client(endpoint, connection.LEAST_API, TIMEOUT_S)
+        try:
+            spoken = asking.version(api_version=False)
+        finally:
+            asking.close()
+        if not isinstance(spoken, dict) or "ApiVersion" not in spoken:
+            raise EngineError(f"what answers at {endpoint.address} is no engine", _elsewhere())
+        require_versions(spoken)
+        return connection.open_client(endpoint, spoken["ApiVersion"], TIMEOUT_S)
+
+
+def require_versions(spoken: dict) -> None:
+    """See that the docker client may speak as it is told to, with an engine that says `spoken` of itself.
+
+    Raises:
+        EngineError: it may not.
+    """
+    newest, oldest = spoken["ApiVersion"], spoken.get("MinAPIVersion") or connection.LEAST_API
+    if _number(newest) < _number(connection.LEAST_API):
+        raise EngineError(f"the engine is too old: it speaks version {newest} of the API", "install a current engine")
+    told = os.environ.get("DOCKER_API_VERSION")
+    if told and not (re.fullmatch(r"v?\d+\.\d+", told) and _number(oldest) <= _number(told) <= _number(newest)):
+        raise EngineError(
+            f"DOCKER_API_VERSION is {told!r}, and the engine speaks {oldest} to {newest}", "`unset DOCKER_API_VERSION`"
+        )
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.removeprefix("v").split(".")))
+
+
+LIMITS = {"memory": "MemoryLimit", "processes": "PidsLimit", "processors": "CpuCfsQuota"}
+"""What a container can be limited in, and by what name the engine says whether it does."""
+
+LIMITS_FIX = (
+    "`docker info` says why, at its end: memory may need `cgroup_enable=memory` on the kernel's command line, "
+    "a rootless engine the delegation of control groups by systemd"
+)
+
+
+def discarded_limits() -> list[str]:
+    """Names in `LIMITS` of what this engine does not limit, whatever it is told.
+
+    Raises:
+        EngineError: it does not answer.
     """
     with plain_errors():
-        options = {"version": "auto", "timeout": TIMEOUT_S}
-        context = None if os.environ.get("DOCKER_HOST") else _context()
-        if context:
-            client = docker.DockerClient(base_url=context.Host, tls=context.TLSConfig or False, **options)
-        else:
-            client = docker.DockerClient.from_env(environment=os.environ | {"DOCKER_HOST": host()}, **options)
-        client.ping()
-    return client
+        info = connect().info()
+    return [name for name, key in LIMITS.items() if info.get(key) is False]
+
+
+def require_limits(*names: str) -> None:
+    """See that the engine keeps to such limits.
+
+    Raises:
+        EngineError: it discards some.
+    """
+    if discarded := [name for name in discarded_limits() if name in names]:
+        raise EngineError(f"this engine discards limits of {' and '.join(discarded)}", LIMITS_FIX)
 
 
 def is_podman() -> bool:
@@ -128,6 +180,18 @@ def is_podman() -> bool:
         what the SDK raises: see `plain_errors`.
     """
     return any("Podman" in part["Name"] for part in connect().version().get("Components") or ())
+
+
+@cache
+def keeps_packed() -> bool:
+    """Whether it keeps images twice, as they travel and unpacked: containerd's image store does.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    with plain_errors():
+        status = connect().info().get("DriverStatus") or ()
+    return any(str(value).startswith("io.containerd.snapshotter") for _, value in status)
 
 
 @cache
@@ -156,11 +220,55 @@ def events(container: str, *actions: str) -> list[dict]:
     Raises:
         what the SDK raises: see `plain_errors`.
     """
-    now, of_it = int(time.time()), {"container": container}
+    now, of_it = now_there(), {"container": container}
     noted = connect().api.events(since=now - 3600, until=now + 1, filters=of_it, decode=True)
     return [event for event in noted if event["Action"] in actions]  # not by a filter: Podman's finds none
 
 
+def now_there() -> int:
+    """The time by the engine's clock, in seconds since 1970: it need not be ours.
+
+    Raises:
+        what the SDK raises: see `plain_errors`.
+    """
+    return int(datetime.fromisoformat(connect().info()["SystemTime"]).timestamp())
+
+
 def environment() -> dict[str, str]:
-    """Variables by which the docker command uses the same engine as we do."""
-    return {} if os.environ.get("DOCKER_HOST") or _context() else {"DOCKER_HOST": host()}
+    """Variables by which the docker command uses the same engine as we do, needing no credentials.
+
+    Raises:
+        EngineError: what names the engine is wrong.
+    """
+    chosen = client.endpoint()
+    config = {"DOCKER_CONFIG": str(client.own_config())}
+    if chosen.certificates and not os.environ.get("DOCKER_CERT_PATH") and chosen.said_by == "DOCKER_HOST":
+        config["DOCKER_CERT_PATH"] = str(
+            chosen.certificates
+        )  # by default they are looked for in the configuration's folder
+    return config if chosen.said_by else config | {"DOCKER_HOST": chosen.address}
+
+
+def docker_command(*arguments: str, seconds: float = TIMEOUT_S, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the docker command to its end, with the engine that we use; `variables` are added to its environment.
+
+    Raises:
+        EngineError: there is no such command, or it does not end.
+    """
+    try:
+        with progress.waiting(f"`docker {arguments[0]}`"):
+            return subprocess.run(
+                ["docker", *arguments],
+                env=os.environ | environment() | marks.environment() | variables,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=seconds,
+            )
+    except FileNotFoundError as error:
+        raise EngineError("the docker command is missing", "install Docker's command line") from error
+    except OSError as error:
+        raise EngineError(f"the docker command does not run: {error.strerror}", client.fix_for("GLIBC")) from error
+    except subprocess.TimeoutExpired as error:
+        raise EngineError(f"`docker {arguments[0]}` did not end within {seconds:g} s", "restart the engine") from error

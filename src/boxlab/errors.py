@@ -1,5 +1,16 @@
 """Errors that a reader sees: one line that says what is wrong, and one that mends it."""
 
+import errno
+import os
+import re
+
+_CREDENTIALS = re.compile(r"(?<!ssh)://[^/\s'\"]*@")
+
+
+def without_credentials(text: str) -> str:
+    """A text whose addresses have lost the name and password of a proxy or registry."""
+    return _CREDENTIALS.sub("://…@", text)
+
 
 class BoxlabError(Exception):
     """Something went wrong that the reader can act on.
@@ -9,7 +20,7 @@ class BoxlabError(Exception):
     """
 
     def __init__(self, message: str, fix: str = ""):
-        super().__init__(message)
+        super().__init__(without_credentials(message))
         self.fix = fix
 
     def __str__(self) -> str:
@@ -57,3 +68,38 @@ class UsageError(BoxlabError):
 
 class LabError(BoxlabError):
     """A lab's own files are not as they must be: its author's business, never the learner's."""
+
+
+_REMEDIES = {
+    errno.ENOSPC: "make room on the disk that it lies on",
+    errno.EDQUOT: "make room: your share of the disk that it lies on is used up",
+    errno.EFBIG: "allow larger files: `ulimit -f unlimited`",
+    errno.EROFS: "its file system is read-only: mount it for writing, or use a folder elsewhere",
+    errno.EACCES: "give yourself the right to it: `ls -ld` shows whose it is",
+    errno.EPERM: "give yourself the right to it: `ls -ld` shows whose it is",
+    errno.EIO: "the disk or the terminal fails: `sudo dmesg` says more",
+    errno.ENOTDIR: "a file stands where a folder should: move it away",
+    errno.EISDIR: "a folder stands where a file should: move it away",
+    errno.EEXIST: "something stands there already: move it away",
+    errno.ENOTEMPTY: "something stands there already: move it away",
+    errno.ELOOP: "its links lead in a circle: remove them",
+    errno.ENAMETOOLONG: "use a shorter path",
+    errno.EMFILE: "allow more open files: `ulimit -n 4096`",
+    errno.ENFILE: "the machine has too many open files: close other programs",
+    errno.ENOMEM: "close other programs: there is not enough memory",
+    errno.EAGAIN: "close other programs: no further process is allowed (`ulimit -u`)",
+    errno.ENOENT: "see that it is there, then try again",
+}
+
+
+def of_system(error: OSError, where: str = "") -> BoxlabError:
+    """What an error of the operating system means: what it is about, in its words, and the fix.
+
+    Args:
+        where: what it is about, if the error does not say.
+    """
+    # Of two paths the second is the one that is written.
+    path = error.filename2 or error.filename or where or "the system"
+    words = error.strerror or str(error) or type(error).__name__
+    path = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else f"file descriptor {path}"
+    return BoxlabError(f"{path}: {words}", _REMEDIES.get(error.errno, "try again; if it stays so, report it"))

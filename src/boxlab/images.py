@@ -1,17 +1,16 @@
 """The images that the book builds: where the base comes from, in what order, and how one is built."""
 
 import hashlib
-import io
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import certifi
 import docker.errors
@@ -19,8 +18,8 @@ import requests
 import urllib3
 from docker.models.images import Image
 
-from boxlab import engine, paths, progress
-from boxlab.errors import BuildError
+from boxlab import builder, client, engine, marks, paths, progress, turns
+from boxlab.errors import BoxlabError, BuildError
 
 PREFIX = "containers-measured/"
 """All our tags begin with it; we never tag with a name that is not ours."""
@@ -28,6 +27,9 @@ PREFIX = "containers-measured/"
 LAB_PREFIX = f"{PREFIX}lab-"
 """Names of what the labs build. They stay, so that the next check takes unchanged steps from the cache: an image for each
 that a lab builds, and with the classic builder one for each stage below it. What a later check replaces is removed."""
+
+PASSING = (f"{PREFIX}rung-", f"{PREFIX}origin-")
+"""How names begin of images that do not outlive what made them."""
 
 HUB_IMAGE = "python:3.13-slim-bookworm"
 HUB_DIGEST = "sha256:67a1e1f215ccda113cfc024e8639049257e88f273898f595b61476d128d387e8"
@@ -38,8 +40,8 @@ SUITE = "bookworm"
 
 KEY_LABEL = f"{engine.LABEL}.key"
 ORIGIN_LABEL = f"{engine.LABEL}.origin"
-
-_STALLED_S = 900  # a build step that prints nothing for this long is given up
+CERTIFICATES_LABEL = f"{engine.LABEL}.certificates"
+"""Of the base image: hashes of the authorities that were put into it."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Built:
     labels: dict[str, str]
     fresh: bool
     """Whether this call built it."""
+    layers: tuple[str, ...] = ()
+    """Hashes of its layers' archives, lowest first."""
 
 
 def names() -> list[str]:
@@ -72,8 +76,25 @@ def names() -> list[str]:
     return ordered
 
 
+def own(name: str) -> str:
+    """This checkout's own name of an image of the book.
+
+    Checkouts on one engine may differ, so each has a name of its own for what it uses; where their files are the same, it is
+    one image, and gone when its last name is. The name without a tag is for people, and means what was asked for last.
+    """
+    return f"{PREFIX}{name}:{marks.owner()}"
+
+
+def passing(name: str) -> str:
+    """This checkout's name of an image of its own that others do not share, such as a lab's or an experiment's."""
+    return f"{PREFIX}{name}-{marks.owner()}"
+
+
 def find(name: str) -> Built | None:
     """The image `name`, if it is there and neither its files nor its parents have changed since; never builds.
+
+    The base must hold the certificate authorities that this machine needs; further ones, of the machine that it was made
+    on, do no harm.
 
     Raises:
         BuildError: the book has no such image.
@@ -84,10 +105,18 @@ def find(name: str) -> Built | None:
     built_on = find(parent) if parent else None
     if parent and not built_on:
         return None
+    key = _key(context, built_on)
     with engine.plain_errors():
-        image = _get(PREFIX + name)
-    current = image and image.labels.get(KEY_LABEL) == _key(context, built_on)
-    return _built(name, image, fresh=False) if current else None
+        current = (image for image in _candidates(name) if image.labels.get(KEY_LABEL) == key)
+        image = next((image for image in current if name != "base" or not _lacking(image)), None)
+        return _built(name, image, fresh=False) if image else None
+
+
+def _candidates(name: str) -> Iterator[Image]:
+    """The image of this checkout's own name, then those of other checkouts."""
+    if image := _get(own(name)):
+        yield image
+    yield from engine.connect().images.list(name=PREFIX + name)
 
 
 def ensure(name: str) -> Built:
@@ -97,45 +126,89 @@ def ensure(name: str) -> Built:
         BuildError: the book has no such image, or its build failed.
         EngineError: the engine does not answer.
     """
-    if found := find(name):
-        return found
     context = _context(name)
-    parent = _parent(name)
-    labels = {KEY_LABEL: _key(context, ensure(parent) if parent else None)}
+    built_on = ensure(parent) if (parent := _parent(name)) else None
+    if found := find(name):
+        return _adopted(found)
+    client.require_proxies()
+    with turns.turn(f"images-{short_hash(engine.host().encode())}", "the images are built"):
+        return _adopted(find(name) or _made(name, context, built_on))
+
+
+def _adopted(built: Built) -> Built:
+    """The same image, under this checkout's own name and that for people; what had them before goes, if nothing needs it."""
     with engine.plain_errors():
-        replaced = _get(PREFIX + name)
+        for name in (own(built.name), f"{PREFIX}{built.name}:latest"):
+            replaced = _get(name)
+            if not replaced or replaced.id != built.id:
+                engine.connect().api.tag(built.id, *name.rsplit(":", 1))
+                if replaced:
+                    builder.remove_unused(replaced.id)
+    return built
+
+
+def _on_own(context: Path) -> bytes:
+    """The Dockerfile, building on this checkout's own images: the name for people may be moved at any time."""
+    text = (context / "Dockerfile").read_text()
+    return re.sub(rf"^FROM {PREFIX}([\w-]+)", lambda found: f"FROM {own(found[1])}", text, flags=re.MULTILINE).encode()
+
+
+def _made(name: str, context: Path, built_on: Built | None) -> Built:
+    labels = {KEY_LABEL: _key(context, built_on)}
+    with engine.plain_errors():
         if name == "base":
-            with _origin() as origin:
-                certificates = {f"certificates/host-{i}.crt": pem for i, pem in enumerate(extra_certificates())}
-                _build(
-                    name, context, labels | {ORIGIN_LABEL: origin.description}, {"ORIGIN": origin.image}, certificates
-                )
+            _build_base(context, labels)
         else:
-            _build(name, context, labels, {}, {})
-        if replaced:
-            remove_unused(replaced.id)
-        return _built(name, _get(PREFIX + name), fresh=True)
+            _build(name, context, labels, more={"Dockerfile": _on_own(context)})
+        return _built(name, _get(own(name)), fresh=True)
+
+
+def there() -> dict[str, Image]:
+    """The images of the book that this checkout has, or that it would find under the name for people, by name.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    with engine.plain_errors():
+        found = {name: _get(own(name)) or _get(PREFIX + name) for name in names()}
+    return {name: image for name, image in found.items() if image}
+
+
+def base_of(layers: Sequence[str]) -> Image | None:
+    """The base image, whichever checkout's, that an image with these layers stands on, if it does.
+
+    What learners build stands on the name for people, and another checkout may move that at any time.
+    """
+    for base in engine.connect().images.list(name=f"{PREFIX}base"):
+        beneath = base.attrs["RootFS"]["Layers"]
+        if list(layers[: len(beneath)]) == beneath:
+            return base
+    return None
+
+
+def _build_base(context: Path, labels: dict[str, str]) -> None:
+    if (there := _get(own("base"))) and (lacking := _lacking(there)):
+        print(f"base: made again, with {lacking} certificate authorities that this machine trusts", file=sys.stderr)
+    authorities = {_fingerprint(pem): pem for pem in extra_certificates()}
+    more = {f"certificates/host-{name}.crt": pem for name, pem in authorities.items()}
+    with _origin() as origin:
+        labels |= {ORIGIN_LABEL: origin.description, CERTIFICATES_LABEL: " ".join(sorted(authorities))}
+        _build("base", context, labels, {"ORIGIN": origin.image}, {"certificates": None} | more)
+
+
+def _lacking(base: Image) -> int:
+    """How many certificate authorities that this machine needs are not in the base image."""
+    there = base.labels.get(CERTIFICATES_LABEL, "").split()
+    return sum(_fingerprint(pem) not in there for pem in extra_certificates())
+
+
+def _fingerprint(pem: bytes) -> str:
+    return short_hash(b"".join(pem.split()))
 
 
 def short_name(name: str) -> str:
     """An image's name as we write it: Podman puts the registry before it."""
     return name.removeprefix("docker.io/")
-
-
-def remove_unused(image_id: str) -> None:
-    """Remove an image that a newer one has replaced, unless something still uses it or has given it a name."""
-    client = engine.connect()
-    try:
-        if not client.images.get(image_id).tags:
-            client.images.remove(image_id)
-    except docker.errors.APIError as error:
-        if error.status_code not in (404, 409):  # gone already, or in use
-            raise
-
-
-def proxies() -> dict[str, str]:
-    """Build arguments that let a build through the proxy that this environment names, if it does."""
-    return {k: v for k, v in os.environ.items() if k.lower() in ("http_proxy", "https_proxy", "no_proxy", "ftp_proxy")}
 
 
 def extra_certificates() -> list[bytes]:
@@ -171,22 +244,22 @@ class _Origin:
 def _origin() -> Iterator[_Origin]:
     """The distribution's root filesystem: from Docker Hub, else from its own packages; unnamed again once built upon."""
     client = engine.connect()
-    reference = f"python@{HUB_DIGEST}"
+    reference, named = f"python@{HUB_DIGEST}", passing("origin")
     was_there = _get(reference) is not None
     try:
         print(f"base: asking Docker Hub for {HUB_IMAGE}", file=sys.stderr)
-        image = client.images.pull(reference)
-        origin = _Origin(image.id, f"Docker Hub, {HUB_IMAGE}@{HUB_DIGEST}")
+        client.images.pull(reference).tag(named)  # BuildKit builds on names alone
+        origin = _Origin(named, f"Docker Hub, {HUB_IMAGE}@{HUB_DIGEST}")
     except (docker.errors.APIError, requests.RequestException, urllib3.exceptions.HTTPError) as error:
         reason = " ".join(str(getattr(error, "explanation", error)).split())
         print(f"base: Docker Hub cannot be used ({reason}): making it from Debian's packages", file=sys.stderr)
-        was_there, reference = False, f"{PREFIX}origin"
-        origin = _from_packages(reference)
+        was_there = True
+        origin = _from_packages(named)
     try:
         yield origin
     finally:
-        if not was_there:
-            client.images.remove(reference, noprune=True)  # its layers live on in the base
+        for name in [named] if was_there else [named, reference]:
+            client.images.remove(name, noprune=True)  # its layers live on in the base
 
 
 def _from_packages(tag: str) -> _Origin:
@@ -224,7 +297,7 @@ _MMDEBSTRAP_STEPS = (
 
 def _mmdebstrap(command: list[str], bar: progress.tqdm) -> None:
     """Run mmdebstrap, moving `bar` on as its steps begin."""
-    environment = os.environ | {"TMPDIR": str(paths.scratch()), engine.MARK: engine.RUN}
+    environment = os.environ | {"TMPDIR": str(paths.scratch())} | marks.environment()
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         lines = []
         try:
@@ -243,40 +316,51 @@ def _mmdebstrap(command: list[str], bar: progress.tqdm) -> None:
 
 
 def _build(
-    name: str, context: Path, labels: dict[str, str], build_args: dict[str, str], extra_files: dict[str, bytes]
+    name: str,
+    context: Path,
+    labels: dict[str, str],
+    arguments: dict[str, str] | None = None,
+    more: dict[str, bytes | None] | None = None,
 ) -> None:
-    """Build the image by the engine's build call, which every engine version and Podman knows."""
-    stream = engine.connect().api.build(
-        fileobj=_tar(context, extra_files),
-        custom_context=True,
-        tag=PREFIX + name,
-        labels={engine.LABEL: "1"} | labels,
-        buildargs=proxies() | build_args,
-        rm=True,
-        forcerm=True,
-        decode=True,
-        timeout=_STALLED_S,
+    with builder.staged(context, more, without="__pycache__") as folder, builder.shown(name) as watch:
+        built = builder.build(folder, own(name), labels={engine.LABEL: "1"} | labels, arguments=arguments, watch=watch)
+    if built.trouble:
+        raise _why(name, built)
+
+
+_UNREACHED = re.compile(
+    r"could not connect|unable to connect|connection (?:timed out|refused|reset)|temporary failure|could not resolve"
+    r"|name resolution|no such host|network is unreachable|no route to host|i/o timeout|proxyerror|proxy connect"
+    r"|bad gateway|service unavailable|proxy authentication|connecttimeout|cannot initiate the connection",
+    re.IGNORECASE,
+)
+"""What apt, pip and the builders print where the network, or a proxy, is in the way."""
+
+
+def _why(name: str, built: builder.Build) -> BoxlabError:
+    """What has kept an image from being built, and what mends it."""
+    lines = [line.strip() for line in built.output.splitlines() if line.strip()]
+    if full := next((line for line in lines if "no space left" in line.lower()), None):
+        return engine.explain(OSError(full))
+    if built.trouble == "late":
+        last = lines[-1] if lines else "nothing"
+        message = f"the image {name} does not build: it printed nothing for {builder.SILENT_S} s after: {last}"
+        return BuildError(message, "restart the engine, and see whether the network answers")
+    if unreached := next((line for line in lines if _UNREACHED.search(line)), None):
+        message = f"the image {name} does not build, as a step did not reach the network: {unreached[:300]}"
+        return BuildError(message, _network_fix())
+    return BuildError(
+        f"the image {name} does not build: {' | '.join(lines[-5:])}",
+        f"look at images/{name}/Dockerfile",
     )
-    output: list[str] = []
-    layer = ""  # the last one made; the ones before it are its parents and go with it
-    with progress.bar(name, unit="step") as bar:
-        for event in stream:
-            if "error" in event:
-                if layer:
-                    remove_unused(layer)
-                tail = " | ".join("".join(output).splitlines()[-5:])
-                raise BuildError(
-                    f"the image {name} does not build: {event['error'].strip()} ({tail})",
-                    f"look at images/{name}/Dockerfile",
-                )
-            text = event.get("stream", "")
-            output.append(text)
-            if made := re.match(r" ---> ([0-9a-f]{12,})", text):
-                layer = made[1]
-            if step := re.match(r"Step (\d+)/(\d+) : (.*)", text):
-                bar.total, bar.n = int(step[2]), int(step[1]) - 1
-                bar.set_postfix_str(step[3][:50])
-        bar.update(bar.total - bar.n if bar.total else 0)
+
+
+def _network_fix() -> str:
+    """What to look at where a build does not reach the network; of a proxy its place alone, never its password."""
+    if not (set_to := {k: urlsplit(v) for k, v in builder.proxies().items() if k.lower() != "no_proxy" and v}):
+        return "is the network there? a container must reach it, too"
+    named = ", ".join(f"{name} ({place.hostname or 'no address'}:{place.port or ''})" for name, place in set_to.items())
+    return f"does the proxy answer, from a container as well? it is set by {named}; `unset` that where none is needed"
 
 
 def _parent(name: str) -> str | None:
@@ -302,11 +386,14 @@ def _get(reference: str) -> Image | None:
 
 
 def _key(context: Path, parent: Built | None) -> str:
-    """Hash of everything that an image is made of: its files and its parent, or its origin and this host's authorities."""
+    """Hash of everything that an image is made of: its files, and its parent or its origin.
+
+    A parent counts by its own key and its layers: its id is another one on each kind of image store.
+    """
     parts = [f"{path.relative_to(context)}\0".encode() + path.read_bytes() for path in _files(context)]
     if parent:
-        return short_hash(parent.id.encode(), *parts)
-    return short_hash(HUB_DIGEST.encode(), SUITE.encode(), *extra_certificates(), *parts)
+        return short_hash(parent.labels.get(KEY_LABEL, "").encode(), *map(str.encode, parent.layers), *parts)
+    return short_hash(HUB_DIGEST.encode(), SUITE.encode(), *parts)
 
 
 def short_hash(*parts: bytes) -> str:
@@ -316,28 +403,6 @@ def short_hash(*parts: bytes) -> str:
 
 def _files(context: Path) -> list[Path]:
     return sorted(p for p in context.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
-
-
-def _tar(context: Path, extra_files: dict[str, bytes]) -> io.BytesIO:
-    """The build context. Owners, modes and times are fixed, so that the same files always hit the same build cache."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-
-        def add(name: str, data: bytes, mode: int) -> None:
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(data), mode
-            tar.addfile(entry, io.BytesIO(data))
-
-        if context.name == "base":
-            folder = tarfile.TarInfo("certificates")
-            folder.type, folder.mode = tarfile.DIRTYPE, 0o755
-            tar.addfile(folder)
-        for path in _files(context):
-            add(str(path.relative_to(context)), path.read_bytes(), 0o755 if os.access(path, os.X_OK) else 0o644)
-        for name, data in extra_files.items():
-            add(name, data, 0o644)
-    buffer.seek(0)
-    return buffer
 
 
 def _built(name: str, image: Image, fresh: bool) -> Built:
@@ -351,4 +416,5 @@ def _built(name: str, image: Image, fresh: bool) -> Built:
         working_dir=config.get("WorkingDir") or "/",
         labels=image.labels,
         fresh=fresh,
+        layers=tuple((image.attrs.get("RootFS") or {}).get("Layers") or ()),
     )

@@ -1,22 +1,36 @@
-"""Ctrl-C at the wrong moment: between a thing's creation and our knowing of it, or in the middle of its removal."""
+"""Ctrl-C at the wrong moment: before a command has begun, between a thing's creation and our knowing of it, in its removal."""
 
+import _thread
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import NoReturn
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What tells a command to end; the last when its terminal is closed."""
+
+STATUS = 130
+"""Exit status of a command that was told to end."""
+
+AGAIN_S = 0.02
+"""After how long an interrupt that was lost strikes again."""
+
+_heard: list[signal.Signals] = []
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Hold back SIGINT and SIGTERM until the block has ended; a second one gets through at once.
+    """Hold back what tells us to end until the block has ended; a second one gets through at once.
 
     Only the main thread can be interrupted, so elsewhere this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    handlers = {number: signal.getsignal(number) for number in numbers}
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
     held: list[int] = []
 
     def restore() -> None:
@@ -29,11 +43,56 @@ def deferred() -> Iterator[None]:
             restore()
             signal.raise_signal(number)
 
-    for number in numbers:
+    for number in SIGNALS:
         signal.signal(number, hold)
     try:
         yield
     finally:
         restore()
-    if held:
-        signal.raise_signal(held[0])
+        if len(held) == 1:  # also where the block raises: that stays as its context
+            signal.raise_signal(held[0])
+
+
+def listen() -> None:
+    """End this process in one line when it is told to: it is a command, and has nothing to clean up yet.
+
+    What whoever started it has it ignore, as `nohup` and a shell's `&` do, stays ignored.
+    """
+    _heard[:] = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    _handle(lambda number, frame: end())
+    sys.unraisablehook = _not_lost
+
+
+@contextmanager
+def raised() -> Iterator[None]:
+    """In the block, what tells this command to end is a KeyboardInterrupt, so that the block can clean up."""
+    try:
+        _handle(signal.default_int_handler)
+        yield
+    finally:
+        _handle(lambda number, frame: end())
+
+
+def ignore() -> None:
+    """Go on to the end: all is done, and Python takes its time to end."""
+    _handle(signal.SIG_IGN)
+
+
+def end() -> NoReturn:
+    """End at once, with one line."""
+    with suppress(OSError):  # nobody is left to read it
+        os.write(2, b"boxlab: interrupted; nothing of ours is left running\n")
+    os._exit(STATUS)
+
+
+def _handle(handler) -> None:
+    for number in _heard:
+        signal.signal(number, handler)
+
+
+def _not_lost(unraisable) -> None:
+    """Where Python drops exceptions, as in a finalizer, it drops an interrupt as well: let it strike again."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        threading.Timer(AGAIN_S, _thread.interrupt_main).start()
+    else:
+        sys.__unraisablehook__(unraisable)

@@ -2,14 +2,16 @@
 
 import json
 import tarfile
+import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from boxlab import engine, paths, progress
+from boxlab.errors import EngineError
 
 GZIP_LEVEL = 6
 """What `docker push` compresses with: the default level of Go's compress/gzip."""
@@ -25,14 +27,16 @@ class Layer:
 
     Attributes:
         id: hash of the archive.
-        size: of the archive, in bytes.
+        size: of the archive, in bytes: what it takes unpacked, the same on every engine.
         compressed: the same as it travels to and from a registry, in bytes.
+        stored: the same as this engine hands it out, in bytes: compressed, where it keeps that as well.
         images: the tags, among those asked for, that have it.
     """
 
     id: str
     size: int
     compressed: int
+    stored: int
     images: tuple[str, ...]
 
 
@@ -43,15 +47,36 @@ def layers(*tags: str) -> list[Layer]:
         EngineError: an image is not there, or the engine does not answer.
         OSError: no room for the archive.
     """
-    sizes: dict[str, tuple[int, int]] = {}
+    sizes: dict[str, tuple[int, int, int]] = {}
     owners: dict[str, list[str]] = {}
     for tag in tags:
         with saved(tag) as archive:
-            for layer, file in layer_files(archive):
+            for layer, file in layer_files(archive, hashes(tag)):
                 owners.setdefault(layer, []).append(tag)
                 if layer not in sizes:
-                    sizes[layer] = _sizes(file, f"{tag}: compress")
+                    sizes[layer] = *_sizes(file, f"{tag}: compress"), _length(file)
     return [Layer(layer, *sizes[layer], tuple(owners[layer])) for layer in sizes]
+
+
+def unpacked(tag: str, without: set[str] = frozenset()) -> dict[str, int]:
+    """Size of each layer's archive in bytes by its hash, without the layers that are not asked for.
+
+    Raises:
+        EngineError: the image is not there, or the engine does not answer.
+        OSError: no room for the archive.
+    """
+    with saved(tag) as archive:
+        return {layer: _unpacked(file) for layer, file in layer_files(archive, hashes(tag)) if layer not in without}
+
+
+def hashes(tag: str) -> list[str]:
+    """The hashes of an image's layers, lowest first.
+
+    Raises:
+        EngineError: it is not there, or the engine does not answer.
+    """
+    with engine.plain_errors():
+        return engine.connect().api.inspect_image(tag)["RootFS"].get("Layers") or []
 
 
 @contextmanager
@@ -62,36 +87,60 @@ def saved(tag: str) -> Iterator[tarfile.TarFile]:
         EngineError: it is not there, or the engine does not answer.
         OSError: no room for the archive.
     """
-    path = paths.scratch() / f"image-{engine.RUN}.tar"
-    try:
-        _save(tag, path)
-        with tarfile.open(path) as archive:
+    if ":" not in tag.rpartition("/")[2]:
+        tag += ":latest"  # without it, all tags of that name are saved
+    with tempfile.NamedTemporaryFile(dir=paths.scratch(), prefix=f"image-{engine.RUN}-", suffix=".tar") as file:
+        _save(tag, file)
+        file.seek(0)
+        with tarfile.open(fileobj=file) as archive:
             yield archive
-    finally:
-        path.unlink(missing_ok=True)
 
 
-def _save(tag: str, path: Path) -> None:
+def _save(tag: str, file: IO[bytes]) -> None:
     with engine.plain_errors():
         api = engine.connect().api
         total = api.inspect_image(tag)["Size"]
-        with progress.bar(f"{tag}: save", total=total, unit="B", unit_scale=True) as bar, path.open("wb") as file:
+        with progress.bar(f"{tag}: save", total=total, unit="B", unit_scale=True) as bar:
             for chunk in api.get_image(tag, chunk_size=_BLOCK):
                 bar.update(file.write(chunk))
 
 
-def layer_files(archive: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes]]]:
-    """The hash and the file of each layer of a saved image, lowest first."""
-    [image] = json.load(archive.extractfile("manifest.json"))
-    hashes = json.load(archive.extractfile(image["Config"]))["rootfs"]["diff_ids"]
-    for layer, name in zip(hashes, image["Layers"], strict=True):
-        yield layer, archive.extractfile(name)
+def layer_files(archive: tarfile.TarFile, wanted: Sequence[str]) -> Iterator[tuple[str, IO[bytes]]]:
+    """The hash and the file of each layer of a saved image, lowest first.
+
+    Args:
+        archive: see `saved`. Of an image for several architectures, it may hold more than one.
+        wanted: the layers that the engine says the image has.
+
+    Raises:
+        EngineError: they are not in the archive.
+    """
+    for image in json.load(archive.extractfile("manifest.json")):
+        if json.load(archive.extractfile(image["Config"]))["rootfs"].get("diff_ids", []) == list(wanted):
+            for layer, name in zip(wanted, image["Layers"], strict=True):
+                yield layer, archive.extractfile(name)
+            return
+    raise EngineError("the engine has saved an image with other layers than it says", "pull or build it again")
 
 
 def compressed_size(path: Path) -> int:
     """Size of a file once gzip has packed it as it packs a layer, in bytes."""
     with path.open("rb") as file:
         return _sizes(file, f"{path.name}: compress")[1]
+
+
+def _length(file: IO[bytes]) -> int:
+    return file.seek(0, 2)
+
+
+def _unpacked(file: IO[bytes]) -> int:
+    """Size of a layer's archive in bytes, whether it is compressed or not."""
+    packed = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+    if not packed:
+        return _length(file)
+    file.seek(0)
+    coder = zlib.decompressobj(_AS_GZIP)
+    return sum(len(coder.decompress(block)) for block in iter(lambda: file.read(_BLOCK), b"")) + len(coder.flush())
 
 
 def _sizes(file: IO[bytes], label: str) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """Where things lie. Everything that we write is below the project's own folder."""
 
+import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -13,7 +14,10 @@ WORK = ROOT / "work"
 CACHE = ROOT / ".cache"
 """What can be made again: root filesystems, disks, kernels, verdicts."""
 
-SCRATCH = CACHE / "scratch"
+NAMES = CACHE / "names"
+"""What notebooks have declared; see `boxlab.names`."""
+
+SCRATCH = Path(os.environ.get("BOXLAB_SCRATCH") or CACHE / "scratch")
 """What lives only as long as a box does; empty when nothing runs."""
 
 

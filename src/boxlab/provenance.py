@@ -72,13 +72,10 @@ def engine_facts() -> dict:
 
 def image_facts() -> dict:
     """The images that are there now, and where their base came from."""
-    with engine.plain_errors():
-        ours = engine.connect().images.list(filters={"label": engine.LABEL})
-    tagged = {tag.removeprefix(images.PREFIX).split(":")[0]: image for image in ours for tag in image.tags}
-    base = tagged.get("base")
+    there = images.there()
     return {
-        "base_origin": base.labels.get(images.ORIGIN_LABEL) if base else None,
-        "ids": {name: image.id for name, image in sorted(tagged.items())},
+        "base_origin": there["base"].labels.get(images.ORIGIN_LABEL) if "base" in there else None,
+        "ids": {name: image.id for name, image in sorted(there.items())},
     }
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -11,11 +12,11 @@ import fastjsonschema
 import numpy as np
 import pandas as pd
 
-from boxlab import paths, provenance, stats
+from boxlab import disk, paths, provenance, stats
 from boxlab.errors import RecordError
 
 SCHEMA = "containers-measured/record"
-VERSION = 2
+VERSION = 3
 
 NOT_MEASURED = "not measured here"
 
@@ -351,17 +352,29 @@ class Run:
         """
         suffix = ".json" if os.environ.get(STORE) else ".local.json"
         path = paths.RESULTS / f"{name}{suffix}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = paths.scratch() / path.name
-        draft.write_text(json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        draft.replace(path)
+        disk.write(path, json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n")
         return path
 
     def to_json(self) -> dict:
-        """The record as plain data, checked against the schema."""
-        data = {"schema": SCHEMA, "version": VERSION, **asdict(self)}
+        """The record as plain data, checked against the schema; where this project and its reader live is no part of it."""
+        data = _without_places({"schema": SCHEMA, "version": VERSION, **asdict(self)})
         _validate()(data)
         return data
+
+
+def _without_places(data: object) -> object:
+    """The same data, with "PROJECT" and "HOME" for the folders that are this machine's alone."""
+    if isinstance(data, dict):
+        return {_without_places(key): _without_places(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_without_places(value) for value in data]
+    if not isinstance(data, str):
+        return data
+    places = {"PROJECT/.cache": paths.CACHE, "PROJECT": paths.ROOT, "HOME": Path(os.path.expanduser("~"))}
+    for name, folder in places.items():
+        for path in {folder, folder.resolve()} - {Path("/")}:
+            data = re.sub(rf"(?<![\w.-]){re.escape(str(path))}(?![\w.-])", name, data)
+    return data
 
 
 def load(path: Path | str) -> Run:
@@ -409,7 +422,32 @@ def _from_version_1(data: dict) -> dict:
     }
 
 
-_UPGRADES: dict[int, Callable[[dict], dict]] = {1: _from_version_1}
+def _from_version_2(data: dict) -> dict:
+    """Version 2 took sizes as the engine gave them, which are unpacked on one image store and compressed on another."""
+
+    def renamed(values: dict) -> dict:
+        return {"engine_size" if name == "size" else name: value for name, value in values.items()}
+
+    plan, samples = data["plan"], data["samples"]
+    if data["experiment"] == "dockerfile":
+        metrics = renamed(plan["metrics"])
+        metrics["engine_size"] = {"unit": "B", "label": "above the base image, as this engine counts"}
+        plan = plan | {"metrics": metrics}
+        samples = [sample | {"values": renamed(sample["values"])} for sample in samples]
+    elif data["experiment"] == "size" and data["provenance"]["engine"]["storage_driver"] == "overlayfs":
+        plan = plan | {"metrics": plan["metrics"] | {"packed": {"unit": "B", "label": "image, as it came, compressed"}}}
+        samples = [sample | {"values": _with_packed(sample["values"])} for sample in samples]
+    return data | {"version": 3, "plan": plan, "samples": samples}
+
+
+def _with_packed(values: dict) -> dict:
+    """Sizes on containerd's image store, with the compressed form that it keeps as well: what travels."""
+    if "image" not in values:  # a virtual machine
+        return values
+    return values | {"packed": values["transfer"], "total": values["total"] + values["transfer"]}
+
+
+_UPGRADES: dict[int, Callable[[dict], dict]] = {1: _from_version_1, 2: _from_version_2}
 """What makes of a record of this version one of the next."""
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from docker.models.containers import Container
 
-from boxlab import engine, images, paths, progress
+from boxlab import builder, engine, images, paths, progress
 from boxlab.errors import BuildError
 from boxlab.interrupts import deferred
 
@@ -120,7 +120,7 @@ def machine(disk: Disk, kernel: Kernel) -> str:
         BuildError: QEMU's own image does not build.
     """
     qemu = images.ensure("qemu")
-    tag = f"{images.PREFIX}vm-{disk.image.name}"
+    tag = images.own(f"vm-{disk.image.name}")
     key = images.short_hash(f"{qemu.id}{disk.path.name}{kernel.path}".encode())
     with engine.plain_errors():
         client = engine.connect()
@@ -131,14 +131,14 @@ def machine(disk: Disk, kernel: Kernel) -> str:
             for path, inside in ((disk.path, DISK_INSIDE), (kernel.path, KERNEL_INSIDE)):
                 member = tarfile.TarInfo(inside.lstrip("/"))
                 member.size, member.mode = path.stat().st_size, 0o644
-                container.put_archive("/", _tar_of(member, path))
-            container.commit(repository=tag, tag="latest", changes=[f"LABEL {images.KEY_LABEL}={key}"])
+                container.put_archive("/", tar_of(member, path))
+            container.commit(*tag.rsplit(":", 1), changes=[f"LABEL {images.KEY_LABEL}={key}"])
         if replaced:
-            images.remove_unused(replaced.id)
+            builder.remove_unused(replaced.id)
     return tag
 
 
-def _tar_of(member: tarfile.TarInfo, path: Path) -> Iterator[bytes]:
+def tar_of(member: tarfile.TarInfo, path: Path) -> Iterator[bytes]:
     """A tar stream with one file, block by block."""
     yield member.tobuf()
     with path.open("rb") as file:
@@ -270,6 +270,12 @@ def _folder(name: str) -> tuple[tarfile.TarInfo, bytes]:
     return entry, b""
 
 
+def _link(name: str, target: str) -> tuple[tarfile.TarInfo, bytes]:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname = tarfile.SYMTYPE, target
+    return entry, b""
+
+
 def _file(name: str, text: str, mode: int = 0o644) -> tuple[tarfile.TarInfo, bytes]:
     data = text.encode()
     entry = tarfile.TarInfo(name.lstrip("/"))
@@ -309,7 +315,10 @@ TTYPath=/dev/console
 [Install]
 WantedBy=multi-user.target
 """
-    link = tarfile.TarInfo("etc/systemd/system/multi-user.target.wants/workload.service")
-    link.type, link.linkname = tarfile.SYMTYPE, "/etc/systemd/system/workload.service"
+    wanted = _link(
+        "etc/systemd/system/multi-user.target.wants/workload.service", "/etc/systemd/system/workload.service"
+    )
+    # A login prompt would hang up the console, and on a slow machine it comes after the workload has begun to print.
+    no_login = _link("etc/systemd/system/serial-getty@.service", "/dev/null")
     quiet = _file("etc/sysctl.d/90-console.conf", "kernel.printk = 1\n")
-    return [_file("etc/systemd/system/workload.service", unit), (link, b""), quiet]
+    return [_file("etc/systemd/system/workload.service", unit), wanted, no_login, quiet]

@@ -1,112 +1,97 @@
-"""Find and remove what is ours and nothing else: engine objects, processes, control groups, scratch files."""
+"""Find and remove what is this owner's and nothing else: engine objects, processes, control groups, files.
 
-import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from fnmatch import fnmatch
+Other checkouts, and other users, may be at work on this machine and on this engine.
+"""
+
+import os
+import select
+from collections.abc import Callable, Iterable
 
 import docker
 import docker.errors
 import psutil
 from docker.models.containers import Container
 
-from boxlab import engine, paths
-from boxlab.errors import BoxlabError, EngineError
-from boxlab.images import LAB_PREFIX, PREFIX, short_name
-from boxlab.runtimes import onion
+from boxlab import builder, cgroups, disk, engine, images, leftover, marks, names, paths
+from boxlab.errors import BoxlabError
+from boxlab.leftover import Leftover
 
 KILLED_S = 10
 """How long a killed process may take to go."""
 
 
-@dataclass(frozen=True)
-class Leftover:
-    """One thing of ours that exists now."""
-
-    kind: str
-    name: str
-    remove: Callable[[], None] = field(compare=False, repr=False)
-
-
 def processes(run: str | None = None) -> list[Leftover]:
     """The processes that we started, or that one run did: virtual machines, plain boxes, checks of labs."""
 
-    def remover(process):
-        def remove():
-            try:
-                process.kill()
-                process.wait(KILLED_S)
-            except psutil.NoSuchProcess:
-                pass  # that is what we want
-            except psutil.TimeoutExpired as error:
-                raise BoxlabError(f"process {process.pid} does not end", "it hangs in the kernel: restart") from error
+    marked = {marks.OWNER_MARK: marks.owner()} | ({marks.MARK: run} if run else {})
+    return [
+        Leftover("process", f"{process.pid} {process.info['name']}", lambda process=process: _kill(process))
+        for process in marks.processes(marked)
+    ]
 
-        return remove
 
-    found = []
-    for process in psutil.process_iter(["name"]):
+def _kill(process: psutil.Process) -> None:
+    """Kill a process and wait for its end; whoever started it may take its time to ask how it ended."""
+    try:
+        process.kill()
+        if not hasattr(os, "pidfd_open"):
+            process.wait(KILLED_S)
+            return
+        handle = os.pidfd_open(process.pid)
         try:
-            marked = process.environ().get(engine.MARK)
-            if marked is not None and run in (None, marked):
-                found.append(Leftover("process", f"{process.pid} {process.info['name']}", remover(process)))
-        except (psutil.AccessDenied, psutil.NoSuchProcess):
-            continue  # another user's, or gone meanwhile: neither is ours
-    return found
+            ended = select.select([handle], [], [], KILLED_S)[0]
+        finally:
+            os.close(handle)
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return  # that is what we want
+    except psutil.TimeoutExpired:
+        ended = []
+    if not ended:
+        raise BoxlabError(f"process {process.pid} does not end", "it hangs in the kernel: restart")
 
 
 def scratch_files(run: str = "") -> list[Leftover]:
-    """What lies in the scratch folder, or what one run has put there: its id is part of the name."""
-
-    def remover(path):
-        return (lambda: shutil.rmtree(path)) if path.is_dir() else path.unlink
-
-    if not paths.SCRATCH.is_dir():
-        return []
-    return [Leftover("file", str(path), remover(path)) for path in sorted(paths.SCRATCH.iterdir()) if run in path.name]
+    """What lies in the scratch folder and drafts of files, or what one run has put there: its id is part of the name."""
+    found = sorted(paths.SCRATCH.iterdir()) if paths.SCRATCH.is_dir() else []
+    return [
+        Leftover("file", str(path), lambda path=path: disk.remove(path))
+        for path in [*found, *disk.drafts()]
+        if run in path.name
+    ]
 
 
 def control_groups(run: str = "") -> list[Leftover]:
     """The control groups that we made, or that one run did; only root makes any."""
-    found = [path for path in onion.control_groups() if run in path.name]
-    return [Leftover("control group", str(path), path.rmdir) for path in found]
+    found = [path for path in cgroups.ours() if run in path.name]
+    return [
+        Leftover("control group", str(path), lambda path=path: cgroups.Group((path,)).remove(kill=True))
+        for path in found
+    ]
 
 
 def engine_objects(images: bool = False) -> list[Leftover]:
-    """Containers, networks and volumes that a run of ours made; with `images`, the names of our images as well.
+    """What is ours on the engine: what runs of ours made or declared, and what builds of ours have left behind.
 
-    What a reader builds on our images inherits their labels. It is not ours: a container is known by its run's label,
-    an image by the name that we gave it.
+    With `images`, also this checkout's names of the images that all share: one goes when its last name does.
+    What a reader builds on our images inherits their labels. It is not ours: an image is known by the name that we gave it.
 
     Raises:
         EngineError: the engine does not answer.
     """
     with engine.plain_errors():
         client = engine.connect()
-        found = _running(client) + _built(client)
-        if images:
-            tags = (tag for image in client.images.list(filters={"label": engine.LABEL}) for tag in image.tags)
-            found += [
-                Leftover("image", tag, lambda tag=tag: client.images.remove(tag))
-                for tag in tags
-                if short_name(tag).startswith(PREFIX)
-            ]
-    return found
+        return _running(client) + names.made() + _built(client) + (_named(client, _is_own) if images else [])
 
 
-def _running(client: docker.DockerClient, run: str | None = None) -> list[Leftover]:
+def _running(client: docker.DockerClient, run: str = "") -> list[Leftover]:
     """Containers, networks and volumes that a run of ours made, or one certain run."""
-    made_by_us = {"label": engine.RUN_LABEL + (f"={run}" if run else "")}
+    made_by_us = {"label": [f"{engine.OWNER_LABEL}={marks.owner()}", engine.RUN_LABEL + (f"={run}" if run else "")]}
     found = [
         Leftover("container", c.name, lambda c=c: _remove_container(c))
         for c in client.containers.list(all=True, filters=made_by_us, ignore_removed=True)
     ]
     found += [Leftover("network", n.name, n.remove) for n in client.networks.list(filters=made_by_us)]
     return found + [Leftover("volume", v.name, v.remove) for v in client.volumes.list(filters=made_by_us)]
-
-
-def _lab_images() -> list[Leftover]:
-    with engine.plain_errors():
-        return _named(engine.connect(), f"{LAB_PREFIX}*")
 
 
 def _remove_container(container: Container) -> None:
@@ -119,24 +104,30 @@ def _remove_container(container: Container) -> None:
         container.wait(timeout=KILLED_S, condition="removed")
 
 
-def _named(client: docker.DockerClient, pattern: str) -> list[Leftover]:
-    """Images by a name of ours; what they alone stand on goes with them."""
+def _named(client: docker.DockerClient, wanted: Callable[[str], bool]) -> list[Leftover]:
+    """Names of ours that images have; what they alone stand on goes with them."""
     return [
         Leftover("image", name, lambda name=name: client.images.remove(name))
-        for image in client.images.list(filters={"reference": pattern})
+        for image in client.images.list(filters={"reference": f"{images.PREFIX}*"})
         for name in image.tags
-        if fnmatch(short_name(name), pattern)
+        if images.short_name(name).startswith(images.PREFIX) and wanted(images.short_name(name))
     ]
 
 
+def _is_own(name: str) -> bool:
+    """Whether an image's name is this checkout's own of an image that all share."""
+    return name.endswith(f":{marks.owner()}")
+
+
+def _is_passing(name: str, *beginnings: str) -> bool:
+    """Whether an image's name is this checkout's, of an image that others do not share, and begins in such a way."""
+    return name.startswith(beginnings) and name.partition(":")[0].endswith(f"-{marks.owner()}")
+
+
 def _built(client: docker.DockerClient) -> list[Leftover]:
-    """What experiments built for themselves: names that begin as theirs do, and steps of a build that it has left behind."""
-    made_by_us = {"label": engine.RUN_LABEL}
-    return [
-        Leftover("image", name, lambda name=name: client.images.remove(name))
-        for image in client.images.list(filters=made_by_us)
-        for name in image.tags or [image.id]
-        if not image.tags or short_name(name).startswith(f"{PREFIX}rung-")
+    """What experiments built for themselves, and images without a name that a build of ours has left behind."""
+    return _named(client, lambda name: _is_passing(name, *images.PASSING)) + [
+        Leftover("image", image.id, lambda image=image: client.images.remove(image.id)) for image in builder.unnamed()
     ]
 
 
@@ -148,7 +139,7 @@ def remove_built() -> None:
     """
     with engine.plain_errors():
         client = engine.connect()
-    _remove(lambda: _built(client))
+    leftover.remove(lambda: _built(client))
 
 
 def leftovers(images: bool = False) -> list[Leftover]:
@@ -169,7 +160,7 @@ def of_run(run: str, on_engine: bool = True) -> list[Leftover]:
     found = processes(run) + control_groups(run) + scratch_files(run)
     if on_engine:
         with engine.plain_errors():
-            found += _running(engine.connect(), run)
+            found += _running(engine.connect(), run) + names.made(run)
     return found
 
 
@@ -179,8 +170,8 @@ def sweep_run(run: str, on_engine: bool) -> None:
     Raises:
         EngineError: the engine does not answer, or something on it could not be removed.
     """
-    _remove(lambda: processes(run))
-    _remove(lambda: of_run(run, on_engine))
+    leftover.remove(lambda: processes(run))
+    leftover.remove(lambda: of_run(run, on_engine))
 
 
 def remove_started(run: str) -> None:
@@ -191,7 +182,7 @@ def remove_started(run: str) -> None:
     """
     with engine.plain_errors():
         client = engine.connect()
-    _remove(lambda: _running(client, run))
+    leftover.remove(lambda: _running(client, run))
 
 
 def remove_lab_images(lab_id: str) -> None:
@@ -202,39 +193,59 @@ def remove_lab_images(lab_id: str) -> None:
     """
     with engine.plain_errors():
         client = engine.connect()
-    _remove(lambda: _named(client, f"{LAB_PREFIX}{lab_id}-*"))
+    leftover.remove(lambda: _named(client, lambda n: _is_passing(n, f"{images.LAB_PREFIX}{lab_id}-")))
 
 
-def sweep(images: bool = False) -> list[Leftover]:
+def sweep(
+    images: bool = False, shared: Iterable[str] = (), watch: Callable[[Leftover], None] = lambda item: None
+) -> list[Leftover]:
     """Remove all of ours and return what went; processes, control groups and files go first, as they need no engine.
 
+    Args:
+        images: as for `engine_objects`.
+        shared: images of the book to remove under every name, whichever checkout gave it.
+        watch: called with each thing that has gone.
+
     Raises:
-        EngineError: the engine does not answer, or something on it could not be removed.
+        BoxlabError: the engine does not answer, or something could not be removed; all else has gone.
     """
-    return (
-        _remove(processes)
-        + _remove(lambda: control_groups() + scratch_files())
-        + _remove(lambda: engine_objects(images))
-        + _remove(_lab_images)
-    )
-
-
-def _remove(find: Callable[[], list[Leftover]]) -> list[Leftover]:
-    """Remove what `find` finds, until nothing more goes: some things only go after others."""
     removed: list[Leftover] = []
-    while found := find():
-        went, refused = [], None
-        for item in found:
-            try:
-                with engine.plain_errors():
-                    item.remove()
-                went.append(item)
-            except EngineError as error:
-                if isinstance(error.__cause__, docker.errors.NotFound):
-                    went.append(item)
-                else:
-                    refused = error
-        removed += [item for item in went if item not in removed]
-        if refused and not went:
-            raise refused
+    refused: list[BoxlabError] = []
+    for find in (
+        processes,
+        lambda: control_groups() + scratch_files(),
+        lambda: engine_objects(images) + lab_images() + _shared(shared),
+    ):
+        try:
+            removed += leftover.remove(find, watch)
+        except BoxlabError as error:
+            refused.append(error)
+    if refused:
+        raise type(refused[-1])("; ".join(error.args[0] for error in refused), refused[-1].fix)
+    names.forget_dead()
     return removed
+
+
+def lab_images() -> list[Leftover]:
+    """The images that this checkout's labs keep from one check to the next.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    with engine.plain_errors():
+        return _named(engine.connect(), lambda name: _is_passing(name, images.LAB_PREFIX))
+
+
+def remove_images(*names: str) -> None:
+    """Remove images of the book under all their names, whichever checkout gave them.
+
+    Raises:
+        EngineError: the engine does not answer, or something uses them.
+    """
+    leftover.remove(lambda: _shared(names))
+
+
+def _shared(names: Iterable[str]) -> list[Leftover]:
+    wanted = {images.PREFIX + name for name in names}
+    with engine.plain_errors():
+        return _named(engine.connect(), lambda name: name.partition(":")[0] in wanted)

@@ -1,18 +1,18 @@
 """What the prose promises: numbers that are glued or cited, words that are spelt right, links that lead somewhere."""
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
+import command
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
 from boxlab import paths
 
-HTML = paths.ROOT / "_build" / "html"
+HTML = paths.ROOT / "_build" / "test" / "html"
 PROSE = sorted([*(paths.ROOT / "book").glob("*.md"), *(paths.ROOT / "labs").glob("*/README.md")])
 NOTEBOOKS = sorted((paths.ROOT / "notebooks").glob("*.ipynb"))
 
@@ -102,8 +102,8 @@ def test_every_allowed_number_is_needed():
 
 
 def misspelt(*files: Path) -> str:
-    command = [sys.executable, "-m", "codespell_lib", "--builtin=clear,rare,informal,names", "--check-filenames"]
-    return subprocess.run([*command, *files], capture_output=True, text=True).stdout
+    options = ["--builtin=clear,rare,informal,names", "--check-filenames"]
+    return command.run(sys.executable, "-m", "codespell_lib", *options, *files).stdout
 
 
 def test_words_are_spelt_right(tmp_path):
@@ -124,7 +124,7 @@ def pages() -> dict[Path, BeautifulSoup]:
     """The rendered pages that a reader sees."""
     names = ("book", "notebooks", "labs")
     found = [path for name in names for path in (HTML / name).rglob("*.html")]
-    assert len(found) > 10, "render the book first: `EXECUTE=off tools/book.sh`"
+    assert len(found) > 10, "render the book first: `EXECUTE=off BOOK_OUT=_build/test tools/book.sh`"
     return {path: BeautifulSoup(path.read_text(), "html.parser") for path in found}
 
 

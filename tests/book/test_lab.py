@@ -7,10 +7,13 @@ import re
 import signal
 import socket
 import subprocess
+import time
 import urllib.request
 from pathlib import Path
 
+import command
 import psutil
+from waiting import HANG_S
 
 from boxlab import paths
 
@@ -18,9 +21,14 @@ from boxlab import paths
 def test_make_lab_serves_the_notebooks_with_our_kernel():
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = ["make", "lab", f"LAB_OPTIONS=--no-browser --port={port}"]
+    options = f"LAB_OPTIONS=--no-browser --port={port}"
     lab = subprocess.Popen(
-        command, cwd=paths.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        ["make", "lab", options],
+        cwd=paths.ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
     try:
         printed = iter(lab.stdout.readline, "")
@@ -34,17 +42,19 @@ def test_make_lab_serves_the_notebooks_with_our_kernel():
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                 break
             assert lab.poll() is None
+            time.sleep(0.02)
 
         def ask(path, data=None):
-            with urllib.request.urlopen(f"{address}{path}?token={token}", data, timeout=30) as answer:
+            with urllib.request.urlopen(f"{address}{path}?token={token}", data, timeout=HANG_S) as answer:
                 return json.load(answer)
 
         notebooks = {entry["name"] for entry in ask("api/contents")["content"]}
         ask("api/kernels", b'{"name": "python3"}')
-        commands = [child.cmdline() for child in psutil.Process(lab.pid).children(recursive=True)]
-        [kernel] = [command[0] for command in commands if "ipykernel_launcher" in command]
+        started = [child.cmdline() for child in psutil.Process(lab.pid).children(recursive=True)]
+        [kernel] = [words[0] for words in started if "ipykernel_launcher" in words]
     finally:
         os.killpg(lab.pid, signal.SIGTERM)
-        lab.communicate(timeout=30)
+        rest, _ = lab.communicate(timeout=HANG_S)
+    command.look(rest)
     assert Path(kernel).parent == paths.ROOT / ".venv" / "bin"
     assert {"04-kernel.ipynb", "09-limits.ipynb"} <= notebooks

@@ -2,17 +2,17 @@
 
 import json
 import os
-import subprocess
 import sys
 import unicodedata
 from itertools import pairwise
 from pathlib import Path
 
+import command
 import pytest
 
 from boxlab import paths
 
-HTML = paths.ROOT / "_build" / "html"
+HTML = paths.ROOT / "_build" / "test" / "html"
 WEIGHT = 1_500_000
 VIEWS = ("desktop", "phone")
 SCHEMES = ("light", "dark")
@@ -22,12 +22,12 @@ PLOTS = {"05-by-hand": 2, "06-startup": 4, "07-memory": 2, "08-size": 2, "09-lim
 
 @pytest.fixture(scope="module")
 def visit():
-    command = [sys.executable, Path(__file__).with_name("visit.py"), HTML]
+    visitor = [sys.executable, Path(__file__).with_name("visit.py"), HTML]
     if sys.platform == "linux":  # elsewhere the browser's own rules alone cut the network
         as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
         script = 'ip link set lo up && exec "$@"'
-        command = ["unshare", *as_root, "--net", "sh", "-c", script, "sh", *command]
-    browsed = subprocess.run(command, capture_output=True, text=True, timeout=900)
+        visitor = ["unshare", *as_root, "--net", "sh", "-c", script, "sh", *visitor]
+    browsed = command.run(*visitor)
     assert browsed.returncode == 0, browsed.stderr[-2000:]
     return json.loads(browsed.stdout)
 

@@ -1,6 +1,7 @@
 """The experiments on the real engine: they measure what they say, and what goes wrong leaves one line and nothing else."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,10 +11,24 @@ from pathlib import Path
 
 import pytest
 
-from boxlab import engine, experiments, images, layers, meter, paths, records, runtimes, sweep
+from boxlab import (
+    builder,
+    engine,
+    experiments,
+    images,
+    layers,
+    marks,
+    meter,
+    paths,
+    records,
+    rootfs,
+    runtimes,
+    sweep,
+    turns,
+)
 from boxlab.errors import BoxlabError, BuildError, NotReady, Unavailable
-from boxlab.experiments.dockerfile import rungs
-from boxlab.runtimes import Container, Workload, console, kernel_events
+from boxlab.experiments.dockerfile import _lay_out, rungs
+from boxlab.runtimes import Container, Observation, Workload, console, kernel_events
 
 WORKLOAD = Workload()
 
@@ -104,6 +119,12 @@ def test_ten_containers_take_the_disk_of_one_and_a_machine_its_kernel_more():
     run = experiments.size()
     one, ten = (run.median(kind, "total").value for kind in ("container", "container-x10"))
     assert 0 <= ten - one < 10 << 20
+    kept_twice = run.kept("container", "packed")
+    assert bool(kept_twice) == engine.keeps_packed()
+    assert (
+        one
+        == run.median("container", "image").value + sum(kept_twice.values()) + run.median("container", "writable").value
+    )
     assert run.median("container", "shared").value > 0.99 * run.median("container", "image").value
     if "microvm" in run.arms:
         values = {
@@ -141,34 +162,42 @@ def test_layers_of_an_image_that_is_not_there():
 
 
 def test_a_dockerfile_that_does_not_build_is_named_and_leaves_nothing(tmp_path):
-    before = {image.id for image in engine.connect().images.list(all=True)}
+    before = images_of_ours()
     good, bad = tmp_path / "1-good.Dockerfile", tmp_path / "2-bad.Dockerfile"
-    label = "LABEL org.containers-measured.run=test-rung"
-    good.write_text(f"FROM {images.PREFIX}base\n{label}\nCOPY app.py .\n")
-    bad.write_text(f"FROM {images.PREFIX}base\n{label}\nCOPY app.py .\nRUN echo last words && exit 3\n")
+    good.write_text(f"FROM {images.PREFIX}base\nCOPY app.py .\n")
+    bad.write_text(f"FROM {images.PREFIX}base\nCOPY app.py .\nRUN echo last words && exit 3\n")
     with pytest.raises(BuildError, match="rung-2-bad does not build") as caught:
         experiments.dockerfile([good, bad], rounds=1)
     one_line(caught.value)
-    assert {image.id for image in engine.connect().images.list(all=True)} == before
+    assert images_of_ours() == before
+
+
+def images_of_ours():
+    """Also those without a name; others may be building beside us."""
+    mine = {"label": f"{engine.OWNER_LABEL}={marks.owner()}"}
+    return {image.id for image in engine.connect().images.list(all=True, filters=mine)}
 
 
 def test_an_edit_costs_less_where_the_order_is_right(tmp_path):
     files = []
-    label = "LABEL org.containers-measured.run=test-order"
-    slow, edit = "RUN sleep 1 && touch /slept", "COPY app.py ."
+    slow, edit = "RUN sleep 2 && touch /slept", "COPY app.py ."
     for name, steps in {"1-wrong": (edit, slow), "2-right": (slow, edit)}.items():
         files.append(tmp_path / f"{name}.Dockerfile")
-        files[-1].write_text("\n".join([f"FROM {images.PREFIX}base", f"{label}-{name}", *steps, ""]))
+        files[-1].write_text("\n".join([f"FROM {images.PREFIX}base", *steps, ""]))
     run = experiments.dockerfile(files, rounds=1)
-    assert run.median("1-wrong").value > 1 > run.median("2-right").value
+    assert run.median("1-wrong").value > max(2, run.median("2-right").value)
     assert run.median("1-wrong", "layers").value == 2
+    assert 0 < run.median("1-wrong", "compressed").value < run.median("1-wrong", "unpacked").value < 20_000
+    assert run.arm("1-wrong")["details"]["builder"] == builder.chosen()
+    assert builder.unnamed(engine.LABEL) == []
 
 
-def test_every_rung_is_found_again_by_its_label():
+def test_every_stage_of_every_rung_is_found_again_by_its_label(tmp_path):
     assert len(rungs()) == 5
     for file in rungs():
-        text = file.read_text()
-        assert text.count("LABEL org.containers-measured.run=rung-") == text.count("FROM ")
+        _lay_out(tmp_path, file, "1")
+        text = (tmp_path / "Dockerfile").read_text()
+        assert text.count(f"{engine.OWNER_LABEL}={marks.owner()}") == text.count("FROM ")
 
 
 def test_a_container_is_killed_held_back_and_refused_and_uses_no_less_for_a_lower_limit():
@@ -176,12 +205,14 @@ def test_a_container_is_killed_held_back_and_refused_and_uses_no_less_for_a_lowe
     run = experiments.limits(wanted, rounds=1)
     outcomes = {sample.arm: sample.notes["outcome"] for sample in run.samples}
     assert outcomes["memory-container"] == "killed" and outcomes["pids-container"] == "refused"
-    assert outcomes["cpu-container"] == "throttled" and outcomes["breathe-container"] == "returned"
+    assert outcomes["breathe-container"] == "returned"
     assert 64 << 20 < run.median("memory-container", "held").value < limits.MEMORY_MIB << 20
     assert run.median("pids-container", "forked").value == limits.PIDS - 1
-    if os.cpu_count() > 1:
-        assert run.median("cpu-container", "used_cpus").value == pytest.approx(1, abs=0.25)
-        assert run.median("cpu-container", "throttled").value > 0.5
+    used = run.median("cpu-container", "used_cpus").value
+    if outcomes["cpu-container"] == "throttled":
+        assert used < 1.25 and run.median("cpu-container", "throttled").value > 0
+    else:
+        assert used <= 1, "with one processor, or others at work, it may never get more than it may have"
     rest = [run.median(f"rest-{limit}", "at_rest").value for limit in (64, 256, 1024)]
     assert max(rest) - min(rest) < 1 << 20
 
@@ -190,7 +221,7 @@ def test_a_runtime_that_the_engine_does_not_know_is_left_out_with_the_known_ones
     arms = [Container(kind="runc", oci_runtime="runc"), Container(kind="none", oci_runtime="no-such-runtime")]
     run = experiments.isolation(arms, rounds=1)
     assert "it knows" in run.plan["left_out"]["none"]["reason"] and "runc" in run.plan["left_out"]["none"]["reason"]
-    assert run.median("runc", "stat").value > run.median("runc", "getppid").value > 0
+    assert run.median("runc", "stat").value > run.median("runc", "getppid").value
 
 
 @pytest.mark.parametrize("layer", onion.layers(), ids=lambda layer: layer.kind)
@@ -198,14 +229,24 @@ def test_every_layer_runs_the_same_program_and_leaves_nothing(layer):
     try:
         layer.prepare(WORKLOAD)
     except Unavailable as error:
-        if layer.kind == "crun" and mixed_control_groups():
+        if layer.kind == "crun" and mixed_control_groups() and shutil.which("crun"):
             assert "hybrid mode not supported" in str(error)
             return
         pytest.skip(f"this machine cannot: {error}")
+    files = rootfs.directory(images.ensure(WORKLOAD.image))
+    written = last_written(files)
     with layer.start(WORKLOAD) as box:
         assert box.answer == "37.2"
         assert box.observe().inside["files_sha256"]
-        assert box.stop() < 5
+        spawned = box.spawned
+        box.stop()
+        assert spawned.exit_reason() == "exit status 0", "it ended when told to, not by force"
+    assert last_written(files) == written, "a start leaves the next one nothing, such as compiled modules"
+
+
+def last_written(folder):
+    """When anything in a folder was written last, or entered into it."""
+    return max(os.lstat(path).st_ctime_ns for path in folder.rglob("*"))
 
 
 def mixed_control_groups():
@@ -230,24 +271,33 @@ def layer_named(kind):
 def test_the_kernel_reports_when_a_program_began():
     if reason := kernel_events.refusal():
         pytest.skip(reason)
-    with kernel_events.watch() as events:
-        subprocess.run([sys.executable, "-c", "pass # a word of its own"], check=True)
-    assert events.began("a word of its own", since=0)
+    with kernel_events.watch() as events, subprocess.Popen([sys.executable, "-c", "pass # of our own"]) as process:
+        process.wait()
+    ours, others = (Observation({}, pids) for pids in ([process.pid], [1]))
+    assert 0 < events.began("of our own", 0, ours) < events.ended("of our own", 0, ours)
+    assert events.began("of our own", 0, others) is None
 
 
 def test_phases_by_the_kernels_events_are_in_order():
     if reason := kernel_events.refusal():
         pytest.skip(reason)
-    run = experiments.onion([layer_named("engine-none")], rounds=1)
-    marks = run.typical("engine-none").marks
-    known = [marks[mark] for mark in run.arm("engine-none")["phases"] if mark in marks]
-    assert known == sorted(known) and {"shim", "runc", "exec"} <= marks.keys()
+    run = experiments.onion([layer_named(kind) for kind in ("engine-none", "cli")], rounds=1)
+    for kind in run.arms:
+        marks, phases = run.typical(kind).marks, run.arm(kind)["phases"]
+        known = [marks[mark] for mark in phases if mark in marks]  # of one that ended at once the name is not known
+        assert known == sorted(known) and {"shim", "exec"} <= marks.keys()
+        assert ("hook" in phases) is called_back_for_the_network() is not ("start" in phases)
+
+
+def called_back_for_the_network():
+    with engine.plain_errors():
+        return int(engine.connect().version()["Version"].split(".")[0]) < 28
 
 
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        ("import time; time.sleep(60)", "'ready' did not come within"),
+        ("import time; print('up', flush=True); time.sleep(600)", "'ready' did not come and nothing else did"),
         ("raise SystemExit(3)", "exit status 3"),
         ("import os; os.write(1, os.urandom(3_000_000))", "printed more than 1024 KiB"),
     ],
@@ -256,7 +306,7 @@ def test_phases_by_the_kernels_events_are_in_order():
 def test_an_application_that_does_not_get_ready_is_a_failure_in_every_experiment(script, message, broken_workload):
     workload = broken_workload(script)
     runtime = Container()
-    runtime.deadline_s = 2
+    runtime.deadline_s, runtime.silence_s = 300, 10
     for experiment in (experiments.startup, experiments.memory):
         run = experiment([runtime], rounds=1, workload=workload)
         assert run.complete and not run.kept("container")
@@ -279,7 +329,7 @@ def broken_workload(tmp_path, monkeypatch):
         return Workload("broken-app")
 
     yield make
-    engine.connect().images.remove(f"{images.PREFIX}broken-app", force=True)
+    sweep.remove_images("broken-app")
 
 
 @pytest.mark.parametrize("experiment", [experiments.startup, experiments.memory, experiments.density])
@@ -299,8 +349,11 @@ def test_ctrl_c_in_the_middle_leaves_the_samples_and_nothing_else(arguments):
     record = paths.RESULTS / f"{name}.local.json"
     command = [sys.executable, "-m", "boxlab", *arguments, "--rounds", "100", "--save-as", name]
     try:
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as experiment:
-            deadline = time.monotonic() + 60
+        with (
+            turns.turn("measuring", "it is our turn to measure"),
+            subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as experiment,
+        ):
+            deadline = time.monotonic() + 600
             while not record.exists():  # it is written when the first round is over
                 assert time.monotonic() < deadline and experiment.poll() is None
                 time.sleep(0.05)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -13,10 +14,12 @@ from pathlib import Path
 import pytest
 import toy_lab
 
-from boxlab import engine, images, paths, sweep
-from boxlab.labs import Mismatch, Work, build, runner
+from boxlab import builder as builders
+from boxlab import engine, images, marks, paths, sweep
+from boxlab.labs import Mismatch, Work, runner
 from boxlab.labs.checks import Outcome
 from boxlab.labs.work import Planter
+from boxlab.runtimes.spawn import EngineContainer
 
 TOML = """
 title = "Build it"
@@ -51,9 +54,11 @@ def goes_on(work):
 def nothing_stays():
     """The base image is there; in the end no image, container or scratch file of these tests is."""
     images.ensure("base")
+    before = unnamed()
     yield
     sweep.remove_lab_images("99-toy")
     assert engine.connect().images.list(filters={"reference": f"{images.LAB_PREFIX}99-toy-*"}) == []
+    assert unnamed() - before == set()
     assert sweep.of_run(engine.RUN) == []
 
 
@@ -64,33 +69,18 @@ def work(places):
     return Work("99-toy", folder, folder, Planter(None, 0))
 
 
-BUILDERS = ["the docker command", "BuildKit", "the engine's call"]
-
-
-@pytest.fixture(params=BUILDERS)
+@pytest.fixture(params=list(builders.Way), ids=lambda way: way.name)
 def builder(request, monkeypatch):
     """Each way to build that there is here."""
-    if request.param == "the docker command":
-        monkeypatch.setenv("DOCKER_BUILDKIT", "0")
-    elif request.param == "BuildKit":
-        folder = next((f for f in os.environ["PATH"].split(":") if _has_buildkit(f)), None)
-        if not folder:
-            pytest.skip("no BuildKit here")
-        monkeypatch.setenv("DOCKER_BUILDKIT", "1")
-        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    else:
-        monkeypatch.setattr(build.shutil, "which", lambda name: None)
+    if request.param not in builders.ways():
+        pytest.skip("this engine or its command has another builder")
+    monkeypatch.setattr(builders, "chosen", lambda: request.param)
     return request.param
 
 
-def _has_buildkit(folder):
-    """Whether the docker command of a folder can build by BuildKit: older ones bring it along, newer ones need buildx."""
-    command = shutil.which("docker", path=folder)
-    if not command:
-        return False
-    environment = os.environ | {"DOCKER_BUILDKIT": "1"}
-    tried = subprocess.run([command, "build", "-"], input=b"no Dockerfile\n", capture_output=True, env=environment)
-    return b"buildx component" not in tried.stderr
+def unnamed():
+    """Images without a name that stand on the base: they inherit its label."""
+    return {image.id for image in builders.unnamed(engine.LABEL)}
 
 
 def dockerfile(work, *lines):
@@ -159,6 +149,39 @@ def sleeping():
     return [line for line in commands.splitlines() if line == "sleep 600"]
 
 
+def test_a_build_that_prints_much_and_fails_leaves_nothing_without_a_name(work, builder):
+    before = unnamed()
+    dockerfile(work, "RUN echo one > /one", "RUN echo two > /two", "RUN yes | head -c 600000; exit 3")
+    with pytest.raises(Mismatch):
+        work.build()
+    assert unnamed() == before
+
+
+def test_a_file_that_only_its_owner_may_read_can_be_read_in_the_image(work, builder):
+    dockerfile(work, "COPY note run.sh /", "USER 1000", 'CMD ["/run.sh"]')
+    (work.folder / "note").write_text("the note\n")
+    (work.folder / "run.sh").write_text("#!/bin/sh\ncat /note\n")
+    (work.folder / "note").chmod(0o600)
+    (work.folder / "run.sh").chmod(0o700)
+    with work.container(work.build()) as box:
+        assert box.expect() == "the note"
+
+
+def test_what_an_image_adds_is_its_unpacked_layers_on_every_image_store(work, builder):
+    dockerfile(work, "COPY zeros /zeros")
+    (work.folder / "zeros").write_bytes(bytes(5 << 20))
+    assert 5 << 20 < work.build().added < (5 << 20) + 20_000
+
+
+def test_an_edit_that_leaves_size_and_time_as_they_were_is_built(work, builder):
+    dockerfile(work, "COPY note /note", 'CMD ["cat", "/note"]')
+    for text in ("one", "two"):
+        (work.folder / "note").write_text(f"{text}\n")
+        os.utime(work.folder / "note", (1, 1))
+        with work.container(work.build()) as box:
+            assert box.expect() == text
+
+
 def test_a_build_that_prints_without_end_is_bounded_and_a_mismatch(work, builder):
     dockerfile(work, "RUN yes what a noise")
     with pytest.raises(Mismatch) as caught:
@@ -172,9 +195,8 @@ def test_a_disk_that_is_full_in_a_build_is_no_mistake_of_the_learners(work, buil
         work.build()
 
 
-def test_an_edit_of_a_dockerfile_leaves_nothing_of_the_old_images(work, monkeypatch):
-    monkeypatch.setenv("DOCKER_BUILDKIT", "0")
-    client = engine.connect()
+def test_an_edit_of_a_dockerfile_leaves_nothing_of_the_old_images(work, builder):
+    client, before = engine.connect(), unnamed()
     for number in range(3):
         dockerfile(work, f"RUN echo {number} > /first", f"FROM {images.PREFIX}base", "COPY --from=0 /first /second")
         work.build()
@@ -183,9 +205,9 @@ def test_an_edit_of_a_dockerfile_leaves_nothing_of_the_old_images(work, monkeypa
             for image in client.images.list(filters={"reference": f"{images.LAB_PREFIX}99-toy-*"})
             for name in image.tags
         }
-        assert {name.rpartition(":")[2] for name in kept} == {"latest", "stage-0"}
-    loose = client.images.list(filters={"dangling": True})
-    assert [image for image in loose if "echo 2" in str(image.history()) or "echo 1" in str(image.history())] == []
+        steps = {name for name in kept if ":step-" in name}
+        assert len(kept) == len(steps) + 1 and (len(steps) > 0) == ("classic" in builder)
+        assert unnamed() == before
 
 
 CONTAINERS = {
@@ -316,7 +338,9 @@ def test_a_check_that_is_interrupted_or_killed_leaves_no_container(places, numbe
 
     def ours():
         """Containers of the lab's check; others may be measuring here as well."""
-        found = client.containers.list(all=True, filters={"label": engine.RUN_LABEL}, ignore_removed=True)
+        found = client.containers.list(
+            all=True, filters={"label": f"{engine.OWNER_LABEL}={marks.owner()}"}, ignore_removed=True
+        )
         return {container.id for container in found if container.attrs["Config"]["Cmd"] == ["cat"]}
 
     before = ours()
@@ -358,3 +382,155 @@ def test_what_a_program_of_the_learners_starts_through_boxlab_is_removed(places)
     report = runner.run(toy, toy.starter, 1, run="fedcba987654")
     assert report.outcome == Outcome.PASS, report.to_text()
     assert sweep.of_run("fedcba987654") == []
+
+
+FAULTS = {
+    "too new": ("Error response from daemon: client version 1.52 is too new. Maximum supported API version is 1.41", 1),
+    "too old": ("Error response from daemon: client version 1.24 is too old. Minimum supported API version is 1.44", 1),
+    "no such API": ("Error: API version 1.41 is not supported by this client: the minimum supported API is 1.44", 1),
+    "read-only": ("ERROR: mkdir /home/me/.docker/buildx: read-only file system", 1),
+    "socket": (
+        "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock",
+        1,
+    ),
+    "folder": ("ERROR: mkdir /home/me/.docker/buildx: permission denied", 1),
+    "file": ("WARNING: Error loading config file: open /home/me/.docker/config.json: permission denied", 1),
+    "credentials": ("error getting credentials - err: exec: docker-credential-desktop: not found, out: ``", 1),
+    "rpc": ("rpc error: code = Unavailable desc = connection error: desc = transport: Error while dialing", 1),
+    "EOF": ("ERROR: failed to receive status: rpc error: code = Unavailable desc = error reading from server: EOF", 1),
+    "137": ('ERROR: process "/bin/sh -c true" did not complete successfully: exit code: 137', 1),
+    "memory": ("fork/exec /usr/bin/runc: cannot allocate memory", 1),
+    "rate": ("toomanyrequests: You have reached your pull rate limit", 1),
+    "overlay": ("failed to mount overlay: invalid argument", 1),
+    "overlay options": ("error creating overlay mount to /var/lib/docker/overlay2/x/merged: too many levels", 1),
+    "runtime": (
+        "OCI runtime create failed: runc create failed: unable to start container process: mkdir: read-only",
+        1,
+    ),
+    "quota": ("write /app/x: disk quota exceeded", 1),
+    "thread": ("runtime: failed to create new OS thread (have 9 already; errno=11)", 2),
+    "library": ("docker: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.38' not found (required by docker)", 1),
+    "no buildx": ("ERROR: BuildKit is enabled but the buildx component is missing or broken.", 1),
+    "no engine": ("ERROR: Cannot connect to the Docker daemon at unix:///var/run/docker.sock.", 1),
+    "silent 125": ("", 125),
+    "silent 126": ("", 126),
+    "silent 127": ("", 127),
+    "silent 139": ("", 139),
+}
+"""What broken machines print where an image is to be built, and the exit status of the docker command."""
+
+FAKE = """#!/bin/sh
+case " $* " in *" build "*"{folder}"*) ;; *) exec {docker} "$@" ;; esac
+echo >> {count}
+[ $(wc -l < {count}) -le {times} ] || exec {docker} "$@"
+printf '%s\\n' {text}
+exit {status}
+"""
+
+
+@pytest.fixture
+def broken(monkeypatch, tmp_path):
+    """Makes the docker command print a fault in place of its next builds."""
+
+    def make(text: str, status: int, times: int = 99) -> None:
+        docker = shutil.which("docker")
+        if not docker:
+            pytest.skip("no docker command here")
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        count = tmp_path / "count"
+        count.write_text("")
+        (folder / "docker").write_text(
+            FAKE.format(
+                folder=paths.SCRATCH,
+                docker=shlex.quote(docker),
+                count=shlex.quote(str(count)),
+                times=times,
+                text=shlex.quote(text),
+                status=status,
+            )
+        )
+        (folder / "docker").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        builders.ways.cache_clear()
+
+    yield make
+    builders.ways.cache_clear()
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_machine_that_builds_nothing_is_no_mistake_of_the_learners(work, broken, name):
+    dockerfile(work, "RUN true")
+    broken(*FAULTS[name])
+    with pytest.raises(engine.EngineError) as caught:
+        work.build()
+    error = caught.value
+    assert error.fix and len(error.args[0].splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["EOF", "quota", "rpc", "no engine"])
+def test_a_machine_that_fails_once_is_no_mistake_of_the_learners(work, broken, name):
+    dockerfile(work, "RUN true")
+    broken(*FAULTS[name], times=1)
+    with pytest.raises(engine.EngineError):
+        work.build()
+
+
+MISTAKES = {
+    "a step": "RUN exit 3",
+    "a command that is not there": "RUN nowhere",
+    "a file that is not there": "COPY nowhere /",
+    "a user that is not there": "USER nobody-here\nRUN true",
+    "a file that may not be written": "USER 7\nRUN echo x > /etc/passwd",
+    "words of a machine's": "RUN echo 'permission denied; OCI runtime; EOF; cannot allocate memory'; exit 137",
+    "no instruction": "NONSENSE",
+    "an image that is not there": "FROM containers-measured/nowhere",
+    "an end of a quotation": "RUN echo 'x",
+    "a kill": "RUN true; sh -c 'kill -9 $$'; exit $?",
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_in_a_dockerfile_stays_the_learners(work, name):
+    dockerfile(work, MISTAKES[name])
+    with pytest.raises(Mismatch):
+        work.build()
+    assert engine.connect().images.list(name=f"{images.LAB_PREFIX}control-{engine.RUN}") == []
+
+
+@pytest.fixture
+def no_container_starts(monkeypatch):
+    """Every container is to be started by a runtime that fails, as on a machine whose own one does."""
+    original = engine.connect().api.create_host_config
+    known = engine.connect().info()["Runtimes"]
+    runtime = next((name for name in ("crun", "runsc") if name in known and not _runs(name)), None)
+    if not runtime:
+        pytest.skip("this engine has no runtime that fails")
+    monkeypatch.setattr(
+        engine.connect().api, "create_host_config", lambda **options: original(**options | {"runtime": runtime})
+    )
+
+
+def _runs(runtime):
+    try:
+        EngineContainer("containers-measured/base", ["true"], runtime=runtime).stop(grace_s=0)
+    except engine.EngineError:
+        return False
+    return True
+
+
+def test_an_engine_that_starts_no_container_is_no_mistake_of_the_learners(work, no_container_starts):
+    with pytest.raises(engine.EngineError, match="starts no container") as caught:
+        with work.container("containers-measured/base", ["nowhere"]):
+            pass
+    assert caught.value.fix and len(caught.value.args[0].splitlines()) == 1
+
+
+def test_options_that_a_learner_chose_are_the_learners_where_they_keep_a_container_from_starting(work):
+    with (
+        pytest.raises(Mismatch, match="OCI runtime"),
+        work.container("containers-measured/base", ["cat"], {"pids_limit": 1}),
+    ):
+        pass
+    with pytest.raises(Mismatch, match="nowhere"), work.container("containers-measured/base", ["nowhere"], {}):
+        pass

@@ -1,10 +1,13 @@
 """Which of the four outcomes a check has, and how a report says it."""
 
 import json
+import os
+import subprocess
 
 import pytest
 import toy_lab
 
+from boxlab.errors import BoxlabError
 from boxlab.labs import report, runner
 
 
@@ -43,6 +46,10 @@ BODIES = {
     "infrastructure: ended by itself (exit status 3)": "os._exit(3)",
     "infrastructure: ended by itself (signal SIGSEGV)": "os.kill(os.getpid(), 11)",
     "infrastructure: ended by itself (exit status 4)": "sys.exit(4)",
+    "infrastructure: ended by itself (exit status 0)": "sys.exit(0)",
+    "infrastructure:  ended by itself (exit status 0)": "os._exit(0)",
+    "infrastructure: ended by itself (exit status 1)": "sys.exit('said')",
+    "infrastructure: ended by itself (exit status 130)": "raise KeyboardInterrupt",
     "infrastructure: did not end within 0.5 s": "time.sleep(60)",
     "infrastructure:  did not end within 0.5 s": "signal.signal(15, signal.SIG_IGN); [0 for _ in iter(int, 1)]",
 }
@@ -50,7 +57,8 @@ BODIES = {
 
 @pytest.mark.parametrize("expected", BODIES)
 def test_the_outcome_of_a_check_and_of_those_around_it(places, monkeypatch, expected, capfd):
-    monkeypatch.setattr(runner, "END_S", 2)
+    if "SIG_IGN" in BODIES[expected]:
+        monkeypatch.setattr(runner, "END_S", 1)
     checks = f"""
 import os, signal, sys, time
 from boxlab.errors import EngineError
@@ -60,7 +68,7 @@ from boxlab.labs import Mismatch, check
 def before(work):
     'Before.'
 
-@check(timeout=0.5)
+@check(timeout={0.5 if "0.5 s" in expected else toy_lab.HANG_S})
 def middle(work):
     'Middle.'
     {BODIES[expected]}
@@ -103,3 +111,66 @@ def test_a_broken_checker_is_infrastructure(places, checks, words, capfd):
     assert found.outcome == "infrastructure"
     assert words in found.to_text(width=200)
     assert "Traceback" not in capfd.readouterr().err
+
+
+AFTER = {
+    "exit status 5": "import atexit, os\natexit.register(os._exit, 5)\n",
+    "signal SIGKILL": "import atexit, os\natexit.register(os.kill, os.getpid(), 9)\n",
+}
+
+
+@pytest.mark.parametrize("words", AFTER)
+def test_trouble_after_the_last_check_is_said_and_takes_no_verdict(places, words):
+    toy = toy_lab.make(places / "labs", AFTER[words] + toy_lab.CHECKS)
+    found = runner.run(toy, toy.solution, 1)
+    assert found.outcome == "pass" and words in found.trouble[0]
+    assert words in found.to_text() and words in found._repr_html_()
+
+
+@pytest.mark.parametrize("ends", ["sys.exit(0)", "os._exit(0)", "os.kill(os.getpid(), 9)", "time.sleep(60)"])
+def test_what_is_to_be_planted_is_there_or_said_not_to_be(places, monkeypatch, ends):
+    monkeypatch.setattr(runner, "READY_S", 1)
+    monkeypatch.setattr(runner, "END_S", 1)
+    toy = toy_lab.make(places / "labs", f"import os, sys, time\ndef plant(folder, random): {ends}\n")
+    with pytest.raises(BoxlabError, match="ended by itself|did not end"):
+        runner.plant(toy, places, 1)
+
+
+SPOILERS = {
+    "its permissions taken away": "os.chmod('.', 0)",
+    "those of a folder in it": "os.makedirs('a/b'); os.chmod('a', 0)",
+    "those of all of it": "os.chmod('..', 0)",
+    "it removed": "import shutil; shutil.rmtree(os.getcwd())",
+    "dug deep": "[(os.mkdir('deep' * 10), os.chdir('deep' * 10)) for _ in range(300)]",
+}
+
+
+@pytest.mark.parametrize("spoiler", SPOILERS.values(), ids=SPOILERS)
+def test_a_program_that_spoils_its_folder_costs_no_report_and_leaves_nothing(places, bound, spoiler):
+    checks = f"""
+import os
+from boxlab.labs import Mismatch, check
+
+os.geteuid = lambda: 65534  # root without its rights may make no control group either
+
+@check(points=3)
+def spoils(work):
+    'It runs twice.'
+    work.run(["python", "-c", {f"import os; {spoiler}"!r}])
+    work.run(["true"])
+"""
+    toy_lab.make(places / "labs", checks)
+    subprocess.run(toy_lab.command(places, "start", "01"), check=True)
+    ran = subprocess.run([*bound, *toy_lab.command(places, "check", "01")], capture_output=True, text=True)
+    assert ran.returncode in (0, 1) and "It runs twice." in ran.stdout and ran.stderr == ""
+    assert "look at its name" not in ran.stdout
+    assert os.listdir(places / "cache" / "scratch") == []
+
+
+def test_a_check_does_not_import_what_lies_in_the_working_folder(toy, places):
+    (places / "json.py").write_text("raise SystemExit('of the learner')\n")
+    subprocess.run(toy_lab.command(places, "start", "01"), check=True)
+    ran = subprocess.run(
+        toy_lab.command(places, "check", "01", before="import sys; sys.path[:1] = []"), capture_output=True, cwd=places
+    )
+    assert ran.returncode == 1 and ran.stderr == b""

@@ -1,18 +1,20 @@
 """A learner's program ends, is bounded in what it prints and starts, and leaves nothing."""
 
 import os
+import signal
 import subprocess
 import sys
-import time
+from pathlib import Path
 
 import pytest
+import toy_lab
 
+from boxlab import cgroups, marks
 from boxlab.labs import Mismatch, program
-from boxlab.runtimes import onion
 
 
 def alive():
-    return [pid for pid in program.marked(program.TOKEN, os.environ["TEST_TOKEN"])]
+    return [process.pid for process in marks.processes({program.TOKEN: os.environ["TEST_TOKEN"]})]
 
 
 @pytest.fixture(autouse=True)
@@ -22,16 +24,16 @@ def nothing_stays(monkeypatch):
     monkeypatch.setenv("TEST_TOKEN", "the-token-of-this-test")
     yield
     assert alive() == []
-    assert [path for path in onion.control_groups() if path.name.endswith("the-token-of-this-test")] == []
+    assert [path for path in cgroups.ours() if path.name.endswith("the-token-of-this-test")] == []
 
 
 def run(script, tmp_path, **limits):
-    return program.run(["python", "-c", script], cwd=tmp_path, **{"seconds": 5} | limits)
+    return program.run(["python", "-c", script], cwd=tmp_path, **{"seconds": toy_lab.HANG_S} | limits)
 
 
 def test_its_status_output_and_time(tmp_path):
     ran = run("import sys; print('out', input()); print('err', file=sys.stderr); sys.exit(3)", tmp_path, input="in\n")
-    assert ran.status == 3 and ran.output == "out in\nerr\n" and 0 < ran.seconds < 5
+    assert ran.status == 3 and ran.output == "out in\nerr\n" and ran.seconds > 0
 
 
 def test_a_message_shows_its_output_without_colours_and_names_files_as_the_learner_does(tmp_path):
@@ -51,6 +53,21 @@ def test_it_need_not_read_what_it_is_given(tmp_path):
     assert run("print(len(input()))", tmp_path, input="x" * 10**6 + "\n").output == "1000000\n"
 
 
+def test_signals_reach_it_whatever_we_have_ignored(tmp_path):
+    script = "import signal; print([n for n in (1, 2, 3, 15) if signal.getsignal(n) == signal.SIG_IGN])"
+    before = [signal.signal(number, signal.SIG_IGN) for number in (1, 2, 3, 15)]
+    try:
+        assert run(script, tmp_path).output == "[]\n"
+    finally:
+        for number, handler in zip((1, 2, 3, 15), before, strict=True):
+            signal.signal(number, handler)
+
+
+def test_what_it_prints_is_text_whatever_the_terminal_can_show(tmp_path, monkeypatch):
+    monkeypatch.setenv("LANG", "ko_KR.euckr")
+    assert run("print('✓ 한글')", tmp_path).output == "✓ 한글\n"
+
+
 def test_it_does_not_see_our_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("SECRET", "of ours")
     assert "SECRET" not in run("import os; print(list(os.environ))", tmp_path).output
@@ -68,11 +85,9 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_a_mismatch_that_names_it(tmp_path, fault):
-    began = time.monotonic()
     with pytest.raises(Mismatch) as caught:
         run(FAULTS[fault], tmp_path, seconds=0.7, output_kib=64)
     assert caught.value.actual.startswith(fault.strip())
-    assert time.monotonic() - began < 5
 
 
 def test_a_daemon_that_left_its_parents_session_goes_too(tmp_path):
@@ -112,13 +127,19 @@ def test_a_program_that_is_not_there_is_named(tmp_path):
 def test_ctrl_c_ends_it(tmp_path):
     """In a process of its own, as the signal is for the main thread."""
     script = f"""
-import signal, threading
+import signal, threading, toy_lab
 from pathlib import Path
 from boxlab.labs import program
 program.secrets.token_hex = lambda n: "the-token-of-this-test"
-threading.Timer(0.5, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT]).start()
-program.run(["sleep", "60"], cwd=Path({str(tmp_path)!r}), seconds=30)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+place = Path({str(tmp_path)!r})
+def strike():
+    toy_lab.wait_until((place / "begun").exists)
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+threading.Thread(target=strike).start()
+program.run(["sh", "-c", "touch begun; sleep 1000"], cwd=place, seconds=1000)
 """
-    began = time.monotonic()
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert "KeyboardInterrupt" in ended.stderr and time.monotonic() - began < 10
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=Path(__file__).parents[1]
+    )
+    assert "KeyboardInterrupt" in ended.stderr

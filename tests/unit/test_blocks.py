@@ -1,12 +1,19 @@
 """Levels, failures and the arms' clean-up, on an experiment that only pretends."""
 
 import itertools
+import os
+import signal
+from importlib import import_module
 
 import pytest
 
-from boxlab import paths, provenance
-from boxlab.errors import BoxlabError, NotReady
+from boxlab import paths, progress, provenance, turns
+from boxlab.errors import BoxlabError, NotReady, Unavailable
 from boxlab.experiments import blocks
+from boxlab.interrupts import deferred
+from boxlab.runtimes import Workload
+
+limits = import_module("boxlab.experiments.limits")
 
 ARMS = [{"kind": kind, "label": kind, "emulated": False, "phases": {}, "details": {}} for kind in ("a", "b")]
 METRICS = {"seen": {"unit": "1", "label": "seen"}}
@@ -64,3 +71,43 @@ def test_a_failure_keeps_no_value_of_the_main_metric():
 def test_rounds_must_be_positive(rounds):
     with pytest.raises(BoxlabError, match="cannot be measured"):
         run(rounds=rounds)
+
+
+def test_an_interrupt_that_was_held_back_ends_the_run_also_where_the_box_was_not_ready():
+    def measure(run, sample):
+        with deferred():
+            signal.raise_signal(signal.SIGINT)
+            raise NotReady("it did not start")
+
+    with pytest.raises(KeyboardInterrupt):
+        run(measure, levels=[1], rounds=1)
+
+
+def test_who_measures_has_the_turn():
+    seen = []
+    run(lambda run, sample: seen.append(os.environ[turns.HELD]), levels=[1], rounds=1)
+    assert set(seen) == {"measuring"}
+
+
+class Lacking:
+    kind, label, phases = "vm", "a machine", {"ready": "all"}
+    asked = 0
+
+    def prepare(self, workload):
+        Lacking.asked += 1
+        raise NotReady("QEMU's version did not come within 60 s", hung=True)
+
+
+def test_what_is_prepared_is_said_and_what_cannot_be_is_left_out_with_the_reason(capfd, monkeypatch):
+    monkeypatch.delenv(progress.TERMINAL, raising=False)
+    with pytest.raises(Unavailable, match="nothing to measure: vm: QEMU's version did not come"):
+        blocks.prepared([Lacking()], Workload())
+    assert capfd.readouterr().err == "preparing: a machine\n"
+
+
+def test_limits_say_what_they_prepare_and_do_not_begin_with_nothing(capfd, monkeypatch):
+    monkeypatch.delenv(progress.TERMINAL, raising=False)
+    wanted = [limits.Trial(f"t{n}", f"trial {n}", Lacking(), Workload(), None) for n in (1, 2)]
+    with pytest.raises(Unavailable, match="nothing to measure: t1: .*; t2: "):
+        limits.limits(wanted)
+    assert capfd.readouterr().err == "preparing: trial 1\npreparing: trial 2\n"

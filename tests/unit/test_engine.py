@@ -1,9 +1,11 @@
+import subprocess
+
 import docker
 import psutil
 import pytest
 import requests
 
-from boxlab import engine, paths, sweep
+from boxlab import engine, leftover, marks, paths, sweep
 from boxlab.errors import EngineError
 from boxlab.runtimes.spawn import HostProcess
 
@@ -73,11 +75,38 @@ def test_processes_of_ours_are_found_and_removed_and_no_others(monkeypatch, tmp_
     monkeypatch.setattr(paths, "SCRATCH", tmp_path)
     (tmp_path / "draft").write_text("x")
     monkeypatch.setattr(sweep, "engine_objects", lambda images=False: [])
-    ours = HostProcess(["sleep", "60"], {"PATH": "/usr/bin:/bin"})
+    ours = HostProcess(["sleep", "infinity"], {"PATH": "/usr/bin:/bin"})
     found = [item.name for item in sweep.processes()]
     assert any(name.startswith(f"{ours.pid} ") for name in found)
-    sweep._remove(lambda: [i for i in sweep.processes() if i.name.startswith(f"{ours.pid} ")])
-    assert not psutil.pid_exists(ours.pid)
+    leftover.remove(lambda: [i for i in sweep.processes() if i.name.startswith(f"{ours.pid} ")])
+    assert ours.exit_reason() == "killed by SIGKILL"
     ours.stop()
-    sweep._remove(sweep.scratch_files)
+    leftover.remove(sweep.scratch_files)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_process_whose_parent_does_not_ask_how_it_ended_is_gone():
+    with subprocess.Popen(["sleep", "60"], env=marks.environment()) as process:
+        [item] = [item for item in sweep.processes() if item.name.startswith(f"{process.pid} ")]
+        item.remove()
+        assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
+        assert item not in sweep.processes()
+
+
+def test_a_process_of_another_owners_is_not_ours():
+    environment = marks.environment() | {marks.OWNER_MARK: "another"}
+    with subprocess.Popen(["sleep", "60"], env=environment) as process:
+        assert not [item for item in sweep.processes() if item.name.startswith(f"{process.pid} ")]
+        process.kill()
+
+
+def test_an_owner_is_a_checkout_and_its_user(monkeypatch):
+    monkeypatch.delenv(marks.OWNER_MARK, raising=False)
+    owners = {marks.owner()}
+    monkeypatch.setattr(paths, "ROOT", paths.ROOT / "another")
+    owners.add(marks.owner())
+    monkeypatch.setattr("os.getuid", lambda: 4242)
+    owners.add(marks.owner())
+    assert len(owners) == 3
+    monkeypatch.setenv(marks.OWNER_MARK, "started by")
+    assert marks.owner() == "started by"

@@ -1,10 +1,11 @@
-import tarfile
+import contextlib
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from boxlab import images
+from boxlab.builder import Build
 from boxlab.errors import BuildError
 
 BUILT = images.Built("x", "t", "sha256:1", {}, [], "/", {}, False)
@@ -19,39 +20,86 @@ def test_parents_come_before_children():
 
 def test_the_key_follows_files_and_parent(tmp_path):
     (tmp_path / "Dockerfile").write_text("FROM x")
-    parent, other = (replace(BUILT, id=name) for name in ("parent", "other"))
+    parent = replace(BUILT, layers=("one",), labels={images.KEY_LABEL: "key"})
     key = images._key(tmp_path, parent)
-    assert images._key(tmp_path, parent) == key
-    assert images._key(tmp_path, other) != key
+    assert images._key(tmp_path, replace(parent, id="its id on another image store")) == key
+    assert images._key(tmp_path, replace(parent, layers=("other",))) != key
+    assert images._key(tmp_path, replace(parent, labels={images.KEY_LABEL: "other"})) != key
     (tmp_path / "Dockerfile").write_text("FROM y")
     assert images._key(tmp_path, parent) != key
 
 
-def test_the_bases_key_follows_this_hosts_authorities(tmp_path, monkeypatch):
-    (tmp_path / "Dockerfile").write_text("FROM x")
-    keys = set()
-    for authorities in ([], [PEM]):
-        monkeypatch.setattr(images, "extra_certificates", lambda found=authorities: found)
-        keys.add(images._key(tmp_path, None))
-    assert len(keys) == 2
+@pytest.fixture
+def base(tmp_path, monkeypatch):
+    """A base image that was made on a machine with these certificate authorities, and asked for on one with those."""
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "Dockerfile").write_text("FROM ${ORIGIN}")
+    monkeypatch.setattr(images.paths, "IMAGES", tmp_path)
+
+    def find(made_with, asked_with):
+        labels = {images.KEY_LABEL: images._key(tmp_path / "base", None)}
+        labels[images.CERTIFICATES_LABEL] = " ".join(images._fingerprint(pem) for pem in made_with)
+        image = SimpleNamespace(id="sha256:1", labels=labels, attrs={"Config": {}})
+        monkeypatch.setattr(images, "_get", lambda reference: image)
+        monkeypatch.setattr(images, "extra_certificates", lambda: asked_with)
+        return images.find("base")
+
+    return find
+
+
+@pytest.mark.parametrize(
+    ("made_with", "asked_with", "serves"),
+    [
+        ([], [], True),
+        ([PEM % b"a"], [], True),
+        ([PEM % b"a", PEM % b"b"], [PEM % b"b"], True),
+        ([PEM % b"b"], [(PEM % b"b").replace(b"\n", b"\r\n")], True),
+        ([PEM % b"a"], [PEM % b"b"], False),
+        ([], [PEM % b"b"], False),
+    ],
+)
+def test_a_colleagues_base_image_serves_unless_it_lacks_an_authority_that_is_needed_here(
+    base, made_with, asked_with, serves
+):
+    assert bool(base(made_with, asked_with)) == serves
+
+
+def test_a_base_image_that_lacks_an_authority_is_made_again_with_a_line_that_says_so(base, monkeypatch, capsys):
+    base([], [PEM % b"b"])
+    monkeypatch.setattr(images, "_origin", lambda: contextlib.nullcontext(images._Origin("origin", "somewhere")))
+    monkeypatch.setattr(images, "_build", lambda *arguments: None)
+    images._build_base(images.paths.IMAGES / "base", {})
+    assert "made again, with 1 certificate authorit" in capsys.readouterr().err
+
+
+UNREACHED = "#5 12.3 E: Failed to fetch something  Could not connect to 10.1.2.3:3128 (10.1.2.3), connection timed out"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        UNREACHED,
+        "  Temporary failure resolving 'deb.debian.org'",
+        "ProxyError('Cannot connect to proxy.', timeout)",
+        "dial tcp: lookup registry on 10.0.0.1:53: no such host",
+    ],
+)
+def test_a_network_that_is_in_the_way_is_not_the_dockerfiles_fault(line, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://someone:secret@proxy.example:3128")
+    error = images._why("full-vm", Build(f"#4 [2/2] RUN apt-get update\n{line}\nexit code: 100\n", "failed", 1))
+    assert line.strip() in str(error) and "http_proxy (proxy.example:3128)" in error.fix
+    assert "Dockerfile" not in error.fix and "secret" not in str(error)
+
+
+def test_a_dockerfile_that_fails_by_itself_is_named():
+    error = images._why("stress", Build("#4 [2/2] RUN false\nexit code: 1\n", "failed", 1))
+    assert "images/stress/Dockerfile" in error.fix
 
 
 def test_an_image_of_which_the_engine_leaves_out_what_is_empty():
     image = SimpleNamespace(id="sha256:1", labels={}, attrs={"Config": {}})
     built = images._built("base", image, fresh=False)
     assert (built.environment, built.command, built.working_dir) == ({}, [], "/")
-
-
-def test_the_context_is_the_same_whenever_it_is_packed(tmp_path):
-    (tmp_path / "a").write_text("1")
-    first = images._tar(tmp_path, {}).getvalue()
-    (tmp_path / "a").touch()
-    assert images._tar(tmp_path, {}).getvalue() == first
-
-
-def test_generated_files_join_the_context(tmp_path):
-    with tarfile.open(fileobj=images._tar(tmp_path, {"certificates/host-0.crt": PEM})) as tar:
-        assert tar.getnames() == ["certificates/host-0.crt"]
 
 
 def test_only_certificates_beyond_the_public_ones_are_taken(tmp_path, monkeypatch):

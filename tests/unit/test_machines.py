@@ -4,17 +4,21 @@ import io
 import json
 import signal
 import tarfile
-import time
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from waiting import HANG_S
 
-from boxlab import images, rootfs
+from boxlab import images, paths, progress, rootfs, runtimes
 from boxlab.errors import NotReady, Unavailable
-from boxlab.runtimes import accelerator, qemu
+from boxlab.runtimes import accelerator, qemu, snapshot
 from boxlab.runtimes.spawn import HostProcess
 
 IMAGE = images.Built("workload", "t", "sha256:1", {"A": "b c"}, ["python3", "app.py"], "/app", {}, False)
+
 DISK = rootfs.Disk(Path("/d.img"), IMAGE, rootfs.TINY_INIT)
 KERNEL = rootfs.Kernel(Path("/vmlinux-6.1"), "6.1", Path("/initrd.img"))
 
@@ -52,10 +56,10 @@ def test_arm64_has_its_own_machine(monkeypatch):
 
 
 def test_a_command_ends_when_its_owners_input_closes():
-    process = HostProcess([*qemu.WATCHED, "sleep", "60"], {"PATH": "/usr/bin:/bin"})
+    process = HostProcess([*qemu.WATCHED, "sleep", "infinity"], {"PATH": "/usr/bin:/bin"})
     try:
         process._process.stdin.close()
-        assert process._process.wait(5) == 128 + signal.SIGTERM
+        assert process._process.wait(HANG_S) == 128 + signal.SIGTERM
     finally:
         process.stop(grace_s=0)
 
@@ -63,31 +67,71 @@ def test_a_command_ends_when_its_owners_input_closes():
 @pytest.mark.parametrize(("script", "status"), [("exit 7", 7), ("kill -ABRT $$", 128 + signal.SIGABRT)])
 def test_a_watched_command_keeps_its_exit_status(script, status):
     process = HostProcess([*qemu.WATCHED, "sh", "-c", script], {"PATH": "/usr/bin:/bin"})
-    assert process._process.wait(5) == status
+    assert process._process.wait(HANG_S) == status
     process.stop()
 
 
 def test_the_output_of_a_watched_command_ends_with_it():
     process = HostProcess([*qemu.WATCHED, "echo", "last words"], {"PATH": "/usr/bin:/bin"})
-    assert process.read(5) == b"last words\n"
-    assert process.read(5) == b""
+    assert process.read(HANG_S) == b"last words\n"
+    assert process.read(HANG_S) == b""
     process.stop()
 
 
 def test_a_watched_command_gets_the_input():
     process = HostProcess([*qemu.WATCHED, "cat"], {"PATH": "/usr/bin:/bin"})
     process.send(b"a line\n")
-    assert process.read(5) == b"a line\n"
+    assert process.read(HANG_S) == b"a line\n"
     process.stop()
 
 
-def test_a_watched_command_is_gone_when_the_watch_ends():
-    script = "trap 'sleep 0.5; exit 0' TERM; echo up; while :; do sleep 0.1; done"
+def test_a_watched_command_is_gone_when_the_watch_ends(tmp_path):
+    script = f"trap 'echo gone >{tmp_path}/said; exit 0' TERM; echo up; while :; do sleep 0.1; done"
     process = HostProcess([*qemu.WATCHED, "sh", "-c", script], {"PATH": "/usr/bin:/bin"})
-    assert process.read(5) == b"up\n"
-    began = time.monotonic()
-    process.stop()
-    assert time.monotonic() - began > 0.5
+    assert process.read(HANG_S) == b"up\n"
+    process.stop(grace_s=HANG_S)
+    assert (tmp_path / "said").read_text() == "gone\n"
+
+
+@pytest.mark.parametrize("folder", ["a, b", "a:b=c", 'it\'s "$HOME"', "-n", "two\nlines", "그릇", "a,,b"])
+def test_the_path_to_a_clone_may_have_any_character(folder, monkeypatch, tmp_path):
+    cache = tmp_path / folder / ".cache"
+    monkeypatch.setattr(paths, "CACHE", cache)
+    kernel = rootfs.Kernel(cache / "kernels" / "vmlinux-6.1", "6.1", cache / "kernels" / "initrd.img")
+    disk = rootfs.Disk(cache / "disks" / "d-1", IMAGE, rootfs.TINY_INIT)
+    started = []
+    monkeypatch.setattr(qemu, "HostProcess", lambda argv, environment, cwd: started.append((argv, cwd)))
+    qemu.guest(disk, kernel, "tcg", 1, 256).spawn()
+    [(command, cwd)] = started
+    assert cwd == cache and not any(f"/{folder}/" in word for word in command)
+    assert "id=root,if=none,format=raw,snapshot=on,file=disks/d-1" in command and "kernels/vmlinux-6.1" in command
+
+
+def test_commas_of_a_path_are_doubled_in_an_option():
+    command = qemu.guest(DISK, KERNEL, "tcg", 1, 256).command("/a,b/d.img", "/a,b/vmlinux")
+    assert "id=root,if=none,format=raw,snapshot=on,file=/a,,b/d.img" in command and "/a,b/vmlinux" in command
+
+
+def test_a_record_has_no_path_of_this_machine():
+    booted = qemu.guest(DISK, KERNEL, "tcg", 1, 256)
+    resumed = snapshot._Resumable(DISK, KERNEL, "tcg", 1, 256, folder=Path("/home/me/book/snapshots/s"), resumes=True)
+    for guest in (booted, resumed):
+        assert not [word for word in guest.described() if "/d.img" in word or "/home" in word or "/initrd" in word]
+    assert any("mem-path=SNAPSHOT/ram," in word for word in resumed.described())
+
+
+@pytest.mark.parametrize(
+    ("boot_s", "deadline_s", "silence_s"), [(None, 300, 60), (0.4, 300, 60), (4.0, 300, 60), (80.0, 4800, 800)]
+)
+def test_a_machine_is_waited_for_as_long_as_its_accelerator_is_slow(boot_s, deadline_s, silence_s, monkeypatch):
+    runtime = runtimes.FullVM()
+    chosen = accelerator.Accelerator("tcg", boot_s, "", "")
+    monkeypatch.setattr(accelerator, "choose", lambda: chosen)
+    monkeypatch.setattr(images, "ensure", lambda name: IMAGE)
+    monkeypatch.setattr(rootfs, "disk", lambda image, init: DISK)
+    monkeypatch.setattr(rootfs, "kernel", lambda: KERNEL)
+    runtime.prepare(runtimes.Workload())
+    assert (runtime.deadline_s, runtime.silence_s, runtime.answer_s) == (deadline_s, silence_s, silence_s)
 
 
 def test_writes_of_a_guest_are_thrown_away():
@@ -115,7 +159,7 @@ def test_a_file_is_packed_block_by_block_into_a_whole_tar(tmp_path, size):
     (tmp_path / "file").write_bytes(b"x" * size)
     member = tarfile.TarInfo("file")
     member.size = size
-    packed = b"".join(rootfs._tar_of(member, tmp_path / "file"))
+    packed = b"".join(rootfs.tar_of(member, tmp_path / "file"))
     with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
         assert tar.extractfile("file").read() == b"x" * size
 
@@ -136,6 +180,11 @@ def test_the_unit_runs_the_images_own_command():
     )
 
 
+def test_no_login_prompt_takes_the_console_from_the_workload():
+    links = {member.name: member.linkname for member, _ in rootfs._systemd_unit(IMAGE) if member.issym()}
+    assert links["etc/systemd/system/serial-getty@.service"] == "/dev/null"
+
+
 @pytest.fixture
 def probe(monkeypatch, tmp_path):
     """An accelerator module whose boots are scripted: name -> seconds or an error."""
@@ -146,23 +195,33 @@ def probe(monkeypatch, tmp_path):
     monkeypatch.setattr(accelerator.sys, "platform", "linux")
     boots, tried = {}, []
 
-    def boot(name, deadline_s):
+    def boot(name):
         tried.append(name)
         if isinstance(boots[name], Exception):
             raise boots[name]
         return boots[name]
 
     monkeypatch.setattr(accelerator, "_boot", boot)
-    accelerator._prove.cache_clear()
+    monkeypatch.setattr(accelerator, "_load", lambda: 0.0)
+    monkeypatch.setenv(progress.TERMINAL, "")
+    accelerator._judged.cache_clear()
     yield boots, tried
-    accelerator._prove.cache_clear()
+    accelerator._judged.cache_clear()
+
+
+def in_the_next_process():
+    accelerator._judged.cache_clear()
+    return accelerator.choose()
+
+
+HUNG = NotReady("'ready' did not come within 5 s", hung=True)
 
 
 def test_the_last_words_are_the_machines_own():
     process = HostProcess(
         [*qemu.WATCHED, "sh", "-c", "echo assertion failed >&2; kill -ABRT $$"], {"PATH": "/usr/bin:/bin"}
     )
-    output = b"".join(iter(lambda: process.read(5), b""))
+    output = b"".join(iter(lambda: process.read(HANG_S), b""))
     process.stop()
     assert output == b"assertion failed\n"
 
@@ -182,19 +241,71 @@ def test_kvm_that_opens_and_does_not_boot_falls_back_with_the_reason(probe):
     assert chosen.emulated and "SIGABRT" in chosen.reason
 
 
-def test_kvm_that_was_only_too_slow_is_asked_again_next_time(probe):
+def test_kvm_that_hangs_is_not_waited_for_again(probe):
     boots, tried = probe
-    boots |= {"kvm": NotReady("'ready' did not come within 5 s", hung=True), "tcg": 2.5}
-    assert accelerator.choose().emulated
-    boots["kvm"] = 0.4
+    boots |= {"kvm": HUNG, "tcg": 2.5}
+    for _ in range(3):
+        chosen = in_the_next_process()
+        assert chosen.emulated and "did not come within 5 s" in chosen.reason
+    assert tried == ["kvm", "tcg"]
+
+
+def test_kvm_that_hung_is_tried_again_a_day_later_or_if_the_clock_was_set_back(probe, monkeypatch):
+    boots, tried = probe
+    boots |= {"kvm": HUNG, "tcg": 2.5}
+    for days in (-2, 2):
+        monkeypatch.setattr(accelerator, "_now", lambda days=days: (datetime.now(UTC) - timedelta(days)).isoformat())
+        in_the_next_process()
+    assert tried == ["kvm", "tcg"] * 2
+
+
+def test_kvm_that_hung_on_a_busy_machine_is_tried_again_once_when_it_is_idle(probe, monkeypatch):
+    boots, tried = probe
+    boots |= {"kvm": HUNG, "tcg": 2.5}
+    monkeypatch.setattr(accelerator, "_load", lambda: 1.5)
+    assert in_the_next_process().emulated and in_the_next_process().emulated
+    assert tried == ["kvm", "tcg"]
+    monkeypatch.setattr(accelerator, "_load", lambda: 0.1)
     assert accelerator.choose().emulated, "all arms of a run have the same"
-    accelerator._prove.cache_clear()  # the next process
-    assert accelerator.choose().name == "kvm"
+    assert in_the_next_process().emulated and in_the_next_process().emulated
+    assert tried == ["kvm", "tcg"] * 2
+
+
+def test_kvm_is_tried_again_when_that_is_asked_for(probe):
+    boots, tried = probe
+    boots |= {"kvm": HUNG, "tcg": 2.5}
+    accelerator.choose()
+    boots["kvm"] = 0.4
+    assert accelerator.choose(again=True).name == "kvm" == in_the_next_process().name
+
+
+def test_that_nothing_boots_is_remembered_as_well(probe):
+    boots, tried = probe
+    boots |= {"kvm": NotReady("stopped"), "tcg": HUNG}
+    for _ in range(3):
+        with pytest.raises(Unavailable, match="no virtual machine boots here.*stopped.*did not come") as caught:
+            in_the_next_process()
+    assert "--again" in caught.value.fix and tried == ["kvm", "tcg"]
+    with pytest.raises(Unavailable):
+        accelerator.cached()
+
+
+def test_of_several_processes_one_proves_and_the_others_wait_for_it(probe, monkeypatch):
+    boots, tried = probe
+    boots["kvm"] = 0.4
+    said, waiting = [], threading.Event()
+    monkeypatch.setattr(accelerator.progress, "say", lambda text: (said.append(text), waiting.set()))
+    with ThreadPoolExecutor(1) as other, accelerator._turn():
+        found = other.submit(accelerator.choose)
+        assert waiting.wait(60)
+        accelerator._remember(accelerator._prove())
+    assert found.result().name == "kvm" and tried == ["kvm"]
+    assert "waiting for another process" in said[0]
 
 
 def test_an_unreadable_verdict_is_none(probe):
-    accelerator._verdict().parent.mkdir(exist_ok=True)
-    accelerator._verdict().write_text('{"circ')
+    accelerator._file().parent.mkdir(exist_ok=True)
+    accelerator._file().write_text('{"circ')
     assert accelerator.cached() is None
 
 
@@ -213,6 +324,14 @@ def test_nothing_boots_is_an_error(probe):
     boots |= {"kvm": NotReady("x"), "tcg": NotReady("hung")}
     with pytest.raises(Unavailable, match="no virtual machine boots here"):
         accelerator.choose()
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "[]", '{"verdict": null}', '{"accelerator": {"name": "kvm"}, "circumstances": {}}']
+)
+def test_a_verdict_of_another_version_of_ours_is_none(probe, text):
+    accelerator._file().write_text(text)
+    assert accelerator.cached() is None
 
 
 def test_a_verdict_from_another_qemu_does_not_count(probe, monkeypatch):
@@ -236,4 +355,7 @@ def test_the_verdict_is_plain_data(probe):
     boots, _ = probe
     boots["kvm"] = 0.4
     accelerator.choose()
-    assert json.loads((accelerator.paths.CACHE / "accelerator.json").read_text())["accelerator"]["name"] == "kvm"
+    assert (
+        json.loads((accelerator.paths.CACHE / "accelerator.json").read_text())["verdict"]["accelerator"]["name"]
+        == "kvm"
+    )

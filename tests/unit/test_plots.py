@@ -52,7 +52,7 @@ def test_phases_of_a_box_that_did_not_run_are_replaced_by_the_reason():
     assert plot.svg == "" and "not on this system" in plot.caption
 
 
-@pytest.mark.parametrize("colour", {*plots.COLOURS.values(), *plots.PARTS.values()})
+@pytest.mark.parametrize("colour", sorted({*plots.COLOURS.values(), *plots.PARTS.values()}))
 @pytest.mark.parametrize("page", ["#ffffff", "#121212"])
 def test_colours_stand_out_on_light_and_dark_pages(colour, page):
     """Contrast of graphics as WCAG 2.1 (1.4.11) asks for it."""

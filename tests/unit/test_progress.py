@@ -1,7 +1,8 @@
 import os
 import pty
-import subprocess
 import sys
+
+import command
 
 from boxlab import progress
 
@@ -12,7 +13,7 @@ def test_a_notebooks_bar_is_drawn_on_the_terminal_of_the_build():
     """The kernel that a build starts is in a session of its own and has no controlling terminal."""
     ours, theirs = pty.openpty()
     environment = os.environ | {progress.TERMINAL: os.ttyname(theirs)}
-    subprocess.run([sys.executable, "-c", DRAW], env=environment, start_new_session=True, check=True)
+    assert command.run(sys.executable, "-c", DRAW, env=environment, start_new_session=True).returncode == 0
     assert b"x:" in os.read(ours, 4096)
 
 
@@ -22,3 +23,23 @@ def test_a_terminal_that_is_gone_and_an_empty_one_are_silent(monkeypatch, capfd)
         with progress.bar("x", total=1) as bar:
             bar.update()
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_line_goes_to_the_terminal_of_the_build_to_the_error_output_or_nowhere(monkeypatch, capfd):
+    monkeypatch.delenv(progress.TERMINAL, raising=False)
+    progress.say("waiting")
+    assert capfd.readouterr() == ("", "waiting\n")
+    ours, theirs = pty.openpty()
+    monkeypatch.setenv(progress.TERMINAL, os.ttyname(theirs))
+    progress.say("waiting")
+    assert os.read(ours, 4096).strip() == b"waiting"
+    for path in ("/dev/no-such-terminal", ""):
+        monkeypatch.setenv(progress.TERMINAL, path)
+        progress.say("waiting")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_log_has_a_line_for_each_step_before_it_is_done(monkeypatch, capfd):
+    monkeypatch.delenv(progress.TERMINAL, raising=False)
+    for number in progress.steps("counting", [1, 2], str):
+        assert capfd.readouterr().err == f"counting: {number}\n"

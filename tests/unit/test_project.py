@@ -1,8 +1,8 @@
 """Rules of the repository itself."""
 
 import re
-import subprocess
 
+import command
 import pytest
 
 from boxlab import paths
@@ -10,10 +10,8 @@ from boxlab import paths
 
 @pytest.fixture(scope="module")
 def files():
-    listing = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=paths.ROOT, capture_output=True, text=True, check=True
-    ).stdout
-    found = [paths.ROOT / name for name in listing.split("\0") if name]
+    listing = command.run("git", "ls-files", "-z", cwd=paths.ROOT)
+    found = [paths.ROOT / name for name in listing.stdout.split("\0") if name]
     assert found
     return [path for path in found if path.is_file()]
 
@@ -38,12 +36,11 @@ def test_scripts_are_sound(files):
     scripts = [path for path in files if path.suffix == ".sh" or path.match(".ci/run")]
     assert scripts
     for script in scripts:
-        subprocess.run(["bash", "-n", script], check=True)
+        assert command.run("bash", "-n", script).stderr == ""
 
 
 def test_every_text_has_the_line_ends_of_linux_wherever_it_is_cloned():
-    command = ["git", "ls-files", "--eol", "-z"]
-    listing = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=True).stdout
+    listing = command.run("git", "ls-files", "--eol", "-z", cwd=paths.ROOT).stdout
     lines = [line.split("\t") for line in listing.split("\0") if line]
     assert lines
     for ends, name in lines:

@@ -1,10 +1,11 @@
 import json
+import re
 
 import fastjsonschema
 import pretended_run as runs
 import pytest
 
-from boxlab import paths, records
+from boxlab import paths, plots, records
 from boxlab.errors import RecordError
 
 
@@ -141,6 +142,35 @@ def test_a_record_of_version_1_is_still_read():
     assert run.texts()["full-vm_basic_took"].endswith("s")
 
 
+RECORDED = paths.ROOT / "tests" / "recorded"
+
+
+def test_what_an_engine_said_of_a_size_is_not_compared_with_what_layers_add_up_to():
+    old = json.loads((RECORDED / "dockerfile-version-2.json").read_text())
+    run = records.load(RECORDED / "dockerfile-version-2.json")
+    assert [s.values["engine_size"] for s in run.samples] == [s["values"]["size"] for s in old["samples"]]
+    assert not {"size", "unpacked", "compressed"} & run.plan["metrics"].keys()
+    assert records.size(run.median("5-two-stages", "engine_size").value) in plots.dockerfile(run).alt
+
+
+@pytest.mark.parametrize(("store", "twice"), [("overlay2", False), ("overlayfs", True)])
+def test_an_image_takes_both_its_forms_where_the_engine_keeps_both(tmp_path, store, twice):
+    old = json.loads((RECORDED / "size-version-2.json").read_text())
+    old["provenance"]["engine"]["storage_driver"] = store
+    (tmp_path / "size.json").write_text(json.dumps(old))
+    run = records.load(tmp_path / "size.json")
+    for kind in ("container", "container-x10"):
+        values = next(s["values"] for s in old["samples"] if s["arm"] == kind)
+        more = values["transfer"] if twice else 0
+        assert run.median(kind, "total").value == values["total"] + more
+        assert run.kept(kind, "packed") == ({0: more} if twice else {})
+    assert (
+        run.median("microvm", "total").value
+        == next(s for s in old["samples"] if s["arm"] == "microvm")["values"]["total"]
+    )
+    assert ("as it came" in plots.size(run).alt) == twice
+
+
 def test_a_line_says_what_one_more_takes():
     run = runs.levels(noise=0.1)
     line = run.line("container")
@@ -190,3 +220,45 @@ def test_the_stored_record_behind_the_notebook_is_valid_and_complete():
     for path in stored:
         run = records.load(path)
         assert run.complete and run.samples
+
+
+def test_a_record_names_no_folder_of_this_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    monkeypatch.setenv("HOME", "/home/reader")
+    run = runs.run()
+    run.plan["arms"][0]["details"]["command"] = [
+        f"ram,mem-path={paths.ROOT}/.cache/snapshots/ram,share=off",
+        f"unix://{paths.ROOT}/x",
+        str(paths.ROOT),
+        "/home/reader/.docker/run/docker.sock",
+        "/home/readers/own",
+        f"{paths.ROOT}-other",
+    ]
+    run.samples[0].error = f"no {paths.CACHE}/kernels/vmlinux"
+    stored = records.load(run.save("places"))
+    assert stored.plan["arms"][0]["details"]["command"] == [
+        "ram,mem-path=PROJECT/.cache/snapshots/ram,share=off",
+        "unix://PROJECT/x",
+        "PROJECT",
+        "HOME/.docker/run/docker.sock",
+        "/home/readers/own",
+        f"{paths.ROOT}-other",
+    ]
+    assert stored.samples[0].error == "no PROJECT/.cache/kernels/vmlinux"
+
+
+def test_no_stored_record_names_a_folder_of_its_authors_machine():
+    stored = [*paths.ROOT.glob("notebooks/results/[0-9]*.json"), *paths.ROOT.glob("tests/recorded/*.json")]
+    assert stored
+    for path in stored:
+        if ".local." not in path.name:
+            assert not re.search(r"/(home|root|work|tmp|Users|mnt|srv)\b", path.read_text()), path
+
+
+def test_a_record_is_written_beside_its_place(tmp_path, monkeypatch):
+    """A cache on another file system cannot be moved from."""
+    monkeypatch.setattr(paths, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(paths, "SCRATCH", tmp_path / "nowhere")
+    assert records.load(runs.run().save("beside")).samples
+    assert not paths.SCRATCH.exists()
+    assert [path.name for path in paths.RESULTS.iterdir()] == ["beside.local.json"]

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TypedDict
 
-from boxlab import progress, provenance, records, runtimes
+from boxlab import progress, provenance, records, runtimes, turns
 from boxlab.errors import BoxlabError, NotReady, Unavailable
 from boxlab.experiments.profiles import Profile
 from boxlab.experiments.profiles import profile as named_profile
@@ -44,20 +44,39 @@ def prepared(
     if len(set(kinds)) < len(kinds):
         raise BoxlabError(f"an arm is named twice: {', '.join(kinds)}", "name each once")
     ready, left_out = {}, {}
-    for runtime in wanted:
-        try:
-            runtime.prepare(workload)
-            if reason := refusal(runtime):
-                raise Unavailable(reason)
+    for runtime in progress.steps("preparing", wanted, lambda runtime: runtime.label):
+        if reason := lack(runtime, workload, refusal):
+            left_out[runtime.kind] = {"reason": reason, "phases": list(runtime.phases)}
+        else:
             ready[runtime.kind] = runtime
-        except Unavailable as error:
-            left_out[runtime.kind] = {"reason": str(error), "phases": list(runtime.phases)}
+    check_that_some(ready, left_out)
+    return ready, left_out
+
+
+def lack(runtime: Runtime, workload: Workload, refusal: Callable[[Runtime], str] = lambda runtime: "") -> str:
+    """Prepare a runtime; returns why it cannot run here, and nothing where it can.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    try:
+        runtime.prepare(workload)
+        return refusal(runtime)
+    except (NotReady, Unavailable) as error:
+        return str(error)
+
+
+def check_that_some(ready: dict, left_out: dict[str, dict]) -> None:
+    """Check that there is something to measure.
+
+    Raises:
+        Unavailable: there is not.
+    """
     if not ready:
         reasons = "; ".join(f"{kind}: {lack['reason']}" for kind, lack in left_out.items())
         raise Unavailable(
             f"nothing to measure: {reasons or 'no arm was asked for'}", "`make doctor` says what this machine lacks"
         )
-    return ready, left_out
 
 
 def plan_of(runtime: Runtime) -> dict:
@@ -72,6 +91,7 @@ def plan_of(runtime: Runtime) -> dict:
     }
 
 
+@turns.turn("measuring", "it is our turn to measure")
 def run(
     experiment: str,
     arms: list[dict],
@@ -93,6 +113,8 @@ def run(
     save_as: str | None = None,
 ) -> records.Run:
     """Measure every arm once a round; with levels, every arm at each of them, in an order of its own.
+
+    Whoever measures on this machine at the same time, in this checkout or another, is waited for.
 
     Args:
         experiment: its name in the record.

@@ -3,15 +3,13 @@
 import os
 import re
 import shutil
-import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Unpack
 
-from boxlab import engine, images, paths, records, sweep
+from boxlab import builder, engine, images, layers, paths, records, sweep
 from boxlab.errors import BuildError
 from boxlab.experiments import blocks
 
@@ -26,14 +24,15 @@ IGNORED_FROM = "2"
 METRICS = {
     "rebuild": {"unit": "s", "label": "build after an edit of one line"},
     "build": {"unit": "s", "label": "first build, nothing cached"},
-    "size": {"unit": "B", "label": "above the base image"},
+    "unpacked": {"unit": "B", "label": "above the base image, unpacked"},
+    "compressed": {"unit": "B", "label": "above the base image, compressed"},
     "layers": {"unit": "1", "label": "layers above the base image"},
 }
 
 MEASURES = (
     "t0: `docker build` is called. t1: it has ended. The first round builds with --no-cache; in every further one, one line "
-    "of the program is edited. Packages come from the network, or a cache of it. Size: what the engine gives for the image, "
-    "less its base."
+    "of the program is edited. Packages come from the network, or a cache of it. Sizes are those of the first build's layers "
+    "above the base: their archives, and the same as they travel."
 )
 
 
@@ -59,22 +58,20 @@ def dockerfile(
         EngineError: the engine does not answer.
     """
     files = rungs() if files is None else files
-    base = images.ensure("base").tag
-    with engine.plain_errors():
-        beneath = engine.connect().api.inspect_image(base)
+    beneath = images.ensure("base").layers
     with _workplace() as folder:
 
         def measure(run: records.Run, sample: records.Sample) -> None:
             file = next(file for file in files if _kind(file) == sample.arm)
-            tag = images.PREFIX + "rung-" + sample.arm
+            tag = images.passing(f"rung-{sample.arm}")
             _lay_out(folder, file, version=f"{engine.RUN}-{sample.round}")
             first = sample.round == 0
-            took = _docker_build(folder, tag, *(["--no-cache"] if first else []))
-            with engine.plain_errors():
-                image = engine.connect().api.inspect_image(tag)
-            sample.values["build" if first else "rebuild"] = took
-            sample.values["size"] = image["Size"] - beneath["Size"]
-            sample.values["layers"] = len(image["RootFS"]["Layers"]) - len(beneath["RootFS"]["Layers"])
+            sample.values["build" if first else "rebuild"] = _build(folder, tag, cached=not first)
+            sample.values["layers"] = len(layers.hashes(tag)) - len(beneath)
+            if first:
+                own = [layer for layer in layers.layers(tag) if layer.id not in beneath]
+                sample.values["unpacked"] = sum(layer.size for layer in own)
+                sample.values["compressed"] = sum(layer.compressed for layer in own)
 
         return blocks.run(
             "dockerfile",
@@ -84,7 +81,7 @@ def dockerfile(
                     "label": _kind(file).replace("-", " "),
                     "emulated": False,
                     "phases": {},
-                    "details": {},
+                    "details": {"builder": builder.chosen()},
                 }
                 for file in files
             ],
@@ -114,7 +111,11 @@ def _lay_out(folder: Path, file: Path, version: str) -> None:
     program = (RUNGS / "app.py").read_text()
     (folder / "app.py").write_text(re.sub(r'VERSION = ".*"', f'VERSION = "{version}"', program))
     shutil.copy(RUNGS / "requirements.txt", folder)
-    shutil.copy(file, folder / "Dockerfile")
+    labels = engine.labels() | {
+        f"{engine.LABEL}.rung": _kind(file)
+    }  # so that no rung takes another's steps from the cache
+    label = "LABEL " + " ".join(f"{name}={value}" for name, value in labels.items())
+    (folder / "Dockerfile").write_text(re.sub(r"(?m)^FROM .*$", rf"\g<0>\n{label}", file.read_text()))
     data = folder / "training-data.bin"
     if not data.exists():
         data.write_bytes(os.urandom(DATA_MIB << 20))
@@ -123,36 +124,20 @@ def _lay_out(folder: Path, file: Path, version: str) -> None:
         ignore.write_text("training-data.bin\nDockerfile\n.dockerignore\n")
     else:
         ignore.unlink(missing_ok=True)
+    builder.settle(folder)
 
 
-def _docker_build(folder: Path, tag: str, *switches: str) -> float:
-    """Seconds that `docker build` took.
+def _build(folder: Path, tag: str, cached: bool) -> float:
+    """Seconds that a build took.
 
     Raises:
-        BuildError: it failed, or there is no docker command.
+        BuildError: it failed.
     """
-    arguments = [f"--build-arg={name}={value}" for name, value in images.proxies().items()]
-    command = [
-        "docker",
-        "build",
-        "--quiet",
-        "--force-rm",
-        "--tag",
-        tag,
-        *arguments,
-        *switches,
-        str(folder),
-    ]
-    began = time.monotonic()
-    try:
-        built = subprocess.run(command, capture_output=True, text=True)
-    except FileNotFoundError as error:
-        raise BuildError("the docker command is missing", "install Docker's command line") from error
-    took = time.monotonic() - began
-    if built.returncode:
-        tail = " | ".join((built.stdout + built.stderr).strip().splitlines()[-3:])
-        raise BuildError(f"{tag} does not build: {tail}", "is the network there? `docker build` needs it for packages")
-    return took
+    built = builder.build(folder, tag, labels=engine.labels(), cached=cached, keep=True)
+    if built.trouble:
+        tail = " | ".join(built.output.strip().splitlines()[-3:])
+        raise BuildError(f"{tag} does not build: {tail}", "is the network there? the build needs it for packages")
+    return built.seconds
 
 
 def _kind(file: Path) -> str:

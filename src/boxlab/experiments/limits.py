@@ -8,8 +8,8 @@ from typing import Unpack
 
 import psutil
 
-from boxlab import engine, meter, records
-from boxlab.errors import NotReady, Unavailable
+from boxlab import engine, meter, progress, records
+from boxlab.errors import NotReady
 from boxlab.experiments import blocks
 from boxlab.runtimes import Box, Container, MicroVM, Runtime, Workload
 from boxlab.runtimes.spawn import EngineContainer
@@ -84,18 +84,24 @@ def limits(
     wanted: list[Trial] | None = None,
     **options: Unpack[blocks.Options],
 ) -> records.Run:
-    """Try every limit in every box; `wanted` are `trials()` by default. Further arguments and errors as for `startup`."""
+    """Try every limit in every box; `wanted` are `trials()` by default. Further arguments and errors as for `startup`.
+
+    Raises:
+        EngineError: the engine discards a limit that a container is to be tried at.
+    """
     ready, plans, left_out = {}, [], {}
-    for trial in trials() if wanted is None else wanted:
-        try:
-            blocks.prepared([trial.runtime], trial.workload, meter.refusal)
-        except Unavailable as error:
-            left_out[trial.kind] = {"reason": str(error), "phases": []}
+    wanted = trials() if wanted is None else wanted
+    if any(isinstance(trial.runtime, Container) for trial in wanted):
+        engine.require_limits(*engine.LIMITS)
+    for trial in progress.steps("preparing", wanted, lambda trial: trial.label):
+        if reason := blocks.lack(trial.runtime, trial.workload, meter.refusal):
+            left_out[trial.kind] = {"reason": reason, "phases": []}
             continue
         ready[trial.kind] = trial
         limit = {"memory_mib": trial.workload.memory_mib, "cpus": trial.workload.cpus}
         plan = blocks.plan_of(trial.runtime)
         plans.append(plan | {"kind": trial.kind, "label": trial.label, "details": plan["details"] | limit})
+    blocks.check_that_some(ready, left_out)
     with meter.open_meter() as gauge:
 
         def measure(run: records.Run, sample: records.Sample) -> None:

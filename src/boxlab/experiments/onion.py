@@ -10,14 +10,18 @@ from boxlab.experiments.startup import MEASURES, timed_start
 from boxlab.runtimes import Container, Process, Runtime, Workload, kernel_events
 from boxlab.runtimes.onion import NAMESPACES, Command, Containerd, Grouped, Namespaced, OCIRuntime
 
-EXECS = {
+BEGIN = {
     "tool": r"^(\S*/)?(docker run|ctr |runc run|crun run)",
     "shim": r"^(\S*/)?containerd-shim",
     "runc": r"^(\S*/)?(runc|crun) .*create",
     "hook": r"^libnetwork-setkey",
+    "start": r"^(\S*/)?(runc|crun) .*start",
     "exec": r"^(\S*/)?python3 app\.py",
 }
 """Mark -> command line of the program whose first beginning ends that phase, as the kernel reports it."""
+
+END = {"made": BEGIN["runc"]}
+"""The same for those phases that a program's end ends."""
 
 ENGINE_PHASES = {
     "created": "engine: create",
@@ -29,6 +33,17 @@ ENGINE_PHASES = {
     "app": "interpreter",
     "ready": "imports, model, prediction",
 }
+
+
+def _as_this_engine_has_them(runtime: Runtime, workload: Workload) -> dict[str, str]:
+    """The phases of a container of the engine, by one start: old engines are called back by runc and make the network then
+    (the hook), newer ones make it themselves between runc's two commands."""
+    with kernel_events.watch() as events, runtime.start(workload) as box:
+        t0, seen = box.console.t0, box.observe()
+    if events.lost or events.began(BEGIN["hook"], t0, seen):
+        return runtime.phases
+    changed = {"hook": {"made": runtime.phases["hook"], "start": "engine: network"}, "exec": {"exec": "runc: start"}}
+    return {m: text for mark, label in runtime.phases.items() for m, text in changed.get(mark, {mark: label}).items()}
 
 
 class _EngineLayer(Container):
@@ -73,17 +88,18 @@ def onion(
     """
     ready, left_out = blocks.prepared(layers() if arms is None else arms, workload)
     refusal = kernel_events.refusal()
+    for runtime in ready.values():
+        if "hook" in runtime.phases and not refusal:
+            runtime.phases = _as_this_engine_has_them(runtime, workload)
 
     def measure(run: records.Run, sample: records.Sample) -> None:
         runtime = ready[sample.arm]
         with nullcontext() if refusal else kernel_events.watch() as events:
-            t0 = timed_start(run, sample, runtime, workload)
+            t0, seen = timed_start(run, sample, runtime, workload)
         if events:
-            sample.marks |= {
-                mark: began - t0
-                for mark, pattern in EXECS.items()
-                if mark in runtime.phases and (began := events.began(pattern, t0))
-            }
+            for look, patterns in ((events.began, BEGIN), (events.ended, END)):
+                found = {mark: look(pattern, t0, seen) for mark, pattern in patterns.items() if mark in runtime.phases}
+                sample.marks |= {mark: at - t0 for mark, at in found.items() if at}
 
     return blocks.run(
         "onion",

@@ -7,7 +7,7 @@ import psutil
 from boxlab import records
 from boxlab.errors import NotReady
 from boxlab.experiments import blocks
-from boxlab.runtimes import Runtime, Workload
+from boxlab.runtimes import Observation, Runtime, Workload
 
 MEASURES = (
     "t0: the call that starts the box. t1: the arrival of the workload's first useful output at the caller. "
@@ -41,10 +41,14 @@ def startup(
         KeyboardInterrupt: passed on, once the running box is gone and the record saved.
     """
     ready, left_out = blocks.prepared(arms, workload)
+
+    def measure(run: records.Run, sample: records.Sample) -> None:
+        timed_start(run, sample, ready[sample.arm], workload)
+
     return blocks.run(
         "startup",
         [blocks.plan_of(runtime) for runtime in ready.values()],
-        lambda run, sample: timed_start(run, sample, ready[sample.arm], workload),
+        measure,
         metrics=records.STARTUP_METRICS,
         measures=MEASURES,
         left_out=left_out,
@@ -56,16 +60,19 @@ def startup(
     )
 
 
-def timed_start(run: records.Run, sample: records.Sample, runtime: Runtime, workload: Workload) -> float:
-    """One start, observed and stopped; returns t0 on the monotonic clock, in seconds."""
+def timed_start(
+    run: records.Run, sample: records.Sample, runtime: Runtime, workload: Workload
+) -> tuple[float, Observation]:
+    """One start, observed and stopped; returns t0 on the monotonic clock, in seconds, and what was observed."""
     busy = machine_cpu_seconds()
     try:
         with runtime.start(workload) as box:
             sample.values["machine_cpu"] = machine_cpu_seconds() - busy
-            blocks.same_files(run, runtime.kind, box.observe().inside["files_sha256"])
+            seen = box.observe()
+            blocks.same_files(run, runtime.kind, seen.inside["files_sha256"])
             sample.values["stop"] = box.stop()
             sample.values["seconds"], sample.marks = box.marks["ready"], box.marks
-            return box.console.t0
+            return box.console.t0, seen
     except NotReady:
         sample.values["machine_cpu"] = machine_cpu_seconds() - busy
         raise

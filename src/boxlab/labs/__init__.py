@@ -4,7 +4,7 @@ A lab is a folder below ``labs/``; adding one touches nothing else.
 
     lab.toml      title, minutes, points (sum of the checks'), needs = ["engine"] or [] or ["root"], files (handed in),
                   starter_fails = "CHECK", and under [wrong] for each folder of wrong/ the one check that it must fail;
-                  seconds = 5 is what a warm check may take
+                  seconds = 5 is what a warm check is promised to take
     README.md     the task            hints.md   three parts that begin with "## "
     starter/      what `boxlab start` copies; fails the check of `starter_fails`, with a next step
     solution/     handed-in files that pass, twice in a row

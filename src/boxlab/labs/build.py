@@ -2,29 +2,19 @@
 
 import contextlib
 import json
-import os
 import re
-import select
-import shutil
-import signal
-import subprocess
 import tarfile
-import time
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import IO
 
 import docker.errors
-import requests
-import urllib3
 
-from boxlab import engine, images, layers, paths
+from boxlab import builder, client, engine, images, layers, paths
 from boxlab.errors import EngineError
 from boxlab.labs.checks import Mismatch, next_difference, printed
-
-OUTPUT_BYTES = 256 << 10
-"""How much of a build's output is kept: its end."""
 
 CHATTER = ("DEPRECATED: ", "            Install the buildx", "            https://", "Sending build context")
 """How lines of `docker build` begin that say nothing of the learner's build."""
@@ -35,8 +25,16 @@ ASKED_A_REGISTRY = (
 )
 """What to do where a build has wanted to fetch an image."""
 
-STOP_S = 10
-"""How long the docker command may take to end when told to."""
+
+CONTROL_S = 60
+"""How long the build may take that tells whether any works."""
+
+UNSEEN = re.compile(
+    r"no space left|quota exceeded|rpc error: code = (Unavailable|Internal|DeadlineExceeded|ResourceExhausted)|error reading from server|transport is closing"
+    r"|Cannot connect to the Docker daemon|error during connect",
+    re.IGNORECASE,
+)
+"""What the machine says in the middle of a build that it could not do to its end, though another may work a moment later."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +44,24 @@ class Image:
     Attributes:
         layers: ids of its layers, lowest first.
         on_base: whether it stands on the base image.
-        added: bytes above the base image; all of it, where it does not stand on that.
     """
 
     id: str
     tag: str
     layers: tuple[str, ...]
     on_base: bool
-    added: int
+
+    @cached_property
+    def added(self) -> int:
+        """Bytes above the base image, as unpacked layers; all of it, where it does not stand on that.
+
+        Raises:
+            EngineError: the engine is in the way.
+        """
+        with engine.plain_errors():
+            beneath = _inspect(images.PREFIX + "base")["RootFS"]["Layers"] if self.on_base else []
+        sizes = layers.unpacked(self.tag, set(beneath))
+        return sum(sizes.get(layer, 0) for layer in self.layers)
 
     def common(self, other: "Image") -> int:
         """How many of its lowest layers it has in common with another."""
@@ -74,25 +82,24 @@ class Image:
 
         Deletions themselves are files whose names begin with ".wh.".
         """
-        beneath = set(_inspect(images.PREFIX + "base")["RootFS"]["Layers"])
+        with engine.plain_errors():
+            base = images.base_of(self.layers)
+            beneath = set(base.attrs["RootFS"]["Layers"]) if base else set()
 
         def each(archive: tarfile.TarFile) -> Iterator[tuple[int, str, bytes]]:
-            for number, (layer, file) in enumerate(layers.layer_files(archive)):
+            for number, (layer, file) in enumerate(layers.layer_files(archive, self.layers)):
                 if layer in beneath:
                     continue
                 with tarfile.open(fileobj=file, mode="r:*") as opened:
                     for member in opened:
                         yield number, member.name, opened.extractfile(member).read() if member.isfile() else b""
 
-        with layers.saved(f"{self.tag}:latest") as archive:
+        with layers.saved(self.tag) as archive:
             yield each(archive)
 
 
 def build(folder: Path, name: str, seconds: float) -> Image:
-    """Build the image of a folder by the reader's own `docker build`, or by the engine's call.
-
-    By the latter without that command, and with Podman, which does not understand that command's BuildKit. The build has no
-    network, so that it does not depend on one.
+    """Build the image of a folder as `docker build` would. It has no network, so that it does not depend on one.
 
     Args:
         folder: the context, with a Dockerfile.
@@ -103,117 +110,25 @@ def build(folder: Path, name: str, seconds: float) -> Image:
         Mismatch: it does not build, or not in time.
         EngineError: the engine is in the way.
     """
-    owner = images.short_hash(str(paths.ROOT).encode(), str(os.getuid()).encode())[:6]
-    tag = f"{images.LAB_PREFIX}{name}-{owner}"
-    with engine.plain_errors():
-        before = _ours(tag)
-        call = _by_command if shutil.which("docker") and not engine.is_podman() else _by_engine
-    output, trouble = call(folder, tag, seconds)
-    with engine.plain_errors():
-        _name_stages(tag, output)
-        for old in before - _ours(tag):
-            images.remove_unused(old)
-    if trouble:
+    tag = images.passing(f"lab-{name}")
+    with builder.staged(folder) as context:
+        built = builder.build(context, tag, labels=engine.labels("lab"), network="none", keep=True, seconds=seconds)
+    if built.trouble:
         engine.ping()
-        _blame(output, trouble, seconds)
-    try:
-        with engine.plain_errors():
-            image, base = _inspect(tag), _inspect(images.PREFIX + "base")
-    except EngineError as error:
-        raise EngineError(
-            f"the builder did not leave the image on the engine: {error}", "`docker buildx use default`"
-        ) from error
-    own, beneath = image["RootFS"]["Layers"], base["RootFS"]["Layers"]
-    on_base = own[: len(beneath)] == beneath
-    return Image(image["Id"], tag, tuple(own), on_base, image["Size"] - (base["Size"] if on_base else 0))
-
-
-def _by_command(folder: Path, tag: str, seconds: float) -> tuple[str, str]:
-    """Output of `docker build`, and what went wrong."""
-    arguments = [f"--build-arg={name}={value}" for name, value in images.proxies().items()]
-    label = f"--label={engine.RUN_LABEL}=lab"
-    command = ["docker", "build", "--network=none", "--force-rm", f"--tag={tag}", label, *arguments, str(folder)]
-    environment = os.environ | engine.environment() | {"BUILDKIT_PROGRESS": "plain", engine.MARK: engine.RUN}
-    process = subprocess.Popen(
-        command,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        output, ended = _read(process.stdout, seconds)
-        text = output.decode(errors="replace")
-        if not ended:
-            return text, "late"
-        return text, "failed" if process.wait(STOP_S) else ""
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)  # it tells the engine to stop
-        _read(process.stdout, STOP_S)  # and ends once we have read what it had to say
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-
-
-def _read(stream: IO[bytes], seconds: float) -> tuple[bytes, bool]:
-    """The end of what comes out of a stream within a time, and whether that was all."""
-    output, deadline = b"", time.monotonic() + seconds
-    while (left := deadline - time.monotonic()) > 0 and select.select([stream], [], [], left)[0]:
-        chunk = os.read(stream.fileno(), 1 << 16)
-        if not chunk:
-            return output, True
-        output = (output + chunk)[-OUTPUT_BYTES:]
-    return output, False
-
-
-def _by_engine(folder: Path, tag: str, seconds: float) -> tuple[str, str]:
-    """The same by the engine's own call, which Podman knows as well."""
-    output, deadline = "", time.monotonic() + seconds
+        _blame(built.output, built.trouble, seconds)
     with engine.plain_errors():
-        api = engine.connect().api
-        try:
-            stream = api.build(
-                path=str(folder),
-                tag=tag,
-                network_mode="none",
-                labels={engine.RUN_LABEL: "lab"},
-                buildargs=images.proxies(),
-                rm=True,
-                forcerm=True,
-                decode=True,
-                timeout=seconds,
-            )
-            for event in stream:
-                output = (output + event.get("stream", "") + event.get("error", ""))[-OUTPUT_BYTES:]
-                if "error" in event:
-                    return output, "failed"
-                if time.monotonic() > deadline:
-                    return output, "late"
-            return output, ""
-        except docker.errors.APIError as error:
-            if not error.is_client_error():
-                raise
-            return str(error.explanation), "failed"
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            if "timed out" not in str(error):
-                raise
-            return output, "late"
-        finally:
-            api.close()  # hanging up is what makes the engine stop
+        image = _inspect(tag)
+        own = tuple(image["RootFS"]["Layers"])
+        return Image(image["Id"], tag, own, images.base_of(own) is not None)
 
 
 def _blame(output: str, trouble: str, seconds: float) -> None:
     """Tell a mistake of the learner's from one of the machine."""
     lines = [line for line in output.splitlines() if line.strip() and not line.startswith(CHATTER)]
     last = printed("\n".join(lines[-6:]))
-    if "no space left" in output.lower():
-        raise engine.explain(OSError(next(line for line in lines if "no space left" in line.lower())))
-    for sign in ("buildx component is missing", "Cannot connect to the Docker daemon", "error during connect"):
-        if sign in output:
-            raise EngineError(f"`docker build` does not work here: {last}", "`docker build` by hand says the same")
+    if found := next((line for line in lines if UNSEEN.search(line)), ""):
+        raise engine.explain(OSError(printed(found)))
+    _require_build()
     why = "no image, nothing to check"
     if trouble == "late":
         raise Mismatch(
@@ -233,35 +148,30 @@ def _blame(output: str, trouble: str, seconds: float) -> None:
     )
 
 
-def _name_stages(tag: str, output: str) -> None:
-    """Give a name to the last image of each stage that the classic builder made; BuildKit has none.
+def _require_build() -> None:
+    """See that an image can be built here at all: a control, with one step on the base image, by the way of the learner's.
 
-    Without a name they would be removed by nobody, and with none of them the next build would begin from nothing.
+    Raises:
+        EngineError: none can, so that whatever is not built is not the learner's mistake.
     """
-    last, stages = "", []
-    for line in output.splitlines():
-        if made := re.match(r" ---> ([0-9a-f]{12,})$", line):
-            last = made[1]
-        elif re.match(r"Step \d+/\d+ : FROM ", line, re.IGNORECASE) and last:
-            stages.append(last)
-            last = ""
-    client = engine.connect()
-    have_names = {_inspect(images.PREFIX + "base")["Id"]} | _ours(f"{tag}:latest")
-    given = set()
-    for number, stage in enumerate([*stages, last]):
-        with contextlib.suppress(docker.errors.ImageNotFound):
-            if stage and (image := client.images.get(stage)).id not in have_names:
-                image.tag(tag, f"stage-{number}")
-                given.add(f"{tag}:stage-{number}")
-    for image in client.images.list(name=tag):
-        for name in set(image.tags) - given:
-            if name.startswith(f"{tag}:stage-"):
-                client.images.remove(name)
-
-
-def _ours(tag: str) -> set[str]:
-    """Ids of the images that have the name of this one or of its stages."""
-    return {image.id for image in engine.connect().images.list(name=tag)}
+    tag = f"{images.LAB_PREFIX}control-{engine.RUN}"
+    with tempfile.TemporaryDirectory(dir=paths.scratch(), prefix=f"control-{engine.RUN}-") as folder:
+        Path(folder, "Dockerfile").write_text(f"FROM {images.PREFIX}base\nRUN true\n")
+        try:
+            built = builder.build(
+                Path(folder), tag, labels={engine.RUN_LABEL: "lab"}, network="none", cached=False, seconds=CONTROL_S
+            )
+        finally:
+            with engine.plain_errors(), contextlib.suppress(docker.errors.ImageNotFound):
+                engine.connect().images.remove(tag)
+    if built.trouble:
+        lines = [line for line in built.output.splitlines() if line.strip() and not line.startswith(CHATTER)]
+        said = " | ".join(printed(line) for line in lines[-2:])
+        if built.trouble == "late":
+            said = f"nothing is built within {CONTROL_S} s; it was still at: {said or 'nothing'}"
+        raise EngineError(
+            f"`docker build` does not work here: {said or 'it fails without a word'}", client.fix_for(built.output)
+        )
 
 
 def _inspect(name: str) -> dict:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from types import ModuleType
 
-from boxlab.errors import LabError
+from boxlab.errors import LabError, without_credentials
 
 CONTEXT = 30
 """How many characters are shown on each side of the first difference."""
@@ -63,7 +63,7 @@ def same(expected: str, actual: str, *, why: str, next: str) -> None:
         if line is None:
             return "(no more lines)"
         cut = visible(line[start : column + CONTEXT])
-        return ("…" if start else "") + cut + ("…" if len(line) > column + CONTEXT else "")
+        return ("..." if start else "") + cut + ("..." if len(line) > column + CONTEXT else "")
 
     def character(line: str | None) -> str:
         if line is None:
@@ -76,7 +76,7 @@ def same(expected: str, actual: str, *, why: str, next: str) -> None:
         why,
         next,
         where=f"line {row + 1}, column {column + 1}: expected {character(one)}, got {character(other)}",
-        caret=len(visible((one or "")[start:column])) + (1 if start else 0),
+        caret=len(visible((one or "")[start:column])) + (3 if start else 0),
     )
 
 
@@ -103,7 +103,7 @@ def visible(text: str) -> str:
 
 def printed(text: str) -> str:
     """What a program printed, as a message shows it: without colours, tabs as spaces, and where there is nothing, saying so."""
-    return visible(COLOURS.sub("", text).expandtabs()).strip() or "(nothing)"
+    return visible(without_credentials(COLOURS.sub("", text)).expandtabs()).strip() or "(nothing)"
 
 
 def clip(text: str) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from boxlab.errors import BoxlabError, LabError
+from boxlab.errors import BoxlabError, LabError, of_system
 from boxlab.interrupts import deferred
 from boxlab.labs.checks import MISTAKE, Check, Mismatch, Outcome, Result, load
 from boxlab.labs.work import Planter, Work
@@ -25,6 +25,7 @@ def main() -> None:
     job = json.loads(sys.argv[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to us as well; our parent decides
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    os.umask(0o022)  # what is planted must be readable in an image as well
     threading.Thread(target=_end_with_parent, daemon=True).start()
     out = os.fdopen(job["fd"], "w", buffering=1)
 
@@ -78,6 +79,7 @@ def _checks(job: dict, say: Callable) -> None:
             result.seconds = round(time.monotonic() - began, 3)
             outcomes[check.name] = result.outcome
             say(result=asdict(result))
+        say(done=True)
     finally:
         if on_engine and work.ran_programs:
             from boxlab import engine, sweep
@@ -122,10 +124,8 @@ def _infrastructure(error: Exception) -> tuple[str, str]:
     if isinstance(error, BoxlabError):
         return error.args[0], error.fix
     if isinstance(error, OSError) and error.strerror:
-        return (
-            f"{error.filename or 'the system'}: {error.strerror}",
-            "make room on the disk" if error.errno == 28 else "",
-        )
+        known = of_system(error)
+        return known.args[0], known.fix
     if type(error).__module__.partition(".")[0] in ("docker", "requests", "urllib3"):
         from boxlab import engine
 

@@ -7,6 +7,9 @@ from collections.abc import Callable
 
 import click
 
+from boxlab import terminal
+from boxlab.errors import BoxlabError, of_system
+
 FAIL, INFRASTRUCTURE = 1, 3
 STATUS = {"pass": 0, "fail": FAIL, "infrastructure": INFRASTRUCTURE}
 
@@ -31,7 +34,7 @@ def labs(as_json: bool) -> None:
             | {"points": state.points, "of": each.points, "hints": state.hints, "gave_up": state.gave_up}
         )
     if as_json:
-        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        click.echo(json.dumps(rows, indent=2))
         return
     for row in rows:
         needs = f", needs {' and '.join(row['needs'])}" if row["needs"] else ""
@@ -67,18 +70,51 @@ def check(lab: str, watch: bool, as_json: bool) -> None:
     from boxlab.labs import workspace
 
     chosen = labs.find(lab)
-    status = _check(chosen, as_json)
+    workspace.require_started(chosen)
+    sys.exit(_watch(chosen, as_json) if watch else _check(chosen, as_json))
+
+
+def _watch(lab, as_json: bool) -> int:
+    """Check at once and after each change, until Ctrl-C; returns the exit status of the last check."""
+    from boxlab.labs import workspace
+
+    status, said = None, ""
     try:
-        while watch:
-            seen = workspace.changes(chosen)
-            if not as_json:
+        while True:
+            seen = workspace.contents(lab)  # before the check, which does not see what is saved while it runs
+            try:
+                status = _check(lab, as_json)
+                said = ""
                 click.echo("watching; Ctrl-C ends", err=True)
-            while workspace.changes(chosen) == seen:
+                _wait_for_change(lab, seen)
+            except (
+                BoxlabError,
+                OSError,
+            ) as error:  # another command has the lab, or the copy is gone: it does not last
+                if isinstance(error, OSError):
+                    if error.filename == terminal.OUTPUT:
+                        raise
+                    error = of_system(error)
+                if said != (said := error.args[0]):
+                    click.echo(f"waiting: {said}", err=True)
                 time.sleep(POLL_S)
-            status = _check(chosen, as_json)
     except KeyboardInterrupt:
+        if status is None:
+            raise
         click.echo("", err=True)
-    sys.exit(status)
+        return status
+
+
+def _wait_for_change(lab, seen: dict[str, str] | None) -> None:
+    """Wait until the files differ from those `seen`, and no longer change: an editor may write one in several steps."""
+    from boxlab.labs import workspace
+
+    while (now := workspace.contents(lab)) == seen:
+        time.sleep(POLL_S)
+    before = None
+    while before != now:
+        time.sleep(POLL_S)
+        before, now = now, workspace.contents(lab)
 
 
 def _check(lab, as_json: bool) -> int:
@@ -90,10 +126,12 @@ def _check(lab, as_json: bool) -> int:
     if as_json:
         data = found.to_json()
         report.validate(data)
-        click.echo(json.dumps(data, ensure_ascii=False))
+        click.echo(json.dumps(data))
+        for line in found.trouble:
+            click.echo(f"boxlab: {line}", err=True)
     else:
         click.echo(found.to_text(colours=sys.stdout.isatty()), nl=False)
-    return STATUS[found.outcome]
+    return INFRASTRUCTURE if found.trouble else STATUS[found.outcome]
 
 
 class _status:

@@ -24,7 +24,7 @@ class Lab:
         files: what a learner hands in, relative to the folder of the lab; those that the starter has must be there.
         starter_fails: the check that the starter fails.
         wrong: folder below wrong/ -> the one check that it fails.
-        seconds: what a warm check may take.
+        seconds: what a warm check is promised to take, which `make bench` measures.
     """
 
     folder: Path
@@ -59,7 +59,9 @@ class Lab:
 
     def hints(self) -> list[str]:
         """The parts of hints.md, each with its heading."""
-        return re.findall(r"^## .*?(?=^## |\Z)", (self.folder / "hints.md").read_text(), re.MULTILINE | re.DOTALL)
+        return re.findall(
+            r"^## .*?(?=^## |\Z)", (self.folder / "hints.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+        )
 
 
 def read(folder: Path) -> Lab:
@@ -70,7 +72,7 @@ def read(folder: Path) -> Lab:
     """
     path = folder / "lab.toml"
     try:
-        data = tomllib.loads(path.read_text())
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise LabError(f"{path}: {error}") from error
     kinds = {field.name: field.type for field in fields(Lab) if field.name != "folder"}

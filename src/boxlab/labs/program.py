@@ -15,15 +15,13 @@ from pathlib import Path
 
 import psutil
 
-from boxlab import MARK
+from boxlab import cgroups, marks
 from boxlab.errors import BoxlabError
 from boxlab.interrupts import deferred
 from boxlab.labs.checks import Mismatch, printed
 
 TOKEN = "BOXLAB_PROGRAM"
 """Environment variable by which the processes of one program are known, whoever their parent is by now."""
-
-CGROUPS = Path("/sys/fs/cgroup")
 
 GONE_S = 10
 """How long killed processes may take to go."""
@@ -90,11 +88,13 @@ def run(
 
         def limit() -> None:
             """In the new process, before the program."""
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+                signal.signal(number, signal.SIG_DFL)  # whoever runs the checks may have them ignored
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             resource.setrlimit(resource.RLIMIT_AS, (memory_mib << 20, memory_mib << 20))
             resource.setrlimit(resource.RLIMIT_FSIZE, (256 << 20, 256 << 20))
             if group:
-                (group / "cgroup.procs").write_text("0")
+                group.join(0)
             elif os.geteuid():
                 most = processes + owned
                 resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
@@ -120,6 +120,13 @@ def run(
                 trouble = "" if process.returncode is not None else "it closed its output and did not end"
             took = time.monotonic() - began
         except (FileNotFoundError, PermissionError) as error:
+            if Path(error.filename) == cwd:
+                raise Mismatch(
+                    f"the folder in which {name} runs is there",
+                    f"{error.strerror}: a program that ran there before has removed it, or its permissions",
+                    "programs run one after another in one folder",
+                    "leave the folder as it is",
+                ) from error
             actual = f"{error.filename}: {error.strerror}"
             raise Mismatch(f"{name} runs", actual, "it is what the lab is about", "look at its name") from error
         finally:
@@ -138,9 +145,14 @@ def run(
 
 
 def _environment() -> dict[str, str]:
-    """What a program gets of our environment."""
-    kept = ("PATH", "HOME", "LANG", "TMPDIR", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", MARK)
-    return {name: os.environ[name] for name in kept if name in os.environ} | {"PYTHONUNBUFFERED": "1"}
+    """What a program gets of our environment: a proxy, whose address may hold a password, where the engine is behind it."""
+    kept = {"PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK"}
+    kept |= {name for name in os.environ if name.startswith("DOCKER_") and name != "DOCKER_AUTH_CONFIG"}
+    kept |= {"NO_PROXY", "no_proxy"}
+    if os.environ.get("DOCKER_HOST", "").startswith("tcp://"):
+        kept |= {name for name in os.environ if name.lower() in ("http_proxy", "https_proxy")}
+    ours = marks.environment() | {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
+    return {name: os.environ[name] for name in kept if name in os.environ} | ours
 
 
 def _talk(process: subprocess.Popen, data: bytes, deadline: float, most: int) -> tuple[bytes, str]:
@@ -172,7 +184,7 @@ def _talk(process: subprocess.Popen, data: bytes, deadline: float, most: int) ->
                     return output[:most], f"it printed more than {most >> 10} KiB"
 
 
-def _end(process: subprocess.Popen, token: str, group: Path | None) -> None:
+def _end(process: subprocess.Popen, token: str, group: cgroups.Group | None) -> None:
     """Kill what is left of a program: its process group, its control group, and whoever carries its token.
 
     Raises:
@@ -185,23 +197,13 @@ def _end(process: subprocess.Popen, token: str, group: Path | None) -> None:
     for stream in (process.stdin, process.stdout):
         with contextlib.suppress(BrokenPipeError):
             stream.close()
-    while left := (_members(group) if group else []) or list(marked(TOKEN, token)):
+    while left := (group.members() if group else []) or [process.pid for process in marks.processes({TOKEN: token})]:
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if time.monotonic() > deadline:
             raise BoxlabError(f"{len(left)} processes of the program do not end", "restart the machine")
         time.sleep(0.005)
-
-
-def marked(variable: str, value: str) -> Iterator[int]:
-    """Process ids of those that have an environment variable of that value."""
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(variable) == value:
-                yield process.pid
-        except (psutil.AccessDenied, psutil.NoSuchProcess, OSError):
-            continue  # another user's, or gone meanwhile
 
 
 def _owned() -> int:
@@ -215,7 +217,7 @@ def _owned() -> int:
 
 
 @contextlib.contextmanager
-def _group(processes: int) -> Iterator[Path | None]:
+def _group(processes: int) -> Iterator[cgroups.Group | None]:
     """A control group that holds so many processes, for root alone, whom the usual limit does not bind.
 
     Raises:
@@ -224,30 +226,13 @@ def _group(processes: int) -> Iterator[Path | None]:
     if os.geteuid() or not sys.platform.startswith("linux"):
         yield None
         return
-    version_1 = CGROUPS / "pids"
-    folder = (version_1 if version_1.is_dir() else CGROUPS) / f"boxlab-{os.environ.get(MARK)}-{secrets.token_hex(4)}"
     try:
-        folder.mkdir()
-        (folder / "pids.max").write_text(str(processes))
+        group = cgroups.make(marks.name(), processes=processes)
     except OSError as error:
-        if folder.is_dir():
-            folder.rmdir()
         raise BoxlabError(
             f"no control group can be made to hold the program: {error}", "run the check as a user who is not root"
         ) from error
     try:
-        yield folder
+        yield group
     finally:
-        _remove(folder)
-
-
-def _members(group: Path) -> list[int]:
-    return [int(pid) for pid in (group / "cgroup.procs").read_text().split()]
-
-
-def _remove(group: Path) -> None:
-    """Remove a control group; the last of its processes may take a moment to leave it."""
-    deadline = time.monotonic() + GONE_S
-    while _members(group) and time.monotonic() < deadline:
-        time.sleep(0.002)
-    group.rmdir()
+        group.remove()

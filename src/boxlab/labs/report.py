@@ -2,9 +2,12 @@
 
 import html
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from boxlab.errors import of_system
 from boxlab.labs.checks import Outcome, Result
 
 SCHEMA = "containers-measured/lab-report"
@@ -35,6 +38,7 @@ class Report:
         of: the points that there are.
         created: when the check began, in UTC.
         seconds: how long it took, all in all.
+        trouble: what went wrong beside the checks, such as progress that could not be kept; a line and its fix each.
     """
 
     lab: str
@@ -43,6 +47,15 @@ class Report:
     created: str
     seconds: float = 0.0
     results: list[Result] = field(default_factory=list)
+    trouble: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def noting(self, what: str) -> Iterator[None]:
+        """Note what goes wrong beside the checks: a verdict that is known is not lost by it."""
+        try:
+            yield
+        except OSError as error:
+            self.trouble.append(f"{what}: {of_system(error)}")
 
     @property
     def outcome(self) -> Outcome:
@@ -99,6 +112,8 @@ class Report:
                     table.add_row(Text("  " + name, style="bright_black"), Text(value))
                 console.print(table)
             console.print(Text(self.closing(), style=COLOURS[self.outcome]))
+            for line in self.trouble:
+                console.print(Text(line, style=COLOURS[Outcome.INFRASTRUCTURE]))
         return "".join(line.rstrip() + "\n" for line in capture.get().splitlines())
 
     def _rows(self, result: Result) -> list[tuple[str, str]]:
@@ -133,7 +148,9 @@ class Report:
                 f"<span>{name}</span><span style='{VALUE}'>{escape(value)}</span>" for name, value in self._rows(result)
             ]
             parts += [f"<div style='{GRID}'>{''.join(cells)}</div>"] if cells else []
-        return "".join([*parts, f"<div><strong>{escape(self.closing())}</strong></div></div>"])
+        parts.append(f"<div><strong>{escape(self.closing())}</strong></div>")
+        parts += [f"<div style='{VALUE}'>{escape(line)}</div>" for line in self.trouble]
+        return "".join([*parts, "</div>"])
 
     def __repr__(self) -> str:
         return self.to_text(width=120)
@@ -153,4 +170,6 @@ def validate(data: dict) -> None:
     """
     import fastjsonschema
 
-    fastjsonschema.validate(json.loads(Path(__file__).with_name("report.schema.json").read_text()), data)
+    fastjsonschema.validate(
+        json.loads(Path(__file__).with_name("report.schema.json").read_text(encoding="utf-8")), data
+    )

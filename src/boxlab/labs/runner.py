@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from boxlab import MARK, paths
+from boxlab import disk, marks, paths
 from boxlab.errors import BoxlabError
 from boxlab.interrupts import deferred
 from boxlab.labs import files
@@ -30,12 +29,16 @@ READY_S = 900
 """How long may pass before the first check begins: the base image may have to be made."""
 
 END_S = 20
-"""How long the process of the checks may take to clean up, and what it left to be removed."""
+"""How long the process of the checks may take to clean up."""
+
+CLEAR_S = 60
+"""How long what a killed process of checks has left may take to be removed."""
 
 INTERRUPTED = 130
 """Exit status of a process of checks that was told to end, and has cleaned up."""
 
 AGAIN = "check again; if it stays so, report it"
+SILENT = "it did not end in time"
 
 
 def run(
@@ -77,11 +80,13 @@ def run(
                 "seed": seed,
                 "without": without,
             }
-            report.results = _Checks(job, run, watch).results()
+            checks = _Checks(job, run, watch)
+            report.results = checks.results()
+            if checks.after:
+                report.trouble.append(f"after the checks: {checks.after.reason}\n  fix: {checks.after.fix}")
     finally:
-        with deferred():
-            if place.exists():
-                shutil.rmtree(place)
+        with deferred(), report.noting("what the checks have left stays"):
+            disk.remove(place)
     report.seconds = time.monotonic() - began
     return report
 
@@ -92,10 +97,19 @@ def plant(lab: Lab, folder: Path, seed: int) -> None:
     Raises:
         BoxlabError: that failed.
     """
-    with _child({"do": "plant", "checks": str(lab.checks), "folder": str(folder), "seed": seed}, _new_run()) as child:
-        for message in child.messages(END_S):
-            if trouble := message.get("trouble"):
-                raise BoxlabError(*trouble)
+    job = {"do": "plant", "checks": str(lab.checks), "folder": str(folder), "seed": seed}
+    if trouble := _do(job, READY_S):
+        raise BoxlabError(trouble.reason, trouble.fix)
+
+
+def remove_left(lab: Lab) -> None:
+    """Remove what checks of a lab have left that were killed: for whoever holds its lock, so that none of them goes on.
+
+    Raises:
+        OSError: something does not go.
+    """
+    for path in paths.scratch().glob(f"lab-{lab.id}-{'[0-9a-f]' * 12}"):
+        disk.remove(path)
 
 
 @dataclass
@@ -108,7 +122,10 @@ class _Checks:
     _known: list[dict] = field(default_factory=list)
     _done: dict[str, Result] = field(default_factory=dict)
     _begun: str = ""
+    _ended: bool = False
     _left: "Trouble | None" = None
+    after: "Trouble | None" = None
+    """What went wrong once every check had its outcome."""
 
     def results(self) -> list[Result]:
         """What became of each check."""
@@ -124,11 +141,13 @@ class _Checks:
                 Result("checks", "The checks can be run.", 0, Outcome.INFRASTRUCTURE, reason=rest.reason, fix=rest.fix)
             ]
         names = [check["name"] for check in self._known]
+        if not self._left and self._done.keys() >= set(names):
+            self.after = rest
         return [self._done.get(name) or self._kept_from(name, rest) for name in names]
 
     def _serve(self) -> "Trouble | None":
         """Listen to one process until it ends: why it did not do all that was left to do, if so."""
-        self._begun, trouble = "", None
+        self._begun, self._ended, trouble = "", False, None
         outcomes = {name: result.outcome for name, result in self._done.items()}
         with _child(self.job | {"outcomes": outcomes}, self.run) as child:
             try:
@@ -143,9 +162,8 @@ class _Checks:
                 status = child.stop()
                 if status not in (0, INTERRUPTED):
                     self._left = self._clear()
-        if not trouble and status:
-            died = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-            trouble = Trouble(f"the process of the checks ended by itself ({died})", AGAIN)
+        if not trouble and (status or not self._ended):
+            trouble = Trouble(f"the process of the checks ended by itself ({_how(status)})", AGAIN)
         if self._left:
             reason = f"{trouble.reason}; {self._left.reason}" if trouble else self._left.reason
             trouble = Trouble(reason, self._left.fix)
@@ -160,6 +178,8 @@ class _Checks:
             check = self._check(self._begun)
             child.allow(check["timeout"])
             self.watch(check["says"])
+        elif "done" in message:
+            self._ended = True
         else:
             result = Result(**message["result"])
             result.outcome = Outcome(result.outcome)
@@ -168,15 +188,11 @@ class _Checks:
 
     def _clear(self) -> "Trouble | None":
         """Remove what a killed process has left."""
-        with _child({"do": "clear", "run": self.run, "needs": self.job["needs"]}, _new_run()) as child:
-            try:
-                for message in child.messages(END_S):
-                    if trouble := message.get("trouble"):
-                        return Trouble(*trouble)
-            except TimeoutError:
-                what = "what the check has left could not be removed: the engine does not answer"
-                return Trouble(what, "`boxlab clean`, later")
-        return None
+        trouble = _do({"do": "clear", "run": self.run, "needs": self.job["needs"]}, CLEAR_S)
+        if trouble and trouble.reason == SILENT:
+            what = "what the check has left could not be removed: the engine does not answer"
+            return Trouble(what, "`boxlab clean`, later")
+        return trouble
 
     def _check(self, name: str) -> dict:
         return next(check for check in self._known if check["name"] == name)
@@ -208,8 +224,8 @@ class _Child:
         self._pipe = read
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "boxlab.labs.child", json.dumps(job | {"fd": write})],
-                env=os.environ | {MARK: run, "BOXLAB_TERMINAL": _terminal()},
+                [sys.executable, "-P", "-m", "boxlab.labs.child", json.dumps(job | {"fd": write})],
+                env=os.environ | marks.environment(run) | {"BOXLAB_TERMINAL": _terminal(), "PYTHONUTF8": "1"},
                 stdin=subprocess.PIPE,
                 stdout=sys.stderr.fileno() if _has_fileno(sys.stderr) else subprocess.DEVNULL,
                 start_new_session=True,
@@ -270,8 +286,20 @@ def _child(job: dict, run: str) -> Iterator[_Child]:
             child.close()
 
 
-def _new_run() -> str:
-    return secrets.token_hex(6)
+def _do(job: dict, seconds: float) -> Trouble | None:
+    """Have a process of its own do something else than checks; what kept it from that, if so."""
+    with _child(job, secrets.token_hex(6)) as child:
+        try:
+            for message in child.messages(seconds):
+                return Trouble(*message["trouble"]) if "trouble" in message else None
+        except TimeoutError:
+            return Trouble(SILENT, AGAIN)
+        return Trouble(f"a process of ours ended by itself ({_how(child.stop())})", AGAIN)
+
+
+def _how(status: int) -> str:
+    """How a process ended."""
+    return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
 
 def _has_fileno(stream) -> bool:

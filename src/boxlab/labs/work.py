@@ -22,7 +22,25 @@ if TYPE_CHECKING:  # the engine's library takes longer to import than a lab with
 
 
 STARTS_NOT = ("oci runtime", "unable to find user", "no command specified")
-"""Part of what an engine says where an image's own command or user is the reason that a container does not start."""
+"""Part of what an engine says where an image's own command or user may be the reason that a container does not start."""
+
+
+def require_start(**options) -> None:
+    """See that the engine starts a container at all: one of the base image, with these options, that does nothing.
+
+    Raises:
+        EngineError: it starts none, so that whatever does not start is not the learner's mistake.
+    """
+    from boxlab import images
+    from boxlab.errors import EngineError
+    from boxlab.runtimes.spawn import EngineContainer
+
+    try:
+        with deferred():
+            EngineContainer(f"{images.PREFIX}base", ["true"], **options).stop(grace_s=0)
+    except EngineError as error:
+        by_hand = f"`docker run --rm {images.PREFIX}base true` by hand must work"
+        raise EngineError(f"this engine starts no container: {error.args[0]}", error.fix or by_hand) from error
 
 
 class Work:
@@ -95,17 +113,20 @@ class Work:
         return build.build(folder or self.folder, f"{self.lab_id}-{name}", seconds)
 
     @contextlib.contextmanager
-    def container(self, image: "Image | str", command: list[str] | None = None, **options) -> Iterator["Container"]:
+    def container(
+        self, image: "Image | str", command: list[str] | None = None, asked: dict | None = None, **options
+    ) -> Iterator["Container"]:
         """A running container, attached, gone at the end of the block.
 
         Args:
             image: one that was built, or a name.
             command: in place of the image's own.
+            asked: options that the learner chose; they count before the others.
             options: as for docker's `create_host_config`; by default no network, 256 MiB, one processor, 64 processes, no
                 capabilities, no more privileges.
 
         Raises:
-            Mismatch: it does not start: its command is not there, or the like.
+            Mismatch: it does not start, and another does: its command is not there, or the like.
             EngineError: the engine is in the way.
         """
         import docker.errors
@@ -123,17 +144,18 @@ class Work:
             "cap_drop": ["ALL"],
             "security_opt": ["no-new-privileges"],
             "log_config": LogConfig(type="none"),  # what it prints comes to us, and fills no disk
-        }
+        } | options
         spawned = None
         try:
             with deferred():
-                spawned = EngineContainer(getattr(image, "id", image), command, **limits | options)
+                spawned = EngineContainer(getattr(image, "id", image), command, **limits | (asked or {}))
             yield Container(spawned)
         except EngineError as error:
             cause = error.__cause__
             of_the_image = any(words in str(cause).lower() for words in STARTS_NOT)
             if spawned or not isinstance(cause, docker.errors.APIError) or not of_the_image:
                 raise
+            require_start(**limits)
             raise Mismatch(
                 "the container starts",
                 str(cause.explanation),

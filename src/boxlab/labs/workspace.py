@@ -5,20 +5,22 @@ import fcntl
 import json
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 
-from boxlab import paths
+from boxlab import disk, paths
 from boxlab.errors import BoxlabError, UsageError
-from boxlab.labs import runner
+from boxlab.labs import files, runner
 from boxlab.labs.checks import Outcome
 from boxlab.labs.lab import Lab
 from boxlab.labs.report import Report
 
 VERSION = 1
+
+_UPGRADES: dict[int, Callable[[dict], dict]] = {}
+"""Version -> what makes of a file's content that of the next version."""
 
 
 @dataclass
@@ -54,10 +56,15 @@ def progress(lab: Lab) -> Progress:
     """
     path = _file(lab)
     try:
-        data = json.loads(path.read_text())
-        if data["version"] != VERSION:
-            raise ValueError(f"version {data['version']}")
-        return Progress(**data)
+        data = json.loads(path.read_text(encoding="utf-8"))
+        while (version := data["version"]) in _UPGRADES:
+            data = _UPGRADES[version](data)
+        if version > VERSION:
+            raise BoxlabError(f"{path} was written by a newer boxlab", "update this one, or use that one")
+        state = Progress(**data)
+        if version != VERSION or not all(isinstance(getattr(state, f.name), f.type) for f in fields(state)):
+            raise ValueError("other values")
+        return state
     except FileNotFoundError:
         return Progress(VERSION, secrets.randbits(32))
     except (ValueError, TypeError, KeyError) as error:
@@ -71,21 +78,19 @@ def start(lab: Lab) -> bool:
         BoxlabError: another command works on this lab.
     """
     with _lock(lab):
-        target = folder(lab)
-        if target.exists():
+        if folder(lab).exists():
             return False
         state = progress(lab)
-        _save(lab, state)
-        new = target.with_name(f".{lab.id}.new")
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.copytree(lab.starter, new)
-        runner.plant(lab, new, state.seed)
-        new.rename(target)
+        with _fresh(lab, state) as new:
+            _save(lab, state)
+            new.rename(folder(lab))
         return True
 
 
 def reset(lab: Lab) -> Path:
     """Begin anew, with the hints as well, and keep the points; returns where what there was is kept.
+
+    Nothing is moved before the new copy is complete: whatever fails, the old one or the new one is there.
 
     Raises:
         UsageError: it was not started.
@@ -93,13 +98,43 @@ def reset(lab: Lab) -> Path:
     """
     with _lock(lab):
         require_started(lab)
-        state = progress(lab)
+        state = replace(progress(lab), hints=0)
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         backup = folder(lab).with_name(f"{lab.id}.{stamp}-{secrets.token_hex(2)}")
-        folder(lab).rename(backup)
-        _save(lab, replace(state, hints=0))
-    start(lab)
-    return backup
+        with _fresh(lab, state) as new:
+            _save(lab, state)
+            folder(lab).rename(backup)
+            new.rename(folder(lab))
+        return backup
+
+
+@contextlib.contextmanager
+def _fresh(lab: Lab, state: Progress) -> Iterator[Path]:
+    """A complete new copy, to be put in its place."""
+    new = _new(lab)
+    try:
+        new.parent.mkdir(parents=True, exist_ok=True)
+        disk.copy(lab.starter, new)
+        runner.plant(lab, new, state.seed)
+        yield new.rename(_complete(lab))
+    finally:
+        _settle(lab)
+
+
+def _settle(lab: Lab) -> None:
+    """End what a start or a reset that failed or was killed has begun: a new copy that is complete takes an empty place."""
+    disk.remove(_new(lab))
+    if _complete(lab).exists() and not folder(lab).exists():
+        _complete(lab).rename(folder(lab))
+    disk.remove(_complete(lab))
+
+
+def _new(lab: Lab) -> Path:
+    return paths.WORK / f".{lab.id}.new"
+
+
+def _complete(lab: Lab) -> Path:
+    return paths.WORK / f".{lab.id}.complete"
 
 
 def hint(lab: Lab) -> tuple[int, str]:
@@ -131,7 +166,9 @@ def solution(lab: Lab, give_up: bool) -> dict[str, str]:
         if not state.passed:
             state.gave_up = True
             _save(lab, state)
-    return {name: (lab.solution / name).read_text() for name in lab.files if (lab.solution / name).exists()}
+    return {
+        name: (lab.solution / name).read_text(encoding="utf-8") for name in lab.files if (lab.solution / name).exists()
+    }
 
 
 def check(lab: Lab, watch: Callable[[str], None] = lambda says: None) -> Report:
@@ -149,21 +186,18 @@ def check(lab: Lab, watch: Callable[[str], None] = lambda says: None) -> Report:
             state.points = max(state.points, report.points)
             if report.outcome == Outcome.PASS:
                 state.passed = state.passed or report.created
-        _save(lab, state)
+        with report.noting("how far you came is not kept"):
+            _save(lab, state)
+        with report.noting("what a check that was killed has left stays"):
+            runner.remove_left(lab)
         return report
 
 
-def changes(lab: Lab) -> list[tuple]:
-    """What differs once a file that is handed in was changed: file events do not cross WSL's mounts."""
-
-    def state(path: Path) -> tuple:
-        try:
-            found = path.stat()
-        except OSError:
-            return ()
-        return found.st_mtime_ns, found.st_size, found.st_ino
-
-    return [state(folder(lab) / name) for name in lab.files]
+def contents(lab: Lab) -> dict[str, str] | None:
+    """What each file holds that is handed in, as a digest, for times and sizes lie; None while there is no copy."""
+    if not folder(lab).is_dir():
+        return None
+    return {name: files.digest(folder(lab) / name) for name in lab.files}
 
 
 @contextlib.contextmanager
@@ -175,7 +209,7 @@ def lock(name: str) -> Iterator[None]:
     """
     place = paths.CACHE / "locks"
     place.mkdir(parents=True, exist_ok=True)
-    with (place / name).open("a+") as file:
+    with (place / name).open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -184,14 +218,18 @@ def lock(name: str) -> Iterator[None]:
                 f"another command works on {name} (process {file.read().strip() or 'unknown'})",
                 "wait until it has ended",
             ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        with disk.named(place / name):
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
         yield
 
 
-def _lock(lab: Lab) -> contextlib.AbstractContextManager[None]:
-    return lock(lab.id)
+@contextlib.contextmanager
+def _lock(lab: Lab) -> Iterator[None]:
+    with lock(lab.id):
+        _settle(lab)
+        yield
 
 
 def require_started(lab: Lab) -> None:
@@ -200,7 +238,7 @@ def require_started(lab: Lab) -> None:
     Raises:
         UsageError: it was not started.
     """
-    if not folder(lab).is_dir():
+    if not folder(lab).is_dir() and not _complete(lab).is_dir():
         raise UsageError(f"{lab.id} was not started", f"`boxlab start {lab.number}`")
 
 
@@ -210,8 +248,4 @@ def _file(lab: Lab) -> Path:
 
 def _save(lab: Lab, state: Progress) -> None:
     """Write it so that it is never half there."""
-    path = _file(lab)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps(asdict(state)) + "\n")
-    new.replace(path)
+    disk.write(_file(lab), json.dumps(asdict(state)) + "\n")

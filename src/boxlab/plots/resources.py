@@ -24,7 +24,7 @@ from boxlab.plots.style import (
 )
 
 MEMORY_PARTS = ("application", "shim", "guest", "kernel_file", "translation", "vmm")
-DISK_PARTS = ("shared", "own", "kernel", "disk", "writable")
+DISK_PARTS = ("shared", "own", "packed", "kernel", "disk", "writable")
 
 
 def memory(run: records.Run) -> Plot:
@@ -105,9 +105,10 @@ def density(run: records.Run) -> Plot:
 
 def dockerfile(run: records.Run) -> Plot:
     """Every rung: what its image adds to the base, and what an edit of one line costs."""
+    size = next(metric for metric in ("unpacked", "engine_size") if metric in run.plan["metrics"])
     with styled(9):
         figure, [sizes, times] = canvas(0.42 * len(run.arms) + 1.0, 2, sharey=True)
-        values = [run.median(kind, "size").value for kind in run.arms]
+        values = [run.median(kind, size).value for kind in run.arms]
         linear_scale(sizes, max(values), "B", room=1.4)
         rows(sizes, [run.name(kind) for kind in run.arms])
         for row, value in enumerate(values):
@@ -121,7 +122,7 @@ def dockerfile(run: records.Run) -> Plot:
         sizes.set_xlabel("image, above its base")
         times.set_xlabel("build after an edit of one line")
     described = "; ".join(
-        f"{run.name(kind)}: {records.size(run.median(kind, 'size').value)}, {records.seconds(run.median(kind).value)}"
+        f"{run.name(kind)}: {records.size(run.median(kind, size).value)}, {records.seconds(run.median(kind).value)}"
         for kind in run.arms
     )
     alt = f"Two panels, a row for each Dockerfile: size of its image above the base, and time to build after an edit. {described}."

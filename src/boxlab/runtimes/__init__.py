@@ -1,18 +1,17 @@
 """The boxes: a process, a container and two kinds of virtual machine, all with the same three verbs."""
 
-from boxlab.errors import BoxlabError
 from boxlab.runtimes.box import Box, Observation, Runtime, Workload
 from boxlab.runtimes.container import Container
+from boxlab.runtimes.known import ALL, named
 from boxlab.runtimes.process import Process
 from boxlab.runtimes.snapshot import RestoredVM
+from boxlab.runtimes.together import Boxes, started
 from boxlab.runtimes.vm import FullVM, MicroVM
-
-ALL: tuple[type[Runtime], ...] = (Process, Container, RestoredVM, MicroVM, FullVM)
-"""Every runtime, lightest first."""
 
 __all__ = [
     "ALL",
     "Box",
+    "Boxes",
     "Container",
     "FullVM",
     "MicroVM",
@@ -22,16 +21,5 @@ __all__ = [
     "Runtime",
     "Workload",
     "named",
+    "started",
 ]
-
-
-def named(kind: str) -> Runtime:
-    """The runtime called `kind`.
-
-    Raises:
-        BoxlabError: there is none of that name.
-    """
-    for runtime in ALL:
-        if runtime.kind == kind:
-            return runtime()
-    raise BoxlabError(f"there is no runtime {kind!r}", f"one of: {', '.join(r.kind for r in ALL)}")

@@ -1,16 +1,23 @@
-"""Which accelerator runs guests here, proven by running one: `/dev/kvm` may open and still not boot Linux."""
+"""Which accelerator runs guests here, proven by running one: `/dev/kvm` may open and still not boot Linux.
 
+What the proof has found is remembered, also that nothing booted, so that a machine pays for it once.
+"""
+
+import fcntl
 import json
 import os
 import platform
+import re
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-from boxlab import engine, images, paths, rootfs
+from boxlab import disk, engine, images, paths, progress, rootfs
 from boxlab.errors import EngineError, NotReady, Unavailable
 from boxlab.interrupts import deferred
 from boxlab.runtimes import qemu
@@ -29,7 +36,19 @@ _HARDWARE = {"linux": "kvm", "darwin": "hvf"}
 HARDWARE_S = 5.0
 """A guest with hardware behind it boots well within this; one that hangs is killed."""
 
-EMULATION_S = 60.0
+EMULATION_S = 600.0
+"""An emulator within an emulator needs minutes; it prints something all the while."""
+
+SILENCE_S = 60.0
+"""A guest that prints nothing for so long hangs."""
+
+AGAIN = timedelta(days=1)
+"""A guest that hung may have done so for a passing reason: it is tried again so much later."""
+
+BUSY = 0.75
+"""Load of each processor from which a guest may have hung because of it: it is tried again once there is less."""
+
+AGAIN_FIX = "`.venv/bin/boxlab doctor --again` tries again, now"
 
 
 @dataclass(frozen=True)
@@ -57,8 +76,44 @@ class Accelerator:
         return self.name == "tcg"
 
 
-def choose() -> Accelerator:
-    """The fastest accelerator that boots a guest here, from the cache where nothing has changed since it was proven.
+@dataclass(frozen=True)
+class _Verdict:
+    """What a proof has found.
+
+    Attributes:
+        accelerator: by which a guest boots, or None.
+        reason: why none does; empty where one does.
+        hung: whether a guest was given up that might have come up later, by this or a faster accelerator.
+        load: of each processor, when it was asked.
+        at: when, UTC, ISO 8601.
+    """
+
+    accelerator: Accelerator | None
+    reason: str
+    hung: bool
+    load: float
+    at: str
+
+    def stands(self) -> bool:
+        """Whether it need not be asked again."""
+        age = datetime.now(UTC) - datetime.fromisoformat(self.at)
+        passed = self.load >= BUSY > _load() or not timedelta(0) <= age < AGAIN
+        return not (self.hung and passed)
+
+    def upheld(self) -> Accelerator:
+        """The accelerator.
+
+        Raises:
+            Unavailable: no guest boots here.
+        """
+        if not self.accelerator:
+            raise Unavailable(f"no virtual machine boots here: {self.reason}", AGAIN_FIX)
+        return self.accelerator
+
+
+def choose(again: bool = False) -> Accelerator:
+    """The fastest accelerator that boots a guest here, by what an earlier proof found where nothing has changed since;
+    `again` asks now. One process is told the same each time, so that all arms of a run have the same.
 
     Raises:
         Unavailable: QEMU is missing, or no guest boots by any accelerator.
@@ -68,36 +123,61 @@ def choose() -> Accelerator:
         if name not in LABELS:
             raise Unavailable(f"{OVERRIDE}={name} is no accelerator", f"one of: {', '.join(LABELS)}")
         return Accelerator(name, None, f"chosen by {OVERRIDE}", _now())
-    return cached() or _prove(qemu.in_container())
+    if again:
+        _judged.cache_clear()
+        _file().unlink(missing_ok=True)
+    return _judged(qemu.in_container()).upheld()
 
 
 def cached() -> Accelerator | None:
-    """The verdict of an earlier proof, if this is still the same machine, kernel and QEMU."""
-    try:
-        verdict = json.loads(_verdict().read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
-    return Accelerator(**verdict["accelerator"]) if verdict["circumstances"] == _circumstances() else None
+    """What an earlier proof found, if this is still the same machine, kernel and QEMU.
+
+    Raises:
+        Unavailable: it found that no guest boots.
+    """
+    verdict = _remembered()
+    return verdict.upheld() if verdict else None
 
 
 @cache
-def _prove(in_container: bool) -> Accelerator:
-    """Boot a guest by the best accelerator that does; asked once a process, so that all arms of a run have the same."""
-    hardware = _HARDWARE.get(sys.platform)
-    reason, passing = _refusal(hardware), False
-    if not reason:
+def _judged(in_container: bool) -> _Verdict:
+    """The verdict for this process. Of several that ask at once one proves, and the others wait for what it finds."""
+    if verdict := _standing():
+        return verdict
+    with _turn():
+        return _standing() or _remember(_prove())
+
+
+def _standing() -> _Verdict | None:
+    verdict = _remembered()
+    return verdict if verdict and verdict.stands() else None
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    paths.CACHE.mkdir(parents=True, exist_ok=True)
+    with (paths.CACHE / "accelerator.lock").open("w") as file:
         try:
-            return _remember(Accelerator(hardware, _boot(hardware, HARDWARE_S), "", _now()))
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress.say("virtual machines: waiting for another process, which tries how they run here")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _prove() -> _Verdict:
+    """Boot a guest by the best accelerator that does."""
+    load, hardware = _load(), _HARDWARE.get(sys.platform)
+    reason, hung = _refusal(hardware), False
+    for name in ("tcg",) if reason else (hardware, "tcg"):
+        progress.say(f"virtual machines: trying one by {LABELS[name]}")
+        try:
+            boot_s = _boot(name)
+            return _Verdict(Accelerator(name, boot_s, reason, _now()), "", hung, load, _now())
         except NotReady as error:
-            reason = f"{LABELS[hardware]} is there and does not boot Linux: {error}"
-            passing = error.hung  # perhaps only because the machine was busy: ask again next time
-    try:
-        proven = Accelerator("tcg", _boot("tcg", EMULATION_S), reason, _now())
-    except NotReady as error:
-        raise Unavailable(
-            f"no virtual machine boots here: {error}", "look at the machine's load, and at QEMU's version"
-        ) from error
-    return proven if passing else _remember(proven)
+            said = f"{LABELS[name]} is there and does not boot Linux: {error.args[0]}"
+            reason, hung = f"{reason}; {said}" if reason else said, hung or error.hung
+    return _Verdict(None, reason, hung, load, _now())
 
 
 def attempts() -> dict[str, float | str]:
@@ -109,10 +189,10 @@ def attempts() -> dict[str, float | str]:
         BuildError, EngineError: the guest's image cannot be made.
     """
     found: dict[str, float | str] = {}
-    for name, deadline_s in ((_HARDWARE.get(sys.platform), HARDWARE_S), ("tcg", EMULATION_S)):
+    for name in (_HARDWARE.get(sys.platform), "tcg"):
         refusal = _refusal(name) if name != "tcg" else ""
         try:
-            found[LABELS.get(name, "hardware")] = refusal or _boot(name, deadline_s)
+            found[LABELS.get(name, "hardware")] = refusal or _boot(name)
         except NotReady as error:
             found[LABELS[name]] = f"a guest was started and did not boot: {error}"
     return found
@@ -133,8 +213,9 @@ def _refusal(hardware: str | None) -> str:
     return ""
 
 
-def _boot(name: str, deadline_s: float) -> float:
+def _boot(name: str) -> float:
     """Boot the workload once by the accelerator `name`, and return the seconds to its first useful output."""
+    deadline_s = EMULATION_S if name == "tcg" else HARDWARE_S
     workload = Workload()
     disk = rootfs.disk(images.ensure(workload.image), rootfs.TINY_INIT)
     guest = qemu.guest(disk, rootfs.kernel(), name, workload.cpus, workload.memory_mib)
@@ -143,7 +224,7 @@ def _boot(name: str, deadline_s: float) -> float:
         with deferred():
             spawned = guest.spawn()
         console = Console(spawned, WORKLOAD_MARKS, began)
-        console.wait_for("ready", deadline_s)
+        console.wait_for("ready", deadline_s, SILENCE_S)
         return console.marks["ready"]
     except EngineError as error:
         if guest.accelerator == "tcg" or "kvm" not in str(error):
@@ -154,26 +235,42 @@ def _boot(name: str, deadline_s: float) -> float:
             spawned.stop(grace_s=0)
 
 
-def _remember(accelerator: Accelerator) -> Accelerator:
-    draft = paths.scratch() / f"accelerator-{engine.RUN}.json"
-    draft.write_text(json.dumps({"circumstances": _circumstances(), "accelerator": asdict(accelerator)}, indent=2))
-    draft.replace(_verdict())
-    return accelerator
+def _remember(verdict: _Verdict) -> _Verdict:
+    disk.write(_file(), json.dumps({"circumstances": _circumstances(), "verdict": asdict(verdict)}, indent=2))
+    return verdict
 
 
-def _verdict() -> Path:
+def _remembered() -> _Verdict | None:
+    try:
+        found = json.loads(_file().read_text())
+        verdict, accelerator = found["verdict"], found["verdict"]["accelerator"]
+        if found["circumstances"] != _circumstances():
+            return None
+        return _Verdict(**verdict | {"accelerator": accelerator and Accelerator(**accelerator)})
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, or of another version of ours
+        return None
+
+
+def _file() -> Path:
     return paths.CACHE / "accelerator.json"
 
 
 def _circumstances() -> dict:
-    kvm = Path("/dev/kvm")
+    kvm, cpuinfo = Path("/dev/kvm"), Path("/proc/cpuinfo")
+    processor = re.search(r"^model name\s*: (.*)", cpuinfo.read_text() if cpuinfo.exists() else "", re.MULTILINE)
     return {
         "kernel": platform.release(),
         "machine": platform.machine(),
+        "processor": processor[1] if processor else platform.processor(),
         "qemu": qemu.version(),
         "qemu_in_container": qemu.in_container(),
         "may_use_kvm": kvm.exists() and os.access(kvm, os.R_OK | os.W_OK),
     }
+
+
+def _load() -> float:
+    """Processes that wanted to run within the last minute, for each processor."""
+    return os.getloadavg()[0] / (os.cpu_count() or 1)
 
 
 def _now() -> str:

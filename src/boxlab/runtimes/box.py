@@ -1,6 +1,7 @@
 """What every box has in common: one workload, one way to start until ready, observe and stop."""
 
 import json
+import math
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -16,14 +17,10 @@ WORKLOAD_MARKS = {
 }
 """What the workload prints, in every box alike: see images/workload/app.py."""
 
-IDENTITY_S = 30
-"""How long a ready workload may take to say where it finds itself; emulated machines hash slowly."""
-
-
 ANSWER = r"workload: answer (.*)"
 
-ANSWER_S = 60
-"""How long a workload may take to answer."""
+ANSWER_S = 60.0
+"""How long a workload may take to answer, where nothing is known of its machine."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +45,12 @@ class Observation:
     Attributes:
         inside: what the workload sees (its process id, kernel, boot id, hash of its files).
         pids: the host's processes that serve it.
+        id: by which programs that serve it call it, where it is a container; else empty.
     """
 
     inside: dict
     pids: list[int]
+    id: str = ""
 
 
 @dataclass
@@ -63,6 +62,7 @@ class Box:
         marks: seconds from the call of `start` to each phase, in order; "ready" is the first useful output.
         answer: that first output.
         details: what the runtime adds to a record, such as the accelerator.
+        answer_s: how long it may take to answer, in seconds.
     """
 
     kind: str
@@ -71,6 +71,7 @@ class Box:
     marks: dict[str, float]
     answer: str
     details: dict = field(default_factory=dict)
+    answer_s: float = ANSWER_S
 
     def observe(self) -> Observation:
         """Look at it from inside and from the host.
@@ -78,26 +79,31 @@ class Box:
         Raises:
             NotReady: the workload does not say where it is.
         """
-        inside = json.loads(self.console.wait_for("identity", self.marks["ready"] + IDENTITY_S))
-        return Observation(inside, self.spawned.pids())
+        waited = time.monotonic() - self.console.t0
+        inside = json.loads(self.console.wait_for("identity", waited + self.answer_s))
+        return Observation(inside, self.spawned.pids(), self.spawned.id)
 
-    def ask(self, line: str, deadline_s: float = ANSWER_S) -> str:
+    def ask(self, line: str) -> str:
         """Write a line to the workload's input, and return its answer.
 
         Raises:
-            NotReady: none came within `deadline_s` seconds, or the workload ended.
+            NotReady: none came within `answer_s` seconds, or the workload ended.
         """
         self.spawned.send(line.encode() + b"\n")
-        return self.console.next(ANSWER, deadline_s)
+        return self.console.next(ANSWER, self.answer_s)
 
     def stop(self) -> float:
-        """End it and remove all of it; returns how long that took, in seconds. A second call does nothing."""
-        began = time.monotonic()
+        """End it and remove all of it; returns how long its end took, in seconds. A second call does nothing.
+
+        What we look for and remove afterwards, because a tool may have left it, is not part of that.
+        """
+        began = ended = time.monotonic()
         with deferred():
             if self.spawned:
                 self.spawned.stop()
+                ended = self.spawned.times.get("ended", time.monotonic())
                 self.spawned = None
-        return time.monotonic() - began
+        return ended - began
 
     def __enter__(self) -> "Box":
         return self
@@ -116,8 +122,13 @@ class Runtime(ABC):
     phases: dict[str, str]
     """Mark that ends a phase -> what happened in it, in order; the last one is "ready"."""
 
-    deadline_s: float = 30.0
+    deadline_s: float = 60.0
     """A start that takes longer is a failure."""
+
+    silence_s: float = math.inf
+    """So is one that prints nothing for so long."""
+
+    answer_s: float = ANSWER_S
 
     @abstractmethod
     def prepare(self, workload: Workload) -> None:
@@ -155,9 +166,9 @@ class Runtime(ABC):
                 spawned = self._spawn(workload)
             spawned_at = time.monotonic() - t0
             console = Console(spawned, WORKLOAD_MARKS | self.marks(), t0)
-            answer = console.wait_for("ready", self.deadline_s)
+            answer = console.wait_for("ready", self.deadline_s, self.silence_s)
             calls = {name: at - t0 for name, at in spawned.times.items()} or {"spawned": spawned_at}
-            return Box(self.kind, console, spawned, calls | console.marks, answer, self.details())
+            return Box(self.kind, console, spawned, calls | console.marks, answer, self.details(), self.answer_s)
         except BaseException:  # Ctrl-C as well: nothing may stay
             if spawned:
                 spawned.stop(grace_s=0)

@@ -1,5 +1,6 @@
 """Read what a box prints, line by line, and stamp on the host's clock the lines that mark a phase."""
 
+import math
 import re
 import time
 from typing import Protocol
@@ -39,18 +40,23 @@ class Console:
         self.found: dict[str, str] = {}
         self.lines: list[tuple[float, str]] = []
 
-    def wait_for(self, mark: str, deadline_s: float) -> str:
+    def wait_for(self, mark: str, deadline_s: float, silence_s: float = math.inf) -> str:
         """Read until the line of `mark` has come, and return the text that its pattern's group matched.
 
         Args:
             mark: one of the patterns' names.
             deadline_s: seconds from `t0` after which the box counts as hung.
+            silence_s: seconds without any output after which it does so earlier.
 
         Raises:
             NotReady: the deadline passed, the output ended or it was too much.
         """
         while mark not in self.found:
-            self._read(repr(mark), self.t0 + deadline_s, f"within {deadline_s:g} s")
+            silent = time.monotonic() + silence_s
+            if silent < self.t0 + deadline_s:
+                self._read(repr(mark), silent, f"and nothing else did for {silence_s:g} s")
+            else:
+                self._read(repr(mark), self.t0 + deadline_s, f"within {deadline_s:g} s")
         return self.found[mark]
 
     def next(self, pattern: str, deadline_s: float) -> str:

@@ -1,4 +1,4 @@
-"""Which program began when, as the kernel reports it: the process events connector (Documentation/driver-api/connector.rst).
+"""Which program began and ended when, as the kernel reports it: the process events connector (Documentation/driver-api/connector.rst).
 
 Only root may listen, and only on the machine itself. The kernel stamps its events by the clock that `time.monotonic` reads.
 """
@@ -17,17 +17,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from boxlab import engine
+from boxlab.runtimes.box import Observation
 
 _NETLINK_CONNECTOR = 11
 _CN_IDX_PROC = _CN_VAL_PROC = 1
 _PROC_CN_MCAST_LISTEN = 1
 _PROC_CN_MCAST_IGNORE = 2
 _PROC_EVENT_EXEC = 2
+_PROC_EVENT_EXIT = 0x80000000
 _NLMSG_DONE = 3
 _NETLINK_HEADER = struct.Struct("=IHHII")
 _CONNECTOR_HEADER = struct.Struct("=IIIIHH")
 _EVENT_HEADER = struct.Struct("=IIQ")
-"""What, processor, nanoseconds; the process id follows."""
+"""What, processor, nanoseconds; the ids of the thread and the process follow."""
 
 _EVENT_AT = _NETLINK_HEADER.size + _CONNECTOR_HEADER.size
 _POLL_S = 0.05
@@ -47,20 +49,42 @@ class Exec:
 
 @dataclass
 class Events:
-    """What has been seen so far, in order; complete once the block has ended, unless events were `lost`."""
+    """What has been seen so far, in order; complete once the block has ended, unless events were `lost`.
+
+    Attributes:
+        execs: programs that began.
+        ends: process id -> when it ended last, as in `Exec`.
+        lost: whether there were more than we have seen.
+    """
 
     execs: list[Exec] = field(default_factory=list)
+    ends: dict[int, float] = field(default_factory=dict)
     lost: bool = False
 
-    def began(self, pattern: str, since: float) -> float | None:
-        """When a program whose command line matches first began after `since`; None where none is known to.
+    def began(self, pattern: str, since: float, of: Observation) -> float | None:
+        """When a program that serves a box, whose command line matches, first began after `since`; None where none is
+        known to.
 
         Of the events of one process the last one counts: the ones before may have been given the name of a later program.
         """
+        found = self._of(pattern, since, of)
+        return found[-1].at if found else None
+
+    def ended(self, pattern: str, since: float, of: Observation) -> float | None:
+        """When the process ended that `began` is about; None where that was not seen."""
+        found = self._of(pattern, since, of)
+        return self.ends.get(found[0].pid) if found else None
+
+    def _of(self, pattern: str, since: float, of: Observation) -> list[Exec]:
+        """The events of the first process that matches; a machine has other containers than ours."""
         if self.lost:
-            return None
-        found = [e for e in self.execs if e.at >= since and re.search(pattern, e.command)]
-        return next((e.at for e in reversed(found) if e.pid == found[0].pid), None)
+            return []
+        found = [
+            e
+            for e in self.execs
+            if e.at >= since and re.search(pattern, e.command) and (e.pid in of.pids or (of.id and of.id in e.command))
+        ]
+        return [e for e in found if e.pid == found[0].pid]
 
 
 def refusal() -> str:
@@ -129,8 +153,10 @@ def _collect(listener: socket.socket, events: Events, ended: threading.Event) ->
             events.lost = True  # they came faster than we read
             continue
         what, _, nanoseconds = _EVENT_HEADER.unpack_from(data, _EVENT_AT)
+        thread, pid = struct.unpack_from("=II", data, _EVENT_AT + _EVENT_HEADER.size)
+        if what == _PROC_EVENT_EXIT and thread == pid:
+            events.ends[pid] = nanoseconds / 1e9
         if what == _PROC_EVENT_EXEC:
-            [pid] = struct.unpack_from("=I", data, _EVENT_AT + _EVENT_HEADER.size)
             events.execs.append(Exec(nanoseconds / 1e9, pid, _command(pid)))
 
 

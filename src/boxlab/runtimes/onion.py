@@ -12,13 +12,13 @@ from pathlib import Path
 
 import docker.errors
 
-from boxlab import engine, images, paths, rootfs
-from boxlab.errors import NotReady, Unavailable
+from boxlab import cgroups, engine, images, marks, paths, rootfs
+from boxlab.errors import BoxlabError, NotReady, Unavailable
 from boxlab.interrupts import deferred
 from boxlab.runtimes.box import Runtime, Workload
 from boxlab.runtimes.console import Console
 from boxlab.runtimes.process import Process
-from boxlab.runtimes.spawn import HostProcess
+from boxlab.runtimes.spawn import EngineContainer, HostProcess
 
 NAMESPACES = {
     "uts": "--uts",
@@ -30,20 +30,39 @@ NAMESPACES = {
 }
 """Options of util-linux's unshare for each kind of namespace that a container gets."""
 
-CGROUPS = Path("/sys/fs/cgroup")
+PROCESSES = 1024
+"""How many a control group made by hand may hold."""
 
-GONE_S = 5
-"""How long a killed process may take to leave its control group."""
-
-TRIAL_S = 10
+TRIAL_S = 60
 """How long an OCI runtime may take to show that it works here."""
 
 CONTAINERD_NAMESPACE = "boxlab"
 
-CGROUP_PREFIX = "boxlab-"
-"""Control groups of ours are named so."""
-
 CONTAINERD_SOCKETS = (Path("/run/containerd/containerd.sock"), Path("/var/run/docker/containerd/containerd.sock"))
+
+
+class _Cleaned(HostProcess):
+    """A process of this host that may leave something behind, and a way to remove that.
+
+    Args:
+        clean: called once it has ended; what it takes counts as nobody's time.
+        id: by which the programs that serve it know it.
+    """
+
+    def __init__(self, argv: list[str], environment: dict[str, str], clean: Callable[[], None], id: str = ""):
+        self._clean = clean
+        if id:
+            self.id = id
+        try:
+            super().__init__(argv, environment)
+        except BaseException:
+            clean()
+            raise
+
+    def stop(self, grace_s: float | None = None) -> None:
+        super().stop(grace_s)
+        self.times["ended"] = time.monotonic()
+        self._clean()
 
 
 class Namespaced(Process):
@@ -84,7 +103,7 @@ class Grouped(Namespaced):
             raise Unavailable("only root may make a control group", "run as root")
         super().prepare(workload)
         try:
-            _remove_groups(_control_group(f"{CGROUP_PREFIX}{engine.RUN}-trial", workload))
+            self._group(workload).remove()
         except OSError as error:
             raise Unavailable(
                 f"no control group with limits can be made here: {error}",
@@ -92,14 +111,17 @@ class Grouped(Namespaced):
             ) from error
 
     def details(self) -> dict:
-        return super().details() | {"cgroup_version": 1 if _version_1() else 2}
+        return super().details() | {"cgroup_version": cgroups.version()}
+
+    def _group(self, workload: Workload) -> cgroups.Group:
+        limits = {"memory_bytes": workload.memory_mib << 20, "cpus": workload.cpus, "processes": PROCESSES}
+        return cgroups.make(marks.name(), **limits)
 
     def _spawn(self, workload: Workload) -> HostProcess:
-        name = f"{CGROUP_PREFIX}{engine.RUN}-{time.monotonic_ns()}"
-        folders = _control_group(name, workload)
-        joins = "; ".join(f"echo $$ > {shlex.quote(str(folder / 'cgroup.procs'))}" for folder in folders)
+        group = self._group(workload)
+        joins = "; ".join(f"echo $$ > {shlex.quote(str(folder / 'cgroup.procs'))}" for folder in group.folders)
         command = ["sh", "-c", f'{joins}; exec "$@"', "sh", *self._enter, *self._image.command]
-        return _Cleaned(command, self._image.environment, lambda: _remove_groups(folders))
+        return _Cleaned(command, self._image.environment, group.remove)
 
 
 class OCIRuntime(Process):
@@ -131,12 +153,14 @@ class OCIRuntime(Process):
             if made.returncode:
                 raise Unavailable(f"{self._tool} writes no specification: {made.stderr.strip()}", "look at its version")
             self._specification = json.loads((Path(folder) / "config.json").read_text())
+        version = subprocess.run([self._path, "--version"], capture_output=True, text=True).stdout.splitlines()
+        self._version = version[0] if version else "unknown"
         memory = {"limit": workload.memory_mib << 20, "swap": workload.memory_mib << 20}
         quota = {"quota": int(workload.cpus * 100_000), "period": 100_000}
         self._specification["process"] |= {
             "terminal": False,
             "cwd": self._image.working_dir,
-            "env": [f"{name}={value}" for name, value in self._image.environment.items()],
+            "env": [f"{name}={value}" for name, value in _marked(self._image.environment).items()],
         }
         self._specification["root"] = {"path": str(rootfs.directory(self._image)), "readonly": True}
         self._specification["linux"]["resources"] |= {"memory": memory, "cpu": quota}
@@ -156,15 +180,14 @@ class OCIRuntime(Process):
                     trial.stop()
 
     def details(self) -> dict:
-        version = subprocess.run([self._path, "--version"], capture_output=True, text=True).stdout.splitlines()
-        return {"version": version[0] if version else "unknown"}
+        return {"version": self._version}
 
     def _spawn(self, workload: Workload) -> HostProcess:
         return self._run(self._image.command)
 
     def _run(self, command: list[str]) -> HostProcess:
         """Let the tool run a command."""
-        name = f"{CGROUP_PREFIX}{engine.RUN}-{time.monotonic_ns()}"
+        name = marks.name()
         folder = paths.scratch() / name
         folder.mkdir()
         specification = self._specification | {"process": self._specification["process"] | {"args": command}}
@@ -174,9 +197,9 @@ class OCIRuntime(Process):
             # It mostly has ended by itself; on a busy machine the tool gives up on its groups early.
             subprocess.run([self._path, "delete", "--force", name], capture_output=True)
             shutil.rmtree(folder)
-            _remove_groups([group for group in control_groups() if group.name == name])
+            cgroups.found(name).remove(kill=True)
 
-        return _Cleaned([self._path, "run", "--bundle", str(folder), name], dict(os.environ), clean)
+        return _Cleaned([self._path, "run", "--bundle", str(folder), name], dict(os.environ), clean, name)
 
 
 class Containerd(Process):
@@ -196,28 +219,73 @@ class Containerd(Process):
     def prepare(self, workload: Workload) -> None:
         if not shutil.which("ctr"):
             raise Unavailable("containerd's command `ctr` is not installed", "it comes with containerd")
-        sockets = [socket for socket in CONTAINERD_SOCKETS if socket.exists() and os.access(socket, os.W_OK)]
-        if not sockets:
-            raise Unavailable(
-                "containerd has no socket here that we may use", "run as root, with Docker on this machine"
-            )
         super().prepare(workload)
-        self._ctr = ["ctr", "--address", str(sockets[0]), "--namespace", CONTAINERD_NAMESPACE]
+        self._ctr = [
+            "ctr",
+            "--address",
+            str(_containerd_of_the_engine(self._image)),
+            "--namespace",
+            CONTAINERD_NAMESPACE,
+        ]
 
     def _spawn(self, workload: Workload) -> HostProcess:
-        name = f"{CGROUP_PREFIX}{engine.RUN}-{time.monotonic_ns()}"
-        environment = [f"--env={key}={value}" for key, value in self._image.environment.items()]
+        name = marks.name()
+        environment = [f"--env={key}={value}" for key, value in _marked(self._image.environment).items()]
         limit = [f"--memory-limit={workload.memory_mib << 20}", f"--cpus={workload.cpus:g}", f"--cgroup=/{name}"]
-        root = ["--rootfs", str(rootfs.directory(self._image))]
+        root = ["--read-only", "--rootfs", str(rootfs.directory(self._image))]
         command = [*self._ctr, "run", "--rm", f"--cwd={self._image.working_dir}", *environment, *limit, *root, name]
 
         def clean() -> None:
-            for what in ("task", "container"):
-                force = ["--force"] if what == "task" else []
-                subprocess.run([*self._ctr, what, "delete", *force, name], capture_output=True)
-            subprocess.run([*self._ctr, "namespaces", "remove", CONTAINERD_NAMESPACE], capture_output=True)
+            """All that may be left where the command or the service was killed in the middle."""
+            subprocess.run([*self._ctr, "task", "delete", "--force", name], capture_output=True)
+            subprocess.run([*self._ctr, "container", "delete", name], capture_output=True)
+            cgroups.found(name).remove(kill=True)
+            left = subprocess.run([*self._ctr, "container", "list", "--quiet"], capture_output=True, text=True)
+            if name in left.stdout.split():
+                raise BoxlabError(
+                    f"containerd does not remove its container {name}",
+                    shlex.join([*self._ctr, "container", "delete", name]),
+                )
+            subprocess.run([*self._ctr, "namespaces", "remove", CONTAINERD_NAMESPACE], capture_output=True)  # if empty
 
-        return _Cleaned([*command, *self._image.command], dict(os.environ), clean)
+        return _OfContainerd([*command, *self._image.command], dict(os.environ), clean, name)
+
+
+class _OfContainerd(_Cleaned):
+    """A command that stands for a container whose processes are not its children."""
+
+    def pids(self) -> list[int]:
+        return super().pids() + cgroups.found(self.id).members()
+
+
+def _containerd_of_the_engine(image: images.Built) -> Path:
+    """The socket of the containerd that our engine uses: the one that knows a container of that engine's.
+
+    Raises:
+        Unavailable: none that we can reach does.
+    """
+    if not engine.is_local():
+        raise Unavailable("the engine's containerd is on another machine", "leave it out")
+    with engine.plain_errors():
+        said = engine.connect().info().get("Containerd") or {}
+    namespace = said.get("Namespaces", {}).get("Containers") or "moby"
+    sockets = dict.fromkeys([*([Path(said["Address"])] if said.get("Address") else []), *CONTAINERD_SOCKETS])
+    probe = None
+    try:
+        with deferred():
+            probe = EngineContainer(image.tag, network_mode="none")
+        for socket in sockets:
+            if socket.exists() and os.access(socket, os.W_OK):
+                ask = ["ctr", "--address", str(socket), "--namespace", namespace, "container", "info", probe.id]
+                if subprocess.run(ask, capture_output=True).returncode == 0:
+                    return socket
+    finally:
+        if probe:
+            probe.stop(grace_s=0)
+    raise Unavailable(
+        f"no containerd that we can reach knows the containers of the engine at {engine.host()}",
+        "run as root, with an engine of this machine that is not rootless and not in a root of its own",
+    )
 
 
 class Command(Runtime):
@@ -248,7 +316,7 @@ class Command(Runtime):
         return ["docker", "run", "--rm", *labels, *limits, *options, self._image.tag]
 
     def _spawn(self, workload: Workload) -> HostProcess:
-        name = f"{CGROUP_PREFIX}{engine.RUN}-{time.monotonic_ns()}"
+        name = marks.name()
 
         def clean() -> None:
             """The command may have been killed between the container's creation and its start."""
@@ -259,56 +327,29 @@ class Command(Runtime):
                     if error.status_code not in (404, 409):  # gone, or going
                         raise
 
-        return _Cleaned(self.command(workload, "--interactive", f"--name={name}"), dict(os.environ), clean)
+        command = self.command(workload, "--interactive", f"--name={name}")
+        return _OfEngine(command, os.environ | engine.environment(), clean, name)
 
 
-class _Cleaned(HostProcess):
-    """A process of this host that leaves something behind, and a way to remove it."""
+class _OfEngine(_Cleaned):
+    """A command that stands for a container of the engine, which it calls by an id of its own."""
 
-    def __init__(self, argv: list[str], environment: dict[str, str], clean: Callable[[], None]):
-        self._clean = clean
-        super().__init__(argv, environment)
+    def __init__(self, argv: list[str], environment: dict[str, str], clean: Callable[[], None], name: str):
+        super().__init__(argv, environment, clean)
+        self._name = name
 
-    def stop(self, grace_s: float | None = None) -> None:
-        super().stop(grace_s)
-        self._clean()
+    @property
+    def id(self) -> str:
+        return self._inspected()["Id"]
 
+    def pids(self) -> list[int]:
+        return [*super().pids(), self._inspected()["State"]["Pid"]]
 
-def _version_1() -> bool:
-    return (CGROUPS / "memory").is_dir()
-
-
-def _control_group(name: str, workload: Workload) -> list[Path]:
-    """A new control group with the workload's limits: its folder, or with version 1 one folder a controller."""
-    memory, quota, period = workload.memory_mib << 20, int(workload.cpus * 100_000), 100_000
-    if _version_1():
-        folders = [CGROUPS / controller / name for controller in ("memory", "cpu", "pids")]
-        limits = {"memory/memory.limit_in_bytes": memory, "cpu/cpu.cfs_quota_us": quota, "pids/pids.max": 1024}
-        settings = {CGROUPS / file.replace("/", f"/{name}/"): value for file, value in limits.items()}
-    else:
-        folders = [CGROUPS / name]
-        limits = {"memory.max": memory, "cpu.max": f"{quota} {period}", "pids.max": 1024}
-        settings = {folders[0] / file: value for file, value in limits.items()}
-    try:
-        for folder in folders:
-            folder.mkdir()
-        for file, value in settings.items():
-            file.write_text(str(value))
-    except OSError:
-        _remove_groups([folder for folder in folders if folder.exists()])
-        raise
-    return folders
+    def _inspected(self) -> dict:
+        with engine.plain_errors():
+            return engine.connect().api.inspect_container(self._name)
 
 
-def _remove_groups(folders: list[Path]) -> None:
-    """Remove control groups, once their last process is gone: it may outlive its parent for a moment."""
-    for folder in folders:
-        deadline = time.monotonic() + GONE_S
-        while folder.joinpath("cgroup.procs").read_text() and time.monotonic() < deadline:
-            time.sleep(0.002)
-        folder.rmdir()
-
-
-def control_groups() -> list[Path]:
-    """The control groups of ours that exist now."""
-    return sorted([*CGROUPS.glob(f"{CGROUP_PREFIX}*"), *CGROUPS.glob(f"*/{CGROUP_PREFIX}*")])
+def _marked(environment: dict[str, str]) -> dict[str, str]:
+    """An environment with our marks, by which a sweep knows what an owner that was killed has left."""
+    return environment | marks.environment()

@@ -28,7 +28,7 @@ WATCHED = ["bash", "-c", _WATCH, "bash"]
 """A prefix that passes its input on to the command after it and ends that when the input closes: QEMU itself would run on
 after its owner was killed."""
 
-VERSION_S = 20
+VERSION_S = 60
 
 WHERE = "BOXLAB_QEMU"
 """Environment variable that says where QEMU runs: host or container."""
@@ -168,6 +168,10 @@ class Guest:
             *("-append", " ".join(kernel_arguments)),
         ]
 
+    def described(self) -> list[str]:
+        """The command as a record says it, without this machine's own paths."""
+        return self.command("DISK", "KERNEL")
+
     def _machine_options(self) -> str:
         return ""
 
@@ -177,7 +181,7 @@ class Guest:
 
     def _root_device(self, disk: str) -> list[str]:
         return [
-            *("-drive", f"id=root,if=none,format=raw,snapshot=on,file={disk}"),
+            *("-drive", f"id=root,if=none,format=raw,snapshot=on,file={quoted(disk)}"),
             *("-device", "nvme,drive=root,serial=root"),
         ]
 
@@ -190,8 +194,21 @@ class Guest:
                 network_mode="none",
                 devices=["/dev/kvm"] if self.accelerator == "kvm" else [],
             )
-        command = [*WATCHED, *self.command(str(self.disk.path), str(self.kernel.path))]
-        return HostProcess(command, environment())
+        return HostProcess([*WATCHED, *self.command(*self.files())], environment(), cwd=paths.CACHE)
+
+    def files(self) -> tuple[str, str]:
+        """Its disk and kernel as QEMU on the host finds them."""
+        return here(self.disk.path), here(self.kernel.path)
+
+
+def here(path: Path) -> str:
+    """A file of ours as QEMU on the host finds it, which runs in our cache: the path to a clone may have any character."""
+    return os.path.relpath(path, paths.CACHE)
+
+
+def quoted(path: str) -> str:
+    """A path as part of an option, in which a comma separates."""
+    return path.replace(",", ",,")
 
 
 def environment() -> dict[str, str]:

@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from qemu.qmp import QMPClient, QMPError
@@ -18,13 +18,6 @@ from boxlab.runtimes.box import ANSWER, WORKLOAD_MARKS, Workload
 from boxlab.runtimes.console import Console
 from boxlab.runtimes.spawn import HostProcess
 from boxlab.runtimes.vm import MicroVM
-
-RESUME_S = 10
-"""How long QEMU may take to read a snapshot."""
-
-SAVE_S = 60
-
-READY_S = 60
 
 _CAPABILITIES = [{"capability": name, "state": True} for name in ("x-ignore-shared", "events")]
 """The state leaves out memory that is in a file already, and its progress is reported (QEMU's migration capabilities)."""
@@ -39,10 +32,8 @@ class _Resumable(qemu.Guest):
 
     folder: Path = Path()
     resumes: bool = False
-
-    @property
-    def ram(self) -> Path:
-        return self.folder / "ram"
+    deadline_s: float = MicroVM.deadline_s
+    """How long each step may take."""
 
     @property
     def state(self) -> Path:
@@ -50,9 +41,16 @@ class _Resumable(qemu.Guest):
 
     def command(self, disk: str, kernel: str) -> list[str]:
         share = "off" if self.resumes else "on"
-        backend = f"memory-backend-file,id=ram,size={self.memory_mib}M,mem-path={self.ram},share={share}"
+        file = qemu.quoted(str(self.folder / "ram"))
+        backend = f"memory-backend-file,id=ram,size={self.memory_mib}M,mem-path={file},share={share}"
         incoming = ["-incoming", "defer"] if self.resumes else []
         return [*super().command(disk, kernel), "-object", backend, "-initrd", str(self.kernel.initrd), *incoming]
+
+    def described(self) -> list[str]:
+        return self._with_paths(Path("SNAPSHOT"), Path("INITRD")).command("DISK", "KERNEL")
+
+    def _with_paths(self, folder: Path, initrd: Path) -> "_Resumable":
+        return replace(self, folder=folder, kernel=replace(self.kernel, initrd=initrd))
 
     def _machine_options(self) -> str:
         return ",memory-backend=ram"
@@ -61,8 +59,11 @@ class _Resumable(qemu.Guest):
         return ["ro", "rdinit=/init", "--", self.disk.init]
 
     def _root_device(self, disk: str) -> list[str]:
-        drive = f"id=root,if=none,format=raw,readonly=on,file={disk}"
+        drive = f"id=root,if=none,format=raw,readonly=on,file={qemu.quoted(disk)}"
         return ["-drive", drive, "-device", "virtio-blk-pci,drive=root"]
+
+    def _state_here(self) -> str:
+        return shlex.quote(qemu.here(self.state))
 
     def save(self) -> None:
         """Boot until the workload is ready, and save that into the folder.
@@ -75,9 +76,9 @@ class _Resumable(qemu.Guest):
 
             async def talk(client: QMPClient, process: HostProcess) -> None:
                 console = Console(process, WORKLOAD_MARKS, time.monotonic())
-                await asyncio.to_thread(console.wait_for, "identity", READY_S)
+                await asyncio.to_thread(console.wait_for, "identity", self.deadline_s)
                 bar.update()
-                await _migrate(client, "migrate", f"exec:cat > {shlex.quote(str(self.state))}", SAVE_S)
+                await _migrate(client, "migrate", f"exec:cat > {self._state_here()}", self.deadline_s)
                 bar.update()
 
             self.spawn_with(talk).stop(grace_s=0)
@@ -90,7 +91,7 @@ class _Resumable(qemu.Guest):
         """
 
         async def talk(client: QMPClient, process: HostProcess) -> None:
-            await _migrate(client, "migrate-incoming", f"exec:cat {shlex.quote(str(self.state))}", RESUME_S)
+            await _migrate(client, "migrate-incoming", f"exec:cat {self._state_here()}", self.deadline_s)
             process.times["resumed"] = time.monotonic()
             process.send(b"\nidentity\n")
 
@@ -104,13 +105,14 @@ class _Resumable(qemu.Guest):
         """
         ours, theirs = socket.socketpair()
         monitor = ["-chardev", f"socket,id=monitor,fd={theirs.fileno()}", "-mon", "chardev=monitor,mode=control"]
-        command = [*qemu.WATCHED, *self.command(str(self.disk.path), str(self.kernel.path)), *monitor]
+        located = self._with_paths(Path(qemu.here(self.folder)), Path(qemu.here(self.kernel.initrd)))
+        command = [*qemu.WATCHED, *located.command(*self.files()), *monitor]
         with theirs:
-            process = HostProcess(command, qemu.environment(), pass_fds=(theirs.fileno(),))
+            process = HostProcess(command, qemu.environment(), pass_fds=(theirs.fileno(),), cwd=paths.CACHE)
 
         async def converse() -> None:
             client = QMPClient()
-            await asyncio.wait_for(client.connect(ours), RESUME_S)
+            await asyncio.wait_for(client.connect(ours), self.deadline_s)
             try:
                 process.times["qemu"] = time.monotonic()
                 await client.execute("migrate-set-capabilities", {"capabilities": _CAPABILITIES})
@@ -161,7 +163,7 @@ class RestoredVM(MicroVM):
             raise Unavailable("a snapshot needs QEMU on this host", qemu.INSTALL_FIX)
         super().prepare(workload)
         booted = self.guest
-        key = " ".join([*booted.command(str(booted.disk.path), str(booted.kernel.path)), qemu.version()])
+        key = " ".join([*booted.command(*booted.files()), qemu.version()])
         name = f"{workload.image}-{workload.memory_mib}"
         try:
             folder = rootfs.made_once(paths.CACHE / "snapshots", name, key, lambda draft: self._resumable(draft).save())
@@ -174,7 +176,7 @@ class RestoredVM(MicroVM):
 
     def _resumable(self, folder: Path, resumes: bool = False) -> _Resumable:
         booted = {field.name: getattr(self.guest, field.name) for field in fields(qemu.Guest)}
-        return _Resumable(**booted, folder=folder, resumes=resumes)
+        return _Resumable(**booted, folder=folder, resumes=resumes, deadline_s=self.deadline_s)
 
     def _spawn(self, workload: Workload) -> HostProcess:
         return self.guest.resume()

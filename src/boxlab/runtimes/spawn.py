@@ -17,7 +17,7 @@ import docker.errors
 import psutil
 import requests
 
-from boxlab import engine
+from boxlab import engine, marks
 from boxlab.errors import NotReady
 
 STOP_S = 10
@@ -29,18 +29,24 @@ class HostProcess:
 
     Attributes:
         times: as for `EngineContainer`; here there are no calls to time.
+        id: of the container that it stands for, if it does.
     """
 
-    def __init__(self, argv: list[str], environment: dict[str, str], pass_fds: tuple[int, ...] = ()):
+    id = ""
+
+    def __init__(
+        self, argv: list[str], environment: dict[str, str], pass_fds: tuple[int, ...] = (), cwd: Path | None = None
+    ):
         self.times: dict[str, float] = {}
         self._process = subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=environment | {engine.MARK: engine.RUN},
+            env=environment | marks.environment(),
             start_new_session=True,
             pass_fds=pass_fds,
+            cwd=cwd,
         )
 
     @property
@@ -114,30 +120,43 @@ class EngineContainer:
     Its input closes with our connection: if this very Python process is killed, a workload that reads its input ends,
     and nothing stays behind.
 
+    Args:
+        host: settings of the engine's HostConfig that `options`, the SDK's create_host_config, do not know.
+
     Attributes:
         times: when each call to the engine had returned, on the host's monotonic clock.
     """
 
-    def __init__(self, image: str, command: list[str] | None = None, **options):
+    def __init__(
+        self,
+        image: str,
+        command: list[str] | None = None,
+        hostname: str | None = None,
+        host: dict | None = None,
+        **options,
+    ):
         with engine.plain_errors():
             self._api = api = engine.connect().api
+            self._attached = None
             self.times: dict[str, float] = {}
             self.id = api.create_container(
                 image,
                 command,
                 stdin_open=True,
+                hostname=hostname or None,
                 labels=engine.labels(),
-                host_config=api.create_host_config(auto_remove=True, **options),
+                host_config=api.create_host_config(auto_remove=True, **options) | (host or {}),
             )["Id"]
             try:
                 self.times["created"] = time.monotonic()
-                attached = api.attach_socket(self.id, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
-                self._socket = getattr(attached, "_sock", attached)
+                self._attached = api.attach_socket(self.id, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
+                self._socket = getattr(self._attached, "_sock", self._attached)
                 self._frames = _Frames()
                 self.times["attached"] = time.monotonic()
                 api.start(self.id)
                 self.times["started"] = time.monotonic()
             except BaseException:  # Ctrl-C as well: what was created must not stay
+                self._disconnect()
                 self._remove()
                 raise
 
@@ -206,15 +225,18 @@ class EngineContainer:
         return self._socket.recv(1 << 16) if ready else None
 
     def _disconnect(self) -> None:
-        """Hang up, or the engine waits for us to read what the container printed. The SDK shares the socket with its
-        response, so that closing it alone does nothing."""
+        """Hang up, or the engine waits for us to read what the container printed. The SDK's response holds the socket as well,
+        and closes it: left to the garbage collector, it would find it closed, and complain."""
+        if not self._attached:
+            return
         with contextlib.suppress(OSError):  # the engine may have hung up first
             self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
+        self._attached._response.close()
+        self._attached = None
 
     def _remove(self) -> None:
         self._unless_gone(self._api.remove_container, self.id, force=True, v=True)
-        self._unless_gone(self._api.wait, self.id, timeout=STOP_S, condition="removed")
+        self._unless_gone(self._api.wait, self.id, timeout=engine.TIMEOUT_S, condition="removed")
 
     @staticmethod
     def _unless_gone(call: Callable, *arguments, **options) -> None:

@@ -8,6 +8,9 @@ from boxlab.runtimes import accelerator, qemu
 from boxlab.runtimes.box import Runtime, Workload
 from boxlab.runtimes.spawn import EngineContainer, HostProcess
 
+PATIENCE = 10
+"""A machine hangs if it prints nothing, or answers nothing, for as long as so many boots of the smallest guest take."""
+
 KERNEL_MARKS = {
     "kernel": r"Linux version (\S+)",
     "init": r"Run (\S+) as init process",
@@ -28,7 +31,11 @@ class MicroVM(Runtime):
         "ready": "imports, model, prediction",
     }
     init = rootfs.TINY_INIT
-    deadline_s = 60.0
+    deadline_s = 120.0
+    silence_s = 60.0
+
+    boots = 20
+    """As many boots of the smallest guest as a start may take where that is longer than `deadline_s`, as on a slow machine."""
 
     def image(self, workload: Workload) -> images.Built:
         """The image whose files it boots."""
@@ -36,6 +43,9 @@ class MicroVM(Runtime):
 
     def prepare(self, workload: Workload) -> None:
         self._accelerator = accelerator.choose()
+        boot_s = self._accelerator.boot_s or 0
+        self.deadline_s = max(type(self).deadline_s, self.boots * boot_s)
+        self.silence_s = self.answer_s = max(type(self).silence_s, PATIENCE * boot_s)
         disk = rootfs.disk(self.image(workload), self.init)
         name = self._accelerator.name
         if workload.cpus != int(workload.cpus):
@@ -56,7 +66,7 @@ class MicroVM(Runtime):
             "qemu": qemu.version(),
             "qemu_in_container": qemu.in_container(),
             "guest_kernel": self.guest.kernel.release,
-            "command": self.guest.command("DISK", "KERNEL"),
+            "command": self.guest.described(),
         }
 
     def _spawn(self, workload: Workload) -> HostProcess | EngineContainer:
@@ -78,7 +88,8 @@ class FullVM(MicroVM):
         "ready": "imports, model, prediction",
     }
     init = rootfs.SYSTEMD
-    deadline_s = 120.0
+    deadline_s = 300.0
+    boots = 60
 
     def image(self, workload: Workload) -> images.Built:
         if workload.image != Workload.image:

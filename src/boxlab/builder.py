@@ -1,0 +1,397 @@
+"""The one way to build an image: by BuildKit where the engine has it, else by the classic builder of old engines.
+
+What a build has replaced is removed. Steps that the classic builder has left without a name get one, or go as well;
+of BuildKit's builds, the records in its cache remain.
+"""
+
+import codecs
+import contextlib
+import math
+import os
+import re
+import select
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+import docker.errors
+import requests
+import urllib3
+from docker.models.images import Image
+
+from boxlab import client, engine, marks, paths, progress
+
+OUTPUT_CHARS = 256 << 10
+"""How much of a build's output is kept: its end."""
+
+SILENT_S = 900
+"""A build that prints nothing for this long is given up."""
+
+STOP_S = 10
+"""How long the docker command may take to end when told to."""
+
+_TOUCHED = 1_577_836_800  # 2020-01-01: Python packs no zip file of anything older than 1980
+_SPAN = 1 << 27  # seconds, four years
+
+
+class Way(StrEnum):
+    """How an image can be built."""
+
+    BUILDX = "BuildKit, by `docker buildx build`"
+    BUILDKIT = "BuildKit, by `docker build`"
+    CLASSIC = "the classic builder, by `docker build`"
+    CALL = "the classic builder, by the engine's call"
+
+
+@dataclass(frozen=True)
+class Build:
+    """A build that has ended.
+
+    Attributes:
+        output: the end of what it printed.
+        trouble: empty, "failed" or "late".
+        seconds: how long it took.
+    """
+
+    output: str
+    trouble: str
+    seconds: float
+
+
+@cache
+def ways() -> tuple[Way, ...]:
+    """The ways that there are here, best first: BuildKit by the docker command, if engine and command both have it.
+
+    Podman understands neither that command's BuildKit nor its classic builder.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    with engine.plain_errors():
+        if engine.is_podman():
+            return (Way.CALL,)
+        api = engine.connect().api
+        has_buildkit = api.get(f"{api.base_url}/_ping").headers.get("Builder-Version") == "2"
+    if not shutil.which("docker"):
+        return (Way.CALL,)
+    found = [Way.CLASSIC, Way.CALL]
+    if has_buildkit:
+        if _runs("buildx", "version"):
+            found.insert(0, Way.BUILDX)
+        elif _runs("build", "--help"):  # commands before version 23 bring BuildKit along
+            found.insert(0, Way.BUILDKIT)
+    return tuple(found)
+
+
+def chosen() -> Way:
+    """The way by which `build` builds.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    return ways()[0]
+
+
+def build(
+    folder: Path,
+    tag: str,
+    *,
+    labels: dict[str, str],
+    arguments: dict[str, str] | None = None,
+    network: str | None = None,
+    cached: bool = True,
+    keep: bool = False,
+    seconds: float = math.inf,
+    watch: Callable[[str], None] = lambda line: None,
+) -> Build:
+    """Build the image of a folder, and remove the one that had the tag before.
+
+    Args:
+        folder: the context, with a Dockerfile.
+        tag: a name of ours; with `keep`, without what stands behind a colon.
+        labels: of the image.
+        arguments: the Dockerfile's; those of this environment's proxies are added where there is a network.
+        network: "none" for a build without one.
+        cached: whether steps that have not changed are taken from the cache.
+        keep: whether the classic builder's steps get names of ours (`tag:step-N`), so that the next build finds them.
+        seconds: how long it may take.
+        watch: is given each line that the build prints.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    way, output = chosen(), _Output(watch)
+    with engine.plain_errors():
+        before = _named(tag)
+    command = _by_call if way is Way.CALL else _by_command
+    proxied = {} if network == "none" else proxies()
+    began = time.monotonic()
+    try:
+        trouble = command(way, folder, tag, labels, arguments or {}, proxied, network, cached, seconds, output)
+        took = time.monotonic() - began
+    finally:
+        with engine.plain_errors():
+            if keep:
+                _name_steps(tag, output)
+            else:
+                _remove_steps(output)
+            for old in before - _named(tag):
+                remove_unused(old)
+    return Build(output.tail, trouble, took)
+
+
+def proxies() -> dict[str, str]:
+    """Build arguments that let a build through the proxy that this environment or docker's configuration names, if one does."""
+    named = {k: v for k, v in os.environ.items() if k.lower() in ("http_proxy", "https_proxy", "no_proxy", "ftp_proxy")}
+    return client.configured_proxies() | named
+
+
+def remove_unused(image_id: str) -> None:
+    """Remove an image that a newer one has replaced, unless something still uses it or has given it a name."""
+    client = engine.connect()
+    try:
+        if not client.images.get(image_id).tags:
+            client.images.remove(image_id)
+    except docker.errors.APIError as error:
+        if error.status_code not in (404, 409):  # gone already, or in use
+            raise
+
+
+def unnamed(label: str = "") -> list[Image]:
+    """The images without a name that carry a label, by default this owner's: those that have lost it, and steps that a build has left.
+
+    Without what others stand on, where images have parents. What a reader builds on an image inherits its labels.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    label = label or f"{engine.OWNER_LABEL}={marks.owner()}"
+    with engine.plain_errors():
+        found = engine.connect().images.list(all=engine.keeps_packed(), filters={"label": label})
+    return [image for image in found if not image.tags]
+
+
+@contextlib.contextmanager
+def staged(folder: Path, more: dict[str, bytes | None] | None = None, without: str = "") -> Iterator[Path]:
+    """A copy of a context with modes and times of its own: an image must not depend on the checkout, nor on its umask.
+
+    Args:
+        folder: the context.
+        more: further files, content by path; None stands for a folder.
+        without: names that are left out, as a pattern.
+
+    Raises:
+        OSError: no room, or a file cannot be read.
+    """
+    with tempfile.TemporaryDirectory(dir=paths.scratch(), prefix=f"context-{engine.RUN}-") as scratch:
+        copy = Path(scratch) / "context"
+        shutil.copytree(folder, copy, symlinks=True, ignore=shutil.ignore_patterns(without))
+        for name, content in (more or {}).items():
+            (copy / name if content is None else (copy / name).parent).mkdir(parents=True, exist_ok=True)
+            if content is not None:
+                (copy / name).write_bytes(content)
+        settle(copy)
+        yield copy
+
+
+def settle(folder: Path) -> None:
+    """Give a context modes and times that depend on nothing but itself; what its owner may execute, everybody may.
+
+    A file's time is made of its content, as BuildKit takes one of the same size and time for unchanged.
+    """
+    for place, folders, names in os.walk(folder):
+        for path in [Path(place), *(Path(place, name) for name in folders + names)]:
+            time_s = _TOUCHED
+            if not path.is_symlink():
+                path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
+            if path.is_file() and not path.is_symlink():
+                time_s += zlib.crc32(path.read_bytes()) % _SPAN
+            os.utime(path, (time_s, time_s), follow_symlinks=False)
+
+
+@contextlib.contextmanager
+def shown(name: str) -> Iterator[Callable[[str], None]]:
+    """A progress bar of a build's steps, moved on by each line that it prints; lines of text where there is nothing to draw on."""
+    totals: dict[str, int] = {}
+    begun: set[tuple[str, str]] = set()
+    with progress.bar(name, unit="step") as bar:
+
+        def watch(line: str) -> None:
+            if not (step := _STEP.match(line)) or (step["stage"] or "", step["number"]) in begun:
+                return
+            totals[step["stage"] or ""] = int(step["of"])
+            begun.add((step["stage"] or "", step["number"]))
+            if bar.disable and progress.TERMINAL not in os.environ:
+                print(f"{name}: step {len(begun)} of {sum(totals.values())}: {step['text'][:100]}", file=sys.stderr)
+            bar.total, bar.n = sum(totals.values()), len(begun) - 1
+            bar.set_postfix_str(step["text"][:50])
+
+        yield watch
+        bar.update(bar.total - bar.n if bar.total else 0)
+
+
+_STEP = re.compile(
+    r"(?:#\d+ \[(?:(?P<stage>\S+) +)?|Step )(?P<number>\d+)/(?P<of>\d+)(?:\] | : )(?P<text>.*)"
+)  # of BuildKit and of the classic builder
+
+
+class _Output:
+    """What a build prints: its end, and the images of the classic builder's steps, stage by stage."""
+
+    def __init__(self, watch: Callable[[str], None]):
+        self.tail, self.stages = "", [[]]
+        self._watch, self._line = watch, ""
+
+    def add(self, text: str) -> None:
+        self.tail = (self.tail + text)[-OUTPUT_CHARS:]
+        *lines, rest = (self._line + text).split("\n")
+        self._line = rest[-OUTPUT_CHARS:]
+        for line in map(str.rstrip, lines):
+            if made := re.match(r" ---> ([0-9a-f]{12,})$", line):
+                self.stages[-1].append(made[1])
+            elif re.match(r"Step \d+/\d+ : FROM ", line, re.IGNORECASE):
+                self.stages.append([])
+            self._watch(line)
+
+    def steps(self) -> list[str]:
+        return [step for stage in self.stages for step in stage]
+
+
+def _by_command(way, folder, tag, labels, arguments, proxied, network, cached, seconds, output: _Output) -> str:
+    """Build by the docker command; what went wrong."""
+    environment = os.environ | engine.environment()
+    environment |= {"DOCKER_BUILDKIT": str(int(way is not Way.CLASSIC)), "BUILDKIT_PROGRESS": "plain"}
+    environment |= {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"} | marks.environment() | proxied
+    if way is Way.BUILDX:  # the engine's own builder, whatever other one the reader has chosen
+        context = client.context_name()
+        command = ["docker", "buildx", "build", "--load"]
+        command += [f"--builder={'default' if environment.get('DOCKER_HOST') else context}"]
+    else:
+        command = ["docker", "build", "--force-rm"]
+    command += [f"--tag={tag}", *(f"--label={name}={value}" for name, value in labels.items())]
+    command += [f"--build-arg={name}={value}" for name, value in arguments.items()]
+    command += [f"--build-arg={name}" for name in proxied]  # no value: everybody can read a command line
+    command += [f"--network={network}"] if network else []
+    command += [] if cached else ["--no-cache"]
+    process = subprocess.Popen(
+        [*command, str(folder)],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        if not _read(process.stdout, seconds, output):
+            return "late"
+        return "failed" if process.wait(STOP_S) else ""
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)  # it tells the engine to stop
+        _read(process.stdout, STOP_S, output)  # and ends once we have read what it had to say
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+
+
+def _read(stream: IO[bytes], seconds: float, output: _Output) -> bool:
+    """Read a stream within a time, and whether that was all of it."""
+    decoder, deadline = codecs.getincrementaldecoder("utf-8")("replace"), time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0 and select.select([stream], [], [], min(left, SILENT_S))[0]:
+        chunk = os.read(stream.fileno(), 1 << 16)
+        output.add(decoder.decode(chunk, final=not chunk))
+        if not chunk:
+            return True
+    return False
+
+
+def _by_call(way, folder, tag, labels, arguments, proxied, network, cached, seconds, output: _Output) -> str:
+    """The same by the engine's own call, which Podman knows as well."""
+    deadline = time.monotonic() + seconds
+    with engine.plain_errors():
+        api = engine.connect().api
+        try:
+            stream = api.build(
+                path=str(folder),
+                tag=tag,
+                network_mode=network,
+                labels=labels,
+                buildargs=proxied | arguments,
+                nocache=not cached,
+                rm=True,
+                forcerm=True,
+                decode=True,
+                timeout=min(seconds, SILENT_S),
+            )
+            for event in stream:
+                output.add(event.get("stream", "") + event.get("error", ""))
+                if "error" in event:
+                    return "failed"
+                if time.monotonic() > deadline:
+                    return "late"
+            return ""
+        except docker.errors.APIError as error:
+            if not error.is_client_error():
+                raise
+            output.add(str(error.explanation))
+            return "failed"
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            if "timed out" not in str(error):
+                raise
+            return "late"
+        finally:
+            api.close()  # hanging up is what makes the engine stop
+
+
+def _runs(*arguments: str) -> bool:
+    return engine.docker_command(*arguments, DOCKER_BUILDKIT="1").returncode == 0
+
+
+def _named(tag: str) -> set[str]:
+    """Ids of the images that have the name of this one or of its steps."""
+    return {image.id for image in engine.connect().images.list(name=tag)}
+
+
+def _remove_steps(output: _Output) -> None:
+    """Remove what the classic builder has made and nothing stands on, once the step that was interrupted has let go of it."""
+    client, steps = engine.connect(), output.steps()
+    with contextlib.suppress(docker.errors.ImageNotFound):
+        if steps and not client.images.get(steps[-1]).tags:
+            for container in client.containers.list(all=True, filters={"ancestor": steps[-1]}, ignore_removed=True):
+                with contextlib.suppress(docker.errors.NotFound):
+                    container.wait(timeout=STOP_S, condition="removed")
+    for step in reversed(steps):
+        remove_unused(step)
+
+
+def _name_steps(tag: str, output: _Output) -> None:
+    """Give names to what the classic builder needs in order to find its steps again; BuildKit has a cache for that.
+
+    Without a name they would be removed by nobody, and with none of them the next build would begin from nothing. Where
+    images have parents, the last one of each stage holds those below it; containerd's store knows none.
+    """
+    client = engine.connect()
+    steps = output.steps() if engine.keeps_packed() else [stage[-1] for stage in output.stages if stage]
+    given = set()
+    for number, step in enumerate(steps):
+        with contextlib.suppress(docker.errors.ImageNotFound):
+            image = client.images.get(step)
+            if all(name.startswith(f"{tag}:step-") for name in image.tags):
+                image.tag(tag, f"step-{number}")
+                given.add(f"{tag}:step-{number}")
+    for image in client.images.list(name=tag):
+        for name in set(image.tags) - given:
+            if name.startswith(f"{tag}:step-"):
+                client.images.remove(name)

@@ -1,0 +1,304 @@
+"""What this machine's docker client is told: where the engine is, by what way, and with what configuration."""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass_environment
+
+from boxlab import paths
+from boxlab.errors import EngineError
+
+HELPER_S = 5
+"""How long a credential helper or a proxy may take to answer."""
+
+UNSET = "or `unset DOCKER_HOST` to use this machine's own engine"
+
+TLS_FILES = ("ca.pem", "cert.pem", "key.pem")
+
+FIXES = {
+    r"client version \S+ is too (new|old)|API version \S+ is not supported by this client|Minimum supported API|invalid API version": (
+        "`unset DOCKER_API_VERSION`; if it is not set, install a docker command as new as the engine"
+    ),
+    r"buildx component is missing|unknown command: docker buildx": "install Docker's buildx plugin (Debian: docker-buildx)",
+    r"getting credentials|docker-credential-|credential helper": (
+        "install the credential helper, or take `credsStore` and `credHelpers` out of ~/.docker/config.json"
+    ),
+    r"\.docker\b": "`sudo chown -R $(id -u) ~/.docker`, and see that it can be written to",
+    r"docker\.sock|permission denied": (
+        "see whose the file is that is named; for the engine's socket `sudo usermod -aG docker $USER`, then log in again"
+    ),
+    r"cannot allocate memory|new OS thread|exit code: 137|exit status 137": (
+        "close other programs or give the machine more memory; `ulimit -u` and `ulimit -v` may be too low"
+    ),
+    r"no space left|quota exceeded": "see what fills the disk with `docker system df` and `df -h`",
+    r"toomanyrequests": "wait an hour, or `docker login`: the registry counts what is pulled without an account",
+    r"GLIBC|not found|cannot execute": "install Docker's command line anew, as made for this system",
+    r"Cannot connect|error during connect|Unavailable|EOF|connection (reset|refused)": "restart the engine, and try again",
+}
+"""What mends what the docker command or the engine says; the first that is found in it counts."""
+
+
+def fix_for(text: str, otherwise: str = "`docker build` by hand, in an empty folder, says the same") -> str:
+    """What mends the machine that said `text`."""
+    return next((fix for sign, fix in FIXES.items() if re.search(sign, text, re.IGNORECASE)), otherwise)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the engine is.
+
+    Attributes:
+        address: with its scheme: unix, tcp or ssh.
+        said_by: what names it: a variable, a context, or nothing where it was looked for.
+        certificates: folder of what TLS needs; None without TLS.
+        verify: whether the engine must prove who it is.
+    """
+
+    address: str
+    said_by: str = ""
+    certificates: Path | None = None
+    verify: bool = True
+
+
+def endpoint() -> Endpoint:
+    """The engine that the docker command uses: `DOCKER_HOST`, else the chosen context; else the first socket that exists.
+
+    Raises:
+        EngineError: what names it is wrong.
+    """
+    if address := os.environ.get("DOCKER_HOST"):
+        require_address(address, "DOCKER_HOST")
+        verify = bool(os.environ.get("DOCKER_TLS_VERIFY"))
+        if not address.startswith("tcp://") or not (verify or os.environ.get("DOCKER_TLS")):
+            return Endpoint(address, "DOCKER_HOST")
+        folder = Path(os.environ.get("DOCKER_CERT_PATH") or config_folder())
+        if missing := [name for name in TLS_FILES if not (folder / name).is_file()]:
+            raise EngineError(
+                f"DOCKER_TLS_VERIFY asks for TLS, and {folder} has no {', '.join(missing)}",
+                "let DOCKER_CERT_PATH name the folder that has them, or `unset DOCKER_TLS_VERIFY`",
+            )
+        return Endpoint(address, "DOCKER_HOST", folder, verify)
+    return context() or Endpoint(f"unix://{_socket()}")
+
+
+def _socket() -> Path:
+    runtime_dir = Path(os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}"))
+    sockets = [
+        Path("/var/run/docker.sock"),
+        Path("~/.docker/run/docker.sock").expanduser(),
+        runtime_dir / "docker.sock",
+        runtime_dir / "podman/podman.sock",
+    ]
+    return next((path for path in sockets if os.path.exists(path)), sockets[0])
+
+
+def require_address(address: str, said_by: str) -> None:
+    """See that an engine's address is one that both the docker command and we can use.
+
+    Raises:
+        EngineError: it is none.
+    """
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        scheme, better = "", f"unix://{address}" if address.startswith("/") else f"tcp://{address}"
+        fix = f"`export DOCKER_HOST={better}`" if said_by == "DOCKER_HOST" else f"create it with `host={better}`"
+        raise EngineError(f"{said_by} is {address!r}, which says no scheme", f"{fix}, {UNSET}")
+    wrong = ""
+    try:
+        parts = urlsplit(address)
+        if scheme in ("tcp", "ssh") and not (parts.hostname and (parts.port or scheme == "ssh")):
+            wrong = "it needs a host and a port" if scheme == "tcp" else "it needs a host"
+    except ValueError as error:
+        wrong = str(error)
+    if scheme == "unix" and not rest.startswith("/"):
+        wrong = "it needs the whole path of a socket"
+    if scheme not in ("unix", "tcp", "ssh"):
+        wrong = f"on this system no docker client can use {scheme}://"
+    if wrong:
+        example = "unix:///var/run/docker.sock, tcp://HOST:PORT or ssh://USER@HOST"
+        raise EngineError(f"{said_by} is {address!r}: {wrong}", f"set it as {example}, {UNSET}")
+
+
+def config_folder() -> Path:
+    """The folder of the docker client's configuration."""
+    return Path(os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker"))
+
+
+def config() -> dict:
+    """What the docker client is configured to do; nothing where that cannot be read, as the docker command takes it."""
+    try:
+        return _read_config()
+    except EngineError:
+        return {}
+
+
+def _read_config() -> dict:
+    """The same.
+
+    Raises:
+        EngineError: it cannot be read.
+    """
+    file = config_folder() / "config.json"
+    try:
+        read = json.loads(file.read_text())
+        if not isinstance(read, dict):
+            raise ValueError("it holds no object")
+        return read
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise EngineError(f"{file}: {error.strerror}", fix_for(".docker")) from error
+    except ValueError as error:
+        raise EngineError(f"{file} is no configuration of docker's: {error}", f"mend it, or `rm {file}`") from error
+
+
+def config_trouble() -> Iterator[EngineError]:
+    """Why what the docker client is configured to do cannot be read, if so."""
+    try:
+        _read_config()
+    except EngineError as error:
+        yield error
+
+
+def context_name() -> str:
+    """The context that is chosen; "default" is none."""
+    return os.environ.get("DOCKER_CONTEXT") or str(config().get("currentContext") or "default")
+
+
+def context() -> Endpoint | None:
+    """The engine of the context that is chosen, if any is.
+
+    Raises:
+        EngineError: it does not exist, or does not say where an engine is.
+    """
+    name = context_name()
+    if name == "default":
+        return None
+    choose = "`docker context ls`, then `docker context use NAME`"
+    key = hashlib.sha256(name.encode()).hexdigest()
+    file = config_folder() / "contexts" / "meta" / key / "meta.json"
+    try:
+        found = json.loads(file.read_text())["Endpoints"]["docker"]
+        address, verify = found["Host"], not found.get("SkipTLSVerify")
+    except (FileNotFoundError, NotADirectoryError):
+        raise EngineError(f"there is no Docker context {name!r}", choose) from None
+    except OSError as error:
+        raise EngineError(f"the Docker context {name!r} cannot be read: {file}: {error.strerror}", choose) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        fix = f"`docker context rm -f {name}` and create it anew, or `docker context use default`"
+        raise EngineError(f"the Docker context {name!r} does not say where an engine is: {file}", fix) from error
+    require_address(str(address), f"the Docker context {name!r}")
+    certificates = config_folder() / "contexts" / "tls" / key / "docker"
+    return Endpoint(address, f"the Docker context {name!r}", certificates if certificates.is_dir() else None, verify)
+
+
+def own_config() -> Path:
+    """A folder of ours for the docker client's configuration: the reader's plug-ins and contexts, and no credentials.
+
+    What we do needs none, and a helper that gives them may be missing or hang; nor need the reader's own folder be writable.
+    """
+    theirs = config_folder()
+    ours = paths.CACHE / "docker" / hashlib.sha256(str(theirs).encode()).hexdigest()[:8]
+    ours.mkdir(parents=True, exist_ok=True)
+    for name in ("cli-plugins", "contexts"):
+        link = ours / name
+        if not link.is_symlink() and (theirs / name).is_dir():
+            with contextlib.suppress(FileExistsError):  # another process of ours was faster
+                link.symlink_to(theirs.absolute() / name)
+    kept = {name: value for name, value in config().items() if name in ("currentContext", "cliPluginsExtraDirs")}
+    # With an entry that nobody asks for, the SDK does not go and look for the reader's.
+    content = json.dumps({"auths": {"none.invalid": {}}} | kept)
+    file = ours / "config.json"
+    if not file.exists() or file.read_text() != content:
+        new = ours / f"config-{os.getpid()}"
+        new.write_text(content)
+        new.replace(file)
+    return ours
+
+
+def credentials_trouble() -> Iterator[EngineError]:
+    """What is wrong with the configuration's credential helpers, which the reader's own docker commands will ask."""
+    read = config()
+    helpers = read.get("credHelpers") if isinstance(read.get("credHelpers"), dict) else {}
+    for name in sorted({str(name) for name in [read.get("credsStore"), *helpers.values()] if name}):
+        if wrong := _helper_trouble(f"docker-credential-{name}"):
+            yield EngineError(
+                f"docker's credential helper docker-credential-{name} {wrong}", fix_for("credential helper")
+            )
+
+
+def _helper_trouble(command: str) -> str:
+    if not shutil.which(command):
+        return "is not installed"
+    with subprocess.Popen(
+        [command, "list"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=HELPER_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, 9)
+            return f"does not answer within {HELPER_S} s"
+    if process.returncode:
+        return f"fails, with exit status {process.returncode}"
+    try:
+        json.loads(said)
+    except ValueError:
+        return "gives no answer"
+    return ""
+
+
+def proxies(url: str) -> dict[str, str]:
+    """The proxy on the way to an engine, by scheme: as for the docker command, none to this very machine."""
+    parts = urlsplit(url)
+    if (
+        parts.hostname in ("localhost", "::1")
+        or parts.hostname.startswith("127.")
+        or proxy_bypass_environment(parts.netloc)
+    ):
+        return {}
+    return {scheme: proxy for scheme, proxy in getproxies_environment().items() if scheme == parts.scheme}
+
+
+def configured_proxies() -> dict[str, str]:
+    """The proxies that the docker client's configuration has for builds, as variables."""
+    found = config().get("proxies")
+    default = found.get("default") if isinstance(found, dict) else None
+    names = {"httpProxy": "HTTP_PROXY", "httpsProxy": "HTTPS_PROXY", "noProxy": "NO_PROXY", "ftpProxy": "FTP_PROXY"}
+    return (
+        {names[key]: str(value) for key, value in default.items() if key in names} if isinstance(default, dict) else {}
+    )
+
+
+@cache
+def require_proxies() -> None:
+    """See that the proxies that the environment names are there, before something waits for them.
+
+    Raises:
+        EngineError: one is not.
+    """
+    for scheme, proxy in sorted(getproxies_environment().items()):
+        if scheme not in ("http", "https"):
+            continue
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        try:
+            port = parts.port or {"https": 443, "socks5": 1080, "socks5h": 1080}.get(parts.scheme, 80)
+            socket.create_connection((parts.hostname, port), timeout=HELPER_S).close()
+        except (OSError, ValueError) as error:
+            raise EngineError(
+                f"the proxy {parts.hostname} of {scheme.upper()}_PROXY does not answer: {error}",
+                f"start it or correct the variable, or `unset {scheme.upper()}_PROXY {scheme}_proxy`",
+            ) from error

@@ -1,0 +1,196 @@
+"""The SDK's client of an engine, told all that the SDK would otherwise take from its surroundings: as the docker command does.
+
+It needs no credentials, goes through no proxy to this machine, knows the engine's certificate authority and no other, and
+reaches an engine by ssh through the system's own ssh.
+"""
+
+import contextlib
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.client import HTTPException
+from urllib.parse import urlsplit
+
+import docker
+import docker.tls
+import urllib3
+from docker.transport.basehttpadapter import BaseHTTPAdapter
+
+from boxlab import client, progress
+from boxlab.errors import EngineError
+
+LEAST_API = "1.24"
+"""The oldest version of the engine's API that the SDK speaks."""
+
+STOP_S = 5
+"""How long ssh may take to end once its connection is gone."""
+
+
+def open_client(endpoint: client.Endpoint, version: str, timeout_s: float) -> docker.DockerClient:
+    """A client that has asked the engine nothing yet, and says on standard error when it waits for it.
+
+    Raises:
+        EngineError: there is no way to it.
+        what the SDK raises: see `engine.plain_errors`.
+    """
+    by_ssh = endpoint.address.startswith("ssh://")
+    address = "unix:///ssh" if by_ssh else endpoint.address
+    with _configured():
+        made = docker.DockerClient(base_url=address, version=version, timeout=timeout_s, tls=_tls(endpoint))
+    api = made.api
+    api.trust_env = False  # else a variable would replace the engine's authority, or send us through a proxy
+    if endpoint.address.startswith("tcp://"):
+        api.proxies = client.proxies(api.base_url)
+    if by_ssh:
+        api.mount("http+docker://", _Adapter(_SshConnection, timeout_s, ssh=urlsplit(endpoint.address)))
+    elif endpoint.address.startswith("unix://"):
+        path = endpoint.address.removeprefix("unix://")
+        api.mount("http+docker://", _Adapter(_UnixConnection, timeout_s, path=path))
+    send = api.send
+
+    def said(request, **options):
+        path = urlsplit(request.url).path
+        if path.endswith("/wait") or "/exec/" in path:  # it answers when what runs has ended
+            return send(request, **options)
+        with progress.waiting(f"the engine at {endpoint.address}"):
+            return send(request, **options)
+
+    api.send = said
+    return made
+
+
+@contextlib.contextmanager
+def _configured() -> Iterator[None]:
+    """While the SDK reads a configuration, it is ours."""
+    before = os.environ.get("DOCKER_CONFIG")
+    os.environ["DOCKER_CONFIG"] = str(client.own_config())
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["DOCKER_CONFIG"]
+        else:
+            os.environ["DOCKER_CONFIG"] = before
+
+
+def _tls(endpoint: client.Endpoint) -> docker.tls.TLSConfig | bool:
+    if not endpoint.certificates:
+        return False
+    authority, *own = (str(endpoint.certificates / name) for name in client.TLS_FILES)
+    own = tuple(own) if all(map(os.path.isfile, own)) else None
+    known = authority if os.path.isfile(authority) else None
+    return docker.tls.TLSConfig(client_cert=own, ca_cert=known, verify=endpoint.verify)
+
+
+class _Adapter(BaseHTTPAdapter):
+    """Sends requests over one kind of connection, which needs neither names nor proxies."""
+
+    def __init__(self, kind: type[urllib3.connection.HTTPConnection], timeout_s: float, **options):
+        super().__init__()
+        self._kind, self._options = (
+            kind,
+            {"timeout": timeout_s, "maxsize": docker.constants.DEFAULT_MAX_POOL_SIZE} | options,
+        )
+        self._pool: urllib3.HTTPConnectionPool | None = None
+
+    def get_connection(self, url, proxies=None):
+        if not self._pool:
+            self._pool = urllib3.HTTPConnectionPool("localhost", **self._options)
+            self._pool.ConnectionCls = self._kind
+        return self._pool
+
+    def request_url(self, request, proxies):
+        return request.path_url
+
+    def close(self):
+        """Hang up; the next request connects again."""
+        if self._pool:
+            self._pool.close()
+        self._pool = None
+        super().close()
+
+
+class _UnixConnection(urllib3.connection.HTTPConnection):
+    """A connection to a socket; unlike the SDK's, it leaves none open where nobody listens."""
+
+    def __init__(self, *arguments, path: str, **options):
+        super().__init__(*arguments, **options)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        try:
+            self.sock.settimeout(self.timeout)
+            self.sock.connect(self._path)
+        except OSError:
+            self.close()
+            raise
+
+
+class _SshConnection(urllib3.connection.HTTPConnection):
+    """A connection whose other end is the input and output of an ssh process."""
+
+    def __init__(self, *arguments, ssh, **options):
+        super().__init__(*arguments, **options)
+        self._ssh = ssh
+
+    def connect(self) -> None:
+        command = ["ssh", "-o", "ConnectTimeout=10", "-o", "BatchMode=yes", "-T"]
+        command += ["-l", self._ssh.username] if self._ssh.username else []
+        command += ["-p", str(self._ssh.port)] if self._ssh.port else []
+        remote = [
+            "docker",
+            *(["--host", f"unix://{self._ssh.path}"] if self._ssh.path.strip("/") else []),
+            "system",
+            "dial-stdio",
+        ]
+        near, far = socket.socketpair()
+        try:
+            self._ended = _Ended([*command, "--", self._ssh.hostname, *remote], far)
+        except FileNotFoundError as error:
+            near.close()
+            fix = "`sudo apt-get install openssh-client`"
+            raise EngineError("the engine is behind ssh, which is not installed", fix) from error
+        finally:
+            far.close()
+        near.settimeout(self.timeout)
+        self.sock = near
+
+    def getresponse(self):
+        try:
+            return super().getresponse()
+        except (HTTPException, ConnectionError) as error:
+            self._ended.join(STOP_S)
+            host = self._ssh.netloc.replace(":", " -p ")
+            raise EngineError(
+                f"no engine answers by ssh at {self._ssh.hostname}: {self._ended.said or 'ssh ended without a word'}",
+                f"`ssh {host} docker version` by hand must work without a question; `ssh-add` takes your key",
+            ) from error
+
+
+class _Ended(threading.Thread):
+    """Waits for an ssh process, which ends with our end of its connection.
+
+    Attributes:
+        said: what it said on standard error, in one line, once it has ended.
+    """
+
+    def __init__(self, command: list[str], connection: socket.socket):
+        super().__init__(daemon=True)
+        self.said = ""
+        self._process = subprocess.Popen(
+            command,
+            stdin=connection,
+            stdout=connection,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        self.start()
+
+    def run(self) -> None:
+        with self._process as process:
+            self.said = " ".join(process.stderr.read().split())

@@ -1,0 +1,88 @@
+"""Files of ours: written whole or not at all, copied until the first error, removed whatever their permissions."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from boxlab import marks, paths
+
+LONG = 2000
+"""Characters of a path from which on a deeper one may be too long for the kernel."""
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file of text in UTF-8, so that it is never half there.
+
+    Raises:
+        OSError: it could not be written; what there was stays.
+    """
+    new = path.with_name(f".{path.name}.{marks.name()}")  # beside it, as only that is sure to be the same file system
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with named(path):
+            new.write_text(text, encoding="utf-8")
+        new.replace(path)
+    except BaseException:
+        with suppress(OSError):  # what went wrong before says more
+            new.unlink()
+        raise
+
+
+def drafts() -> list[Path]:
+    """What is left of files whose writing was killed."""
+    folders = (paths.RESULTS, paths.CACHE, paths.NAMES, paths.WORK / ".progress")
+    return sorted(path for folder in folders for path in folder.glob(f".*.{marks.prefix()}*"))
+
+
+def copy(source: Path, into: Path) -> None:
+    """Copy a folder into a new one, or as much of it as can be: shutil's copy hides which error it met.
+
+    Raises:
+        OSError: the first thing that could not be copied.
+    """
+    into.mkdir()
+    for path in sorted(source.iterdir()):
+        if path.is_dir():
+            copy(path, into / path.name)
+        else:
+            shutil.copy(path, into / path.name)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it, also where a program took permissions away or dug deep.
+
+    Raises:
+        OSError: something does not go.
+    """
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    folders = [str(path)]
+    for number, folder in enumerate(folders):
+        if len(folder) > len(str(path)) + LONG:
+            shorter = str(path / f"deep-{secrets.token_hex(8)}")
+            os.rename(folder, shorter)
+            folder = folders[number] = shorter
+        with suppress(PermissionError):  # of somebody else: whether that matters, shows below
+            os.chmod(folder, 0o700)
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    os.unlink(entry.path)
+    for folder in reversed(folders):
+        os.rmdir(folder)
+
+
+@contextmanager
+def named(path: Path | str) -> Iterator[None]:
+    """Give an error its path, which those of writing do not have."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise

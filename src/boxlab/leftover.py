@@ -1,0 +1,60 @@
+"""One thing of ours that exists now, and the removal of many."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import docker.errors
+
+from boxlab import engine
+from boxlab.errors import BoxlabError, EngineError
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """One thing of ours that exists now."""
+
+    kind: str
+    name: str
+    remove: Callable[[], None] = field(compare=False, repr=False)
+
+
+def remove(find: Callable[[], list[Leftover]], watch: Callable[[Leftover], None] = lambda item: None) -> list[Leftover]:
+    """Remove what `find` finds, until nothing more goes, as some things only go after others; return what went.
+
+    Args:
+        watch: called with each that has gone.
+
+    Raises:
+        BoxlabError: something does not go; all else has gone.
+    """
+    removed: list[Leftover] = []
+    while True:
+        went, refused = [], None
+        for item in find():
+            try:
+                _remove(item)
+            except BoxlabError as error:
+                refused = refused or error
+            else:
+                went += [item] if item not in removed else []
+        for item in went:
+            watch(item)
+        removed += went
+        if not went:
+            if refused:
+                raise refused
+            return removed
+
+
+def _remove(item: Leftover) -> None:
+    try:
+        with engine.plain_errors():
+            item.remove()
+    except EngineError as error:
+        if not isinstance(error.__cause__, docker.errors.NotFound):
+            raise
+    except FileNotFoundError:
+        pass  # gone meanwhile, which is what we want
+    except OSError as error:
+        fix = f"`sudo rm -rf {item.name}`" if item.kind == "file" else ""
+        raise BoxlabError(f"{item.kind} {item.name} cannot be removed: {error.strerror}", fix) from error

@@ -1,0 +1,346 @@
+"""Names that the commands of a notebook will give away: free before its first cell, and gone after its last.
+
+A command that a reader pastes carries no label of ours. So a notebook declares beforehand what its commands will create, in
+a ledger file of its run: what has such a name from then on is the run's.
+"""
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+
+from boxlab import disk, engine, leftover, marks, paths, turns
+from boxlab.errors import BoxlabError, EngineError
+from boxlab.images import short_hash, short_name
+from boxlab.leftover import Leftover
+
+PROJECT_LABEL = "com.docker.compose.project"
+
+WAYS_ON = {
+    "container": "`docker rm --force {name}`; or keep it: `docker rename {name} {name}-kept`",
+    "image": "`docker rmi {name}`; or keep it: `docker tag {name} {name}-kept` first",
+    "volume": "`docker volume rm {name}`, if nothing in it is needed",
+    "network": "`docker network rm {name}`",
+    "project": "`docker compose --project-name {name} down`",
+}
+"""How to free a name that is taken, by kind."""
+
+
+@dataclass(frozen=True)
+class _Thing:
+    """Something on the engine that has a name.
+
+    Attributes:
+        id: what tells it from a later one of the same name.
+        created: seconds since 1970, by the engine's clock.
+        project: the Compose project that it belongs to, if it does.
+    """
+
+    kind: str
+    name: str
+    id: str
+    created: float
+    project: str
+    owner: str
+    about: str
+    remove: Callable[[], None] = field(compare=False, repr=False)
+
+
+@dataclass
+class _Ledger:
+    """What one run has declared, and what was seen of it.
+
+    Attributes:
+        engine: the engine on which the names are declared.
+        ahead: by how many seconds the engine's clock is ahead of ours.
+        since: when they were declared; by the engine's clock, as `until` is.
+        until: when the run was last seen to do nothing; None while it works, or is not watched.
+        names: the names, by kind.
+        ids: ids of what was created under a name, by kind and name.
+        before: ids of the images that were there before.
+    """
+
+    run: str
+    owner: str
+    process: int
+    started: float
+    engine: str
+    ahead: float
+    since: float
+    until: float | None = None
+    names: dict[str, list[str]] = field(default_factory=dict)
+    ids: dict[str, list[str]] = field(default_factory=dict)
+    before: list[str] = field(default_factory=list)
+
+    @property
+    def path(self) -> Path:
+        return paths.NAMES / f"{self.run}.json"
+
+    def save(self) -> None:
+        disk.write(self.path, json.dumps(asdict(self), indent=1))
+
+    def lives(self) -> bool:
+        """Whether the process that declared the names still runs."""
+        try:
+            return abs(psutil.Process(self.process).create_time() - self.started) < 2  # the clock may have been set
+        except psutil.NoSuchProcess:
+            return False
+
+    def declared(self, thing: _Thing) -> str:
+        """The kind and name by which a thing is declared; nothing where it is not."""
+        if thing.name in self.names.get(thing.kind, ()):
+            return f"{thing.kind} {thing.name}"
+        if thing.project in self.names.get("project", ()):
+            return f"project {thing.project}"
+        return ""
+
+    def made(self, thing: _Thing) -> bool:
+        """Whether the run made a thing: a reader may have made a later one of that name, once the run had ended."""
+        if thing.kind == "image" and not thing.name:
+            return thing.id in self._seen_images() and thing.id not in self.before
+        if not (key := self.declared(thing)):
+            return False
+        if not self.lives() and key in self.ids:
+            return thing.id in self.ids[key]
+        before = thing.created < int(self.since) and thing.kind != "image"  # an image may come from a cache
+        after = not self.lives() and self.until is not None and thing.created > self.until
+        return not (before or after)
+
+    def _seen_images(self) -> set[str]:
+        return {id for key, ids in self.ids.items() if key.startswith(("image ", "project ")) for id in ids}
+
+    def see(self, things: Iterable[_Thing]) -> None:
+        """Note the ids of what there is."""
+        for thing in things:
+            if thing.name and self.made(thing):
+                seen = self.ids.setdefault(self.declared(thing), [])
+                seen += [thing.id] if thing.id not in seen else []
+
+
+_held: dict[str, int] = {}
+"""Descriptors that hold this process's names, by kind and name, against others who would declare them."""
+
+
+def declare(
+    *,
+    containers: Iterable[str] = (),
+    images: Iterable[str] = (),
+    volumes: Iterable[str] = (),
+    networks: Iterable[str] = (),
+    projects: Iterable[str] = (),
+) -> None:
+    """Declare the names that this run's commands will give; again does no harm.
+
+    Args:
+        projects: names of Compose projects: all that carries one's label is meant.
+
+    Raises:
+        BoxlabError: somebody holds one of them: who, and how to go on.
+        EngineError: the engine does not answer.
+    """
+    wanted = {"container": containers, "image": map(_full, images), "volume": volumes, "network": networks}
+    with engine.plain_errors():
+        info = engine.connect().info()
+    here = _engine(info)
+    ledgers = {ledger.run: ledger for ledger in _ledgers(here)}
+    ledger = ledgers.get(marks.RUN) or _new(here, info)
+    new = [
+        (kind, name)
+        for kind, names in (wanted | {"project": projects}).items()
+        for name in names
+        if name not in ledger.names.get(kind, ())
+    ]
+    taken: dict[str, int] = {}
+    try:
+        held = []
+        for kind, name in new:
+            try:
+                taken[f"{kind} {name}"] = turns.take(_turn(here, kind, name))
+            except turns.Held as other:
+                held.append((f"the {kind} {name} is declared by {other}", "wait until that has ended, or end it"))
+        with engine.plain_errors():
+            things = list(_things())
+        held += [holder for kind, name in new for holder in _holders(kind, name, things, ledgers.values())]
+        if held:
+            raise BoxlabError("; ".join(what for what, _ in held), "; ".join(dict.fromkeys(fix for _, fix in held)))
+        for kind, name in new:
+            ledger.names.setdefault(kind, []).append(name)
+        ledger.before = ledger.before or sorted({thing.id for thing in things if thing.kind == "image"})
+        ledger.save()
+    except BaseException:
+        for key, handle in taken.items():
+            turns.give(_turn(here, *key.split(" ", 1)), handle)
+        raise
+    _held.update(taken)
+    _watch()
+
+
+def release() -> None:
+    """Remove what this run made under the names that it has declared, and give them back.
+
+    Raises:
+        BoxlabError: something could not be removed; its name stays declared.
+        EngineError: the engine does not answer.
+    """
+    if not _files(marks.RUN):
+        return
+    leftover.remove(lambda: made(marks.RUN))
+    with engine.plain_errors():
+        here = _engine(engine.connect().info())
+    for ledger in _ledgers(here, marks.RUN):
+        ledger.path.unlink()
+    for key, handle in _held.items():
+        turns.give(_turn(here, *key.split(" ", 1)), handle)
+    _held.clear()
+
+
+def made(run: str = "") -> list[Leftover]:
+    """What runs of this checkout, or one of them, have made under names that they have declared.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    if not _files(run):
+        return []
+    with engine.plain_errors():
+        ledgers, things = list(_ledgers(_engine(engine.connect().info()), run)), list(_things())
+    for ledger in ledgers:
+        if ledger.lives():
+            ledger.see(things)
+            ledger.save()
+    return [
+        Leftover(thing.kind, thing.name or thing.id, thing.remove)
+        for thing in things
+        if any(ledger.made(thing) for ledger in ledgers)
+    ]
+
+
+def forget_dead() -> None:
+    """Forget what runs that have ended have declared on this engine.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    if not _files():
+        return
+    with engine.plain_errors():
+        here = _engine(engine.connect().info())
+    for ledger in _ledgers(here):
+        if not ledger.lives():
+            ledger.path.unlink(missing_ok=True)
+            for kind, names in ledger.names.items():
+                for turn in (_turn(here, kind, name) for name in names):
+                    with contextlib.suppress(turns.Held):  # by a run that goes on
+                        turns.give(turn, turns.take(turn))
+
+
+def _files(run: str = "") -> list[Path]:
+    return sorted(paths.NAMES.glob(f"{run or '*'}.json"))
+
+
+def _ledgers(here: str = "", run: str = "") -> Iterator[_Ledger]:
+    """The ledgers of this owner on one engine or on all, or that of one run."""
+    for path in _files(run):
+        with contextlib.suppress(FileNotFoundError):  # it was released meanwhile
+            ledger = _Ledger(**json.loads(path.read_text(encoding="utf-8")))
+            if ledger.owner == marks.owner() and here in ("", ledger.engine):
+                yield ledger
+
+
+def _new(here: str, info: dict) -> _Ledger:
+    now = time.time()
+    there = _seconds(info["SystemTime"]) if info.get("SystemTime") else now
+    me = psutil.Process()
+    return _Ledger(marks.RUN, marks.owner(), me.pid, me.create_time(), here, there - now, there)
+
+
+def _engine(info: dict) -> str:
+    """What tells one engine from another."""
+    return info.get("ID") or engine.host()
+
+
+def _turn(here: str, kind: str, name: str) -> str:
+    return f"name-{short_hash(here.encode(), kind.encode(), name.encode())}"
+
+
+def _full(image: str) -> str:
+    """An image's name with its tag."""
+    return image if ":" in image.rpartition("/")[2] else f"{image}:latest"
+
+
+def _holders(kind: str, name: str, things: list[_Thing], ledgers: Iterable[_Ledger]) -> Iterator[tuple[str, str]]:
+    """Who has a name already, and how to go on."""
+    for thing in things:
+        if name == (thing.project if kind == "project" else thing.name if kind == thing.kind else ""):
+            ours = thing.owner == marks.owner() or any(ledger.made(thing) for ledger in ledgers)
+            since = datetime.fromtimestamp(thing.created).strftime("%Y-%m-%d %H:%M")
+            about = [thing.about, f"made {since}", f"Compose project {thing.project}" if thing.project else ""]
+            if ours or thing.owner:
+                about.append("left by an earlier run" if ours else "of another checkout")
+            fix = "`boxlab clean`" if ours else WAYS_ON[kind].format(name=name)
+            yield f"the {thing.kind} {thing.name} is there already ({', '.join(filter(None, about))})", fix
+
+
+def _things() -> Iterator[_Thing]:
+    """All on the engine that has a name, and the images that have lost theirs."""
+    client = engine.connect()
+    api = client.api
+    for found in api.containers(all=True):
+        remove = lambda id=found["Id"]: api.remove_container(id, force=True, v=True)
+        for name in found["Names"]:
+            yield _thing("container", name.lstrip("/"), found["Id"], found, f"of {found['Image']}", remove)
+    for found in api.networks():
+        yield _thing("network", found["Name"], found["Id"], found, "", lambda id=found["Id"]: api.remove_network(id))
+    for found in api.volumes()["Volumes"] or ():
+        name = found["Name"]
+        found["Created"] = found.get("CreatedAt") or 0
+        yield _thing("volume", name, f"{name} {found['Created']}", found, "", lambda name=name: api.remove_volume(name))
+    for found in api.images():
+        for name in [short_name(tag) for tag in found["RepoTags"] or () if tag != "<none>:<none>"] or [""]:
+            remove = lambda name=name or found["Id"]: api.remove_image(name)
+            yield _thing("image", name, found["Id"], found, "", remove)
+
+
+def _thing(kind: str, name: str, id: str, found: dict, about: str, remove: Callable[[], None]) -> _Thing:
+    labels = found.get("Labels") or {}
+    project = labels.get(PROJECT_LABEL, "")
+    if kind == "image" and not name.startswith((f"{project}-", f"{project}_")):
+        project = ""  # a label that it has from the image that it is built on
+    created = found["Created"]
+    created = created if isinstance(created, int | float) else _seconds(created)
+    return _Thing(kind, name, id, created, project, labels.get(engine.OWNER_LABEL, ""), about, remove)
+
+
+def _seconds(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _watch() -> None:
+    """In a notebook, note after each cell what it has created."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell and _before_cell not in shell.events.callbacks["pre_run_cell"]:
+        shell.events.register("pre_run_cell", _before_cell)
+        shell.events.register("post_run_cell", _after_cell)
+
+
+def _before_cell(*_: object) -> None:
+    for ledger in _ledgers(run=marks.RUN):
+        ledger.until = None
+        ledger.save()
+
+
+def _after_cell(*_: object) -> None:
+    for ledger in _ledgers(run=marks.RUN):
+        try:
+            with engine.plain_errors():
+                ledger.see(_things())
+        except EngineError:
+            return  # then the ledger says that a cell still runs, and all that has the names is the run's
+        ledger.until = time.time() + ledger.ahead
+        ledger.save()

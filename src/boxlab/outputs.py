@@ -1,0 +1,228 @@
+"""Outputs of notebooks: what they depend on, whether they still hold, and how a notebook is run for them."""
+
+import asyncio
+import hashlib
+import json
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from boxlab import engine, provenance
+from boxlab.errors import BoxlabError, EngineError, Unavailable
+from boxlab.runtimes import accelerator
+
+MEASURED = "measured"
+"""The key in a notebook's metadata that says on what its outputs were measured: see `run`."""
+
+START_S = 600
+"""How long a kernel may take to start: on a busy machine it does."""
+
+CELL_S = 3600
+"""How long one cell may take."""
+
+GRACE_S = 60
+"""How long an interrupted cell may take to end what it has started."""
+
+
+class CellFailed(BoxlabError):
+    """A cell of a notebook raised, took too long, or ended its kernel.
+
+    Attributes:
+        traceback: what Python or the kernel printed.
+    """
+
+    def __init__(self, message: str, traceback: str = ""):
+        super().__init__(message)
+        self.traceback = traceback
+
+
+def circumstances(root: Path) -> dict:
+    """Everything outside a notebook that its results depend on: machine, engine, accelerator, profile, and `root`'s code.
+
+    Without an engine, that is None. An accelerator that is not proven yet is None: see `accelerator.choose`.
+    """
+    host = provenance.host()
+    try:
+        facts = provenance.engine_facts()
+        with engine.plain_errors():
+            info = engine.connect().info()
+            # Podman makes up an id for each answer.
+            facts |= {
+                "id": None if engine.is_podman() else info.get("ID"),
+                "runtimes": sorted(info.get("Runtimes") or ()),
+            }
+    except EngineError:
+        facts = None
+    return {
+        "machine": {name: host[name] for name in ("system", "kernel", "architecture", "cpu", "cpus", "python")},
+        "engine": facts,
+        "accelerator": _accelerator(),
+        "profile": os.environ.get("PROFILE") or "class",
+        "code": _code(root),
+    }
+
+
+def key(found: dict) -> str:
+    """A short name for what `circumstances` has found."""
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _accelerator() -> str | None:
+    try:
+        chosen = accelerator.choose() if os.environ.get(accelerator.OVERRIDE) else accelerator.cached()
+    except Unavailable:
+        return "none"
+    return chosen.name if chosen else None
+
+
+def _code(root: Path) -> str:
+    """Hash of the library, the images and the locked packages: not of the labs."""
+    folders = [path for name in ("src/boxlab", "images") for path in sorted((root / name).rglob("*"))]
+    digest = hashlib.sha256()
+    for path in (root / "requirements.txt", *folders):
+        if path.is_file() and not {"__pycache__", "labs"} & set(path.relative_to(root).parts):
+            digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def load(path: Path, folder: Path | None = None) -> dict:
+    """The notebook at `path`, as plain data: with the outputs that it had when it ran into `folder`, or else the stored ones."""
+    notebook = _read(path)
+    if ran := folder and _ran(notebook, folder / path.name):
+        notebook["metadata"][MEASURED] = ran["metadata"][MEASURED]
+        for cell, done in zip(code_cells(notebook), code_cells(ran), strict=True):
+            cell |= {name: done[name] for name in ("outputs", "execution_count")}
+    return notebook
+
+
+def holds(path: Path, folder: Path) -> bool:
+    """Whether the notebook at `path`, with the code that it has now, ran into `folder`."""
+    return _ran(_read(path), folder / path.name) is not None
+
+
+def measured(path: Path) -> dict:
+    """On what a notebook's outputs were measured: see `run`; empty where that was not recorded."""
+    return _read(path)["metadata"].get(MEASURED, {})
+
+
+def code_cells(notebook: dict) -> list[dict]:
+    """The cells that run."""
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+def _ran(notebook: dict, path: Path) -> dict | None:
+    """What is at `path`, if that is this notebook, whatever its text."""
+    try:
+        ran = _read(path)
+    except (FileNotFoundError, ValueError):
+        return None
+    sources = [["".join(cell["source"]) for cell in code_cells(each)] for each in (notebook, ran)]
+    return ran if sources[0] == sources[1] else None
+
+
+def _read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def save(notebook: dict, path: Path) -> None:
+    """Write a notebook, whole or not at all, even if the power fails."""
+    import nbformat
+
+    write(path, nbformat.writes(nbformat.from_dict(notebook)) + "\n")
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file, whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def run(path: Path, found: dict, env: dict[str, str], on_cell: Callable[[], None] = lambda: None) -> dict:
+    """Run a notebook from its first cell to its last, in a kernel of its own that ends with it.
+
+    Args:
+        found: what `circumstances` has found.
+        env: the kernel's environment.
+        on_cell: called after each code cell.
+
+    Returns:
+        The notebook as plain data. Its metadata have under `MEASURED`: created (UTC), seconds, profile, machine,
+        accelerator (None where no virtual machine runs).
+
+    Raises:
+        CellFailed: a cell did not end well.
+        KeyboardInterrupt: after the cell that ran was interrupted, and has ended what it had started.
+    """
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(path, as_version=4)
+    # What a cell has shown may come long after its end on a busy machine: without it, its numbers would be missing.
+    late = {"iopub_timeout": CELL_S, "raise_on_iopub_timeout": True}
+    client = NotebookClient(notebook, timeout=None, startup_timeout=START_S, **late)
+    began, created = time.monotonic(), datetime.now(UTC)
+    with tempfile.TemporaryFile(dir=env.get("TMPDIR")) as said:
+        asyncio.run(_execute(client, path, env, on_cell, said))
+    facts = {"host": provenance.host(), "engine": found["engine"]}
+    notebook.metadata[MEASURED] = {
+        "created": created.isoformat(timespec="seconds"),
+        "seconds": round(time.monotonic() - began, 1),
+        "profile": found["profile"],
+        "machine": provenance.in_words(facts) if found["engine"] else facts["host"]["cpu"],
+        "accelerator": accelerator.LABELS.get(found["accelerator"]),
+    }
+    return notebook
+
+
+async def _execute(client, path: Path, env: dict[str, str], on_cell: Callable[[], None], said: BinaryIO) -> None:
+    """Run a notebook's cells; what the kernel itself prints goes to `said`."""
+    from nbclient.exceptions import CellExecutionError
+
+    manager, where = client.create_kernel_manager(), f"notebooks/{path.stem}"
+    try:
+        await client.async_start_new_kernel(cwd=str(path.parent), env=env, stdout=said, stderr=said)
+        await client.async_start_new_kernel_client()
+        for index, cell in enumerate(client.nb.cells):
+            if cell.cell_type == "code":
+                where = f"notebooks/{path.stem}, cell {cell.get('id', index)!r}"
+                await _execute_cell(client, cell, index)
+                on_cell()
+    except CellExecutionError as error:
+        traceback = re.sub(r"\x1b\[[\d;]*m", "", str(error.traceback))
+        line = re.search(r"Cell In\[\d+\], (line \d+)", traceback)
+        where = ", ".join([where, *([line[1]] if line else [])])
+        raise CellFailed(f"{where}: {error.ename}: {error.evalue}", traceback) from error
+    except TimeoutError as error:
+        raise CellFailed(f"{where}: it did not end within {CELL_S} s") from error
+    except RuntimeError as error:
+        said.seek(0)
+        raise CellFailed(f"{where}: its kernel ended", said.read().decode(errors="replace")) from error
+    finally:
+        if client.kc:
+            client.kc.stop_channels()
+        if manager.has_kernel:
+            await manager.shutdown_kernel()
+
+
+async def _execute_cell(client, cell: dict, index: int) -> None:
+    """Run one cell; one that takes too long, or is cancelled, is interrupted and may end what it has started."""
+    running = asyncio.ensure_future(client.async_execute_cell(cell, index, client.code_cells_executed + 1))
+    try:
+        await asyncio.wait_for(asyncio.shield(running), CELL_S)
+    except (asyncio.CancelledError, TimeoutError):
+        await client.km.interrupt_kernel()
+        await asyncio.wait({running}, timeout=GRACE_S)
+        running.cancel() or running.exception()
+        raise

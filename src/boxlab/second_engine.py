@@ -1,0 +1,130 @@
+"""A Docker Engine of the book's own, in a container: what is done to an engine (kill it, change its settings, prune) is done here.
+
+The one way in the book to a second engine, on any host that runs containers. It is given capabilities one by one, not
+`--privileged`, which grants more and which some machines refuse.
+"""
+
+import json
+import tarfile
+import time
+from pathlib import Path
+
+from boxlab import engine, images, layers, rootfs
+from boxlab.errors import EngineError
+from boxlab.interrupts import deferred
+from boxlab.runtimes.console import Console
+from boxlab.runtimes.spawn import EngineContainer
+
+READY_S = 180
+"""How long it may take to answer, in seconds; only what hangs takes as long."""
+
+RIGHTS = {
+    "cap_add": ["NET_ADMIN", "SYS_ADMIN"],
+    "security_opt": ["seccomp=unconfined", "apparmor=unconfined"],
+    "device_cgroup_rules": ["a *:* rwm"],
+    "cgroupns": "private",
+}
+"""What an engine needs that a container does not have: mounts, networks, devices and control groups of its own."""
+
+UNMASKED = {"MaskedPaths": [], "ReadonlyPaths": []}
+"""What the docker command sends for `--security-opt systempaths=unconfined`: an engine sets its kernel's network up in /proc/sys."""
+
+
+class SecondEngine:
+    """An engine that runs, with nothing on it; gone with all that it runs at the end of its `with` block.
+
+    Args:
+        hostname: its name among others, such as the nodes of a swarm.
+        network: the network of the outer engine that it is on.
+        settings: of its daemon.json, beside the image's own.
+
+    Attributes:
+        api: version of its API, such as (1, 45).
+        version: of the engine.
+
+    Raises:
+        EngineError: it does not come up, or the outer engine refuses.
+    """
+
+    def __init__(self, hostname: str = "", network: str = "bridge", settings: dict | None = None):
+        image = images.ensure("engine")
+        command = [*image.command, json.dumps(settings)] if settings else None
+        self._container = None
+        try:
+            with deferred():
+                self._container = EngineContainer(
+                    image.tag, command, hostname=hostname, host=UNMASKED, network_mode=network, **RIGHTS
+                )
+            console = Console(self._container, {"ready": r"engine: ready (.*)"}, time.monotonic())
+            api, self.version = console.wait_for("ready", READY_S).split()
+            self.api = tuple(map(int, api.split(".")))
+        except BaseException:  # Ctrl-C as well: nothing may stay
+            self.stop()
+            raise
+
+    def docker(self, *words: str) -> str:
+        """What `docker WORDS` prints, run beside this engine.
+
+        Raises:
+            EngineError: its exit status is not 0.
+        """
+        return self.run("docker", *words)
+
+    def run(self, *command: str) -> str:
+        """What a command prints that is run beside this engine, on either stream.
+
+        Raises:
+            EngineError: its exit status is not 0.
+        """
+        with engine.plain_errors():
+            api = engine.connect().api
+            call = api.exec_create(self._container.id, list(command))
+            printed = api.exec_start(call).decode(errors="replace")
+            status = api.exec_inspect(call)["ExitCode"]
+        if status:
+            raise EngineError(f"`{' '.join(command)}` in the second engine: status {status}: {printed.strip()}")
+        return printed
+
+    def load(self, *tags: str) -> None:
+        """Give it images that the outer engine has, as `docker save` and `docker load` do.
+
+        Raises:
+            EngineError: one is not there, or an engine refuses.
+        """
+        for tag in tags:
+            with layers.saved(tag) as archive, engine.plain_errors():
+                path, member = Path(archive.name), tarfile.TarInfo("image.tar")
+                member.size = path.stat().st_size
+                engine.connect().api.put_archive(self._container.id, "/tmp", rootfs.tar_of(member, path))
+            self.docker("load", "--input", "/tmp/image.tar")
+            self.run("rm", "/tmp/image.tar")
+
+    def kill(self, signal: str = "KILL") -> None:
+        """Send its daemon a signal, and wait until another answers in its place.
+
+        Raises:
+            EngineError: none does.
+        """
+        self.run(
+            "sh",
+            "-c",
+            f"pkill -{signal} -x dockerd; timeout {READY_S} sh -c 'until docker version; do sleep 0.1; done'",
+        )
+
+    def address(self) -> str:
+        """Its IP address on its network."""
+        [network] = self._container.inspect()["NetworkSettings"]["Networks"].values()
+        return network["IPAddress"]
+
+    def stop(self) -> None:
+        """End it and all that it runs. A second call does nothing."""
+        with deferred():
+            if self._container:
+                self._container.stop(grace_s=0)
+                self._container = None
+
+    def __enter__(self) -> "SecondEngine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

@@ -1,0 +1,55 @@
+"""A build that is interrupted, each way to build that there is here, leaves nothing and runs no further."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from boxlab import builder, engine, images
+
+TAG = f"{images.LAB_PREFIX}99-interrupted"
+
+BUILD = f"""
+import sys
+from pathlib import Path
+from boxlab import builder
+builder.chosen = lambda: builder.Way(sys.argv[1])
+builder.build(Path(sys.argv[2]), "{TAG}", labels={{}}, watch=lambda line: print(line, flush=True))
+"""
+
+
+@pytest.mark.parametrize("way", builder.Way, ids=lambda way: way.name)
+def test_an_interrupted_build_leaves_nothing(way, tmp_path):
+    if way not in builder.ways():
+        pytest.skip("this engine or its command has another builder")
+    images.ensure("base")
+    (tmp_path / "Dockerfile").write_text(
+        f"FROM {images.PREFIX}base\nRUN echo {way.name} > /one\nRUN echo begun && sleep 599\n"
+    )
+    before = there()
+    command = [sys.executable, "-c", BUILD, way, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert any(line.endswith("begun\n") for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        complaint = process.communicate()[1]
+    assert complaint.rstrip().endswith("KeyboardInterrupt")
+    deadline = time.monotonic() + 30
+    while (left := (there() - before) | sleeping()) and time.monotonic() < deadline:  # the engine takes a moment
+        time.sleep(0.1)
+    assert left == set()
+
+
+def there():
+    """What a build can leave: images, with steps without a name, and containers."""
+    client = engine.connect()
+    found = {image.id for image in builder.unnamed(engine.LABEL)} | {
+        tag for i in client.images.list() for tag in i.tags
+    }
+    return found | {container.id for container in client.containers.list(all=True, ignore_removed=True)}
+
+
+def sleeping():
+    commands = subprocess.run(["ps", "-A", "-o", "command"], capture_output=True, text=True, check=True).stdout
+    return {line for line in commands.splitlines() if line == "sleep 599"}

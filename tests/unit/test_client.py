@@ -1,0 +1,441 @@
+"""Where the engine is and how it is reached, against engines and configurations that a test makes up."""
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import sys
+
+import pytest
+from fake_engine import fake_engine, make_certificates
+
+from boxlab import builder, client, doctor, engine, experiments, paths, progress
+from boxlab.errors import BoxlabError, EngineError
+from boxlab.labs import program
+from boxlab.labs.checks import printed
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch, tmp_path):
+    """A user with an empty configuration and no variables that name an engine or a proxy."""
+    for name in list(os.environ):
+        if name.startswith("DOCKER_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    (home / ".docker").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(progress, "_SAID", set())
+    client.require_proxies.cache_clear()
+    engine.connect.cache_clear()
+    yield home
+    forget()
+    client.require_proxies.cache_clear()
+
+
+def forget():
+    """Hang up: the next test has another engine."""
+    if engine.connect.cache_info().currsize:
+        engine.connect().close()
+    engine.connect.cache_clear()
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    with fake_engine(tmp_path / "engine.sock") as made:
+        monkeypatch.setenv("DOCKER_HOST", made.address)
+        yield made
+
+
+def refused() -> EngineError:
+    """The one line with its fix that connecting ends with."""
+    with pytest.raises(EngineError) as caught:
+        engine.connect()
+    error = caught.value
+    assert error.fix and len(error.args[0].splitlines()) == 1 and len(error.fix.splitlines()) == 1
+    return error
+
+
+@pytest.mark.parametrize(
+    ("address", "says", "fix"),
+    [
+        ("/var/run/docker.sock", "no scheme", "DOCKER_HOST=unix:///var/run/docker.sock"),
+        ("127.0.0.1:2375", "no scheme", "DOCKER_HOST=tcp://127.0.0.1:2375"),
+        ("tcp://127.0.0.1:notaport", "notaport", "unset DOCKER_HOST"),
+        ("tcp://127.0.0.1:99999", "65535", "unset DOCKER_HOST"),
+        ("tcp://127.0.0.1", "a port", "tcp://HOST:PORT"),
+        ("tcp://", "a host", "tcp://HOST:PORT"),
+        ("tcp://[::1", "", "tcp://HOST:PORT"),
+        ("unix://", "path", "unix:///"),
+        ("unix://docker.sock", "path", "unix:///"),
+        ("npipe:////./pipe/docker_engine", "npipe", "unset DOCKER_HOST"),
+        ("fd://", "fd", "unset DOCKER_HOST"),
+        ("http://127.0.0.1:1", "http", "tcp://HOST:PORT"),
+        ("nonsense://x", "nonsense", "unset DOCKER_HOST"),
+        ("ssh://", "a host", "ssh://USER@HOST"),
+        ("ssh://x:y", "y", "ssh://USER@HOST"),
+        ("tcp://127.0.0.1:1", "no engine answers", "DOCKER_HOST"),
+        ("unix:///etc/passwd/docker.sock", "no engine answers", "DOCKER_HOST"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_one_line_with_a_fix(monkeypatch, address, says, fix):
+    monkeypatch.setenv("DOCKER_HOST", address)
+    error = refused()
+    assert says in error.args[0] and fix in error.fix
+
+
+def test_an_unknown_host_is_named(monkeypatch):
+    def unknown(*arguments, **options):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    monkeypatch.setenv("DOCKER_HOST", "tcp://no-such-host:2375")
+    assert "no machine has the name" in refused().args[0]
+
+
+def test_sockets_and_ports_are_connected_to(fake, monkeypatch):
+    assert engine.connect().ping()
+    forget()
+    with fake_engine() as other:
+        monkeypatch.setenv("DOCKER_HOST", other.address)
+        assert engine.connect().ping() and other.asked
+
+
+SSH = """#!{python}
+import socket, sys, threading, os
+open({log!r}, "a").write(" ".join(sys.argv[1:]) + "\\n")
+engine = socket.socket(socket.AF_UNIX)
+engine.connect({target!r})
+def back():
+    while data := engine.recv(65536):
+        os.write(1, data)
+threading.Thread(target=back, daemon=True).start()
+while data := os.read(0, 65536):
+    engine.sendall(data)
+"""
+
+
+def command(folder, name, text):
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(text)
+    (folder / name).chmod(0o755)
+    return folder
+
+
+def test_an_engine_behind_ssh_is_reached_by_the_systems_own_ssh(fake, monkeypatch, tmp_path):
+    log = tmp_path / "log"
+    target = fake.address.removeprefix("unix://")
+    text = SSH.format(python=sys.executable, log=str(log), target=target)
+    monkeypatch.setenv("PATH", f"{command(tmp_path / 'bin', 'ssh', text)}:{os.environ['PATH']}")
+    monkeypatch.setenv("DOCKER_HOST", "ssh://me@there:2222")
+    assert engine.connect().ping()
+    assert not engine.is_local()
+    assert log.read_text().splitlines()[0].endswith("-T -l me -p 2222 -- there docker system dial-stdio")
+    assert engine.environment().get("DOCKER_HOST") is None
+
+
+@pytest.mark.parametrize(
+    ("ssh", "says"),
+    [
+        ("#!/bin/sh\necho 'me@there: Permission denied (publickey).' >&2; exit 255\n", "Permission denied (publickey)"),
+        ("#!/bin/sh\nexit 1\n", "without a word"),
+        (None, "not installed"),
+    ],
+)
+def test_an_ssh_that_leads_nowhere_is_one_line(monkeypatch, tmp_path, ssh, says):
+    folder = command(tmp_path / "bin", "ssh", ssh) if ssh else tmp_path
+    monkeypatch.setenv("PATH", f"{folder}:/bin" if ssh else str(folder))
+    monkeypatch.setenv("DOCKER_HOST", "ssh://me@there")
+    error = refused()
+    assert says in str(error)
+
+
+def meta(home, name, content):
+    folder = home / ".docker/contexts/meta" / hashlib.sha256(name.encode()).hexdigest()
+    folder.mkdir(parents=True)
+    (folder / "meta.json").write_text(content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '"text"',
+        '{"Name": "mine"}',
+        '{"Name": "mine", "Endpoints": {}}',
+        '{"Name": "mine", "Endpoints": []}',
+        '{"Name": "mine", "Endpoints": {"docker": {}}}',
+        '{"Name": "mine", "Endpoints": {"docker": {"Host": ""}}}',
+        '{"Name": "mine", "Endpoints": {"docker": {"Host": 7}}}',
+        '{"Name": "mine", "Endpoints": {"kubernetes": {"Host": "https://x"}}}',
+        '{"Name": "mine", "Endpoints": {"docker": {"Host": "npipe:////./pipe/docker_engine"}}}',
+    ],
+)
+def test_a_context_that_names_no_engine_is_one_line(monkeypatch, surroundings, content):
+    meta(surroundings, "mine", content)
+    monkeypatch.setenv("DOCKER_CONTEXT", "mine")
+    assert "context 'mine'" in refused().args[0]
+
+
+def test_a_context_is_used_by_us_and_by_the_docker_command(fake, monkeypatch, surroundings):
+    monkeypatch.delenv("DOCKER_HOST")
+    meta(surroundings, "mine", json.dumps({"Name": "mine", "Endpoints": {"docker": {"Host": fake.address}}}))
+    (surroundings / ".docker/config.json").write_text('{"currentContext": "mine", "credsStore": "nowhere"}')
+    assert engine.connect().ping()
+    shown = client.own_config()
+    assert json.loads((shown / "config.json").read_text())["currentContext"] == "mine"
+    assert (shown / "contexts/meta").is_dir() and "credsStore" not in (shown / "config.json").read_text()
+    assert engine.environment() == {"DOCKER_CONFIG": str(shown)}
+
+
+HELPERS = {
+    "missing": None,
+    "silent": "#!/bin/sh\n",
+    "failing": "#!/bin/sh\nexit 1\n",
+    "hanging": "#!/bin/sh\nexec sleep 600\n",
+}
+CONFIGS = {
+    "list": "[]",
+    "no JSON": "{",
+    "not text": "\udcff",
+    "bad auth": '{"auths": {"https://index.docker.io/v1/": {"auth": "***"}}}',
+    "auths that are a list": '{"auths": []}',
+    "helpers that are a list": '{"credHelpers": [], "credsStore": 7}',
+} | {
+    f"{key} {name}": json.dumps({key: f"test-{name}" if key == "credsStore" else {"docker.io": f"test-{name}"}})
+    for name in HELPERS
+    for key in ("credsStore", "credHelpers")
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_no_configuration_of_credentials_is_in_our_way(fake, monkeypatch, surroundings, tmp_path, name, recwarn):
+    (surroundings / ".docker/config.json").write_bytes(CONFIGS[name].encode(errors="surrogateescape"))
+    for helper, text in HELPERS.items():
+        if text:
+            command(tmp_path / "bin", f"docker-credential-test-{helper}", text)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    fake.answers |= {"/build": {"stream": "ok"}, "/images/create": {"status": "ok"}}
+    api = engine.connect().api
+    folder = tmp_path / "context"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text("FROM scratch\n")
+    assert list(api.build(path=str(folder), decode=True)) == [{"stream": "ok"}]
+    assert "ok" in api.pull("python", tag="3")
+    assert not recwarn.list
+
+
+def test_a_folder_in_place_of_the_configuration_and_one_that_is_a_file_are_in_nobodys_way(fake, surroundings):
+    (surroundings / ".docker/config.json").mkdir()
+    assert engine.connect().ping()
+    forget()
+    shutil.rmtree(surroundings / ".docker")
+    (surroundings / ".docker").write_text("")
+    assert engine.connect().ping()
+
+
+@pytest.mark.parametrize("name", HELPERS)
+def test_a_credential_helper_that_does_not_work_is_said_with_its_fix(monkeypatch, surroundings, tmp_path, name):
+    monkeypatch.setattr(client, "HELPER_S", 0.2)
+    if HELPERS[name]:
+        command(tmp_path / "bin", f"docker-credential-{name}", HELPERS[name])
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    (surroundings / ".docker/config.json").write_text(json.dumps({"credsStore": name}))
+    (trouble,) = client.credentials_trouble()
+    assert name in trouble.args[0] and trouble.fix
+
+
+@pytest.mark.parametrize("told", ["1.52", "1.20", "x", "1", "1.x", "v2"])
+def test_a_version_of_the_api_that_the_engine_does_not_speak_is_said(fake, monkeypatch, told):
+    monkeypatch.setenv("DOCKER_API_VERSION", told)
+    error = refused()
+    assert "1.44 to 1.51" in error.args[0] and "unset DOCKER_API_VERSION" in error.fix
+
+
+def test_a_version_that_it_speaks_is_fine(fake, monkeypatch):
+    monkeypatch.setenv("DOCKER_API_VERSION", "1.45")
+    assert engine.connect().ping()
+
+
+def test_an_engine_older_than_the_sdk_is_said(fake):
+    fake.answers["/version"] = {"ApiVersion": "1.19"}
+    assert "too old" in refused().args[0]
+
+
+@pytest.mark.parametrize("said", [b"<html>", b"[]", b"{}", b""])
+def test_what_answers_and_is_no_engine_is_said(fake, said):
+    fake.answers["/version"] = said
+    assert "is no engine" in refused().args[0]
+
+
+def test_an_engine_that_wants_tls_is_said(fake):
+    fake.answers["/version"] = (400, b"Client sent an HTTP request to an HTTPS server.\n")
+    assert "DOCKER_TLS_VERIFY" in refused().fix
+
+
+def test_certificates_that_are_missing_are_named(monkeypatch, tmp_path):
+    (tmp_path / "ca.pem").write_text("")
+    for name, value in {"HOST": "tcp://127.0.0.1:1", "TLS_VERIFY": "1", "CERT_PATH": str(tmp_path)}.items():
+        monkeypatch.setenv(f"DOCKER_{name}", value)
+    assert "has no cert.pem, key.pem" in refused().args[0]
+
+
+def test_an_engine_behind_tls_is_reached_whatever_other_authorities_are_named(monkeypatch, tmp_path, surroundings):
+    folder, other = make_certificates(tmp_path / "ours"), make_certificates(tmp_path / "others")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other / "ca.pem"))
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    with fake_engine(certificates=folder) as made:
+        monkeypatch.setenv("DOCKER_HOST", made.address)
+        monkeypatch.setenv("DOCKER_CERT_PATH", str(folder))
+        assert engine.connect().ping()
+        forget()
+        monkeypatch.setenv("DOCKER_CERT_PATH", str(other))
+        error = refused()
+        assert "no TLS connection" in error.args[0] and "DOCKER_CERT_PATH" in error.fix
+        for name in ("HOST", "CERT_PATH", "TLS_VERIFY"):
+            monkeypatch.delenv(f"DOCKER_{name}")
+        meta(surroundings, "mine", json.dumps({"Name": "mine", "Endpoints": {"docker": {"Host": made.address}}}))
+        monkeypatch.setenv("DOCKER_CONTEXT", "mine")
+        tls = surroundings / ".docker/contexts/tls" / hashlib.sha256(b"mine").hexdigest() / "docker"
+        tls.parent.mkdir(parents=True)
+        shutil.copytree(folder, tls)
+        assert engine.connect().ping()
+
+
+@pytest.mark.parametrize("proxy", ["http://user:secret@127.0.0.1:1", "socks5://user:secret@127.0.0.1:1"])
+def test_no_proxy_is_between_us_and_this_machine(monkeypatch, tmp_path, proxy):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
+        monkeypatch.setenv(name, proxy)
+    with fake_engine(tmp_path / "engine.sock") as on_socket, fake_engine() as on_port:
+        for one in (on_socket, on_port):
+            monkeypatch.setenv("DOCKER_HOST", one.address)
+            forget()
+            assert engine.connect().ping()
+
+
+@pytest.mark.parametrize("proxy", ["http://user:secret@127.0.0.1:1", "socks5://user:secret@127.0.0.1:1"])
+def test_a_proxy_that_fails_is_named_without_its_password(monkeypatch, proxy):
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    monkeypatch.setenv("DOCKER_HOST", "tcp://192.0.2.1:2375")
+    error = refused()
+    assert "proxy" in error.args[0] and "NO_PROXY" in error.fix and "secret" not in str(error)
+    with pytest.raises(EngineError, match="HTTP_PROXY does not answer") as caught:
+        client.require_proxies()
+    assert "secret" not in str(caught.value)
+
+
+def test_proxies_of_the_configuration_reach_builds_and_the_environment_goes_first(monkeypatch, surroundings):
+    proxies = {"default": {"httpProxy": "http://configured:1", "httpsProxy": "http://configured:2", "other": 3}}
+    (surroundings / ".docker/config.json").write_text(json.dumps({"proxies": proxies}))
+    monkeypatch.setenv("HTTPS_PROXY", "http://said:3")
+    assert builder.proxies() == {"HTTP_PROXY": "http://configured:1", "HTTPS_PROXY": "http://said:3"}
+
+
+def test_no_error_holds_a_password():
+    assert "secret" not in str(BoxlabError("no way to http://user:secret@proxy:3128/x and https://u:se@cret@h"))
+    assert "me@there" in str(BoxlabError("ssh://me@there"))
+
+
+@pytest.mark.parametrize("stalls", ["when it is connected to", "later"])
+def test_what_is_waited_for_is_said_before_an_engine_that_stalls_answers(fake, monkeypatch, capsys, stalls):
+    said, write = [], progress._say
+
+    def say(what):
+        write(what)
+        said.append(what)
+        fake.goes_on.set()  # the engine answers only now
+
+    monkeypatch.setattr(progress, "_say", say)
+    if stalls == "later":
+        engine.connect()
+    fake.goes_on.clear()
+    assert engine.connect().ping()
+    assert said == [f"the engine at {fake.address}"]
+    output = capsys.readouterr()
+    assert output.err.count(f"waiting for the engine at {fake.address}") == 1 and output.out == ""
+
+
+def test_events_are_asked_for_by_the_engines_clock(fake):
+    fake.answers["/events"] = {"Action": "die"}
+    assert engine.events("x", "die") == [{"Action": "die"}]
+    there = 1767225600  # 2026-01-01
+    asked = next(path for path in fake.asked if "/events" in path)
+    assert f"since={there - 3600}" in asked and f"until={there + 1}" in asked
+
+
+def test_limits_that_the_engine_discards_are_said(fake):
+    fake.answers["/info"] = {"MemoryLimit": False, "PidsLimit": True, "CpuCfsQuota": False}
+    assert engine.discarded_limits() == ["memory", "processors"]
+    with pytest.raises(EngineError, match="discards limits of memory"):
+        engine.require_limits("memory", "processes")
+    engine.require_limits("processes")
+
+
+INFO = {
+    "SystemTime": "2026-01-01T00:00:00Z",
+    "OperatingSystem": "Test",
+    "KernelVersion": "6",
+    "Driver": "overlay2",
+    "DockerRootDir": "/d",
+    "Architecture": "x86_64",
+}
+
+
+def test_doctor_says_what_the_client_and_the_limits_lack(fake, monkeypatch, surroundings, tmp_path):
+    fake.answers["/info"] = INFO | {"MemoryLimit": False}
+    fake.answers["/images/json"] = []
+    (surroundings / ".docker/config.json").write_text('{"credsStore": "nowhere"}')
+    text = "#!/bin/sh\necho 'Error response from daemon: client version 1.41 is too old.' >&2; exit 1\n"
+    monkeypatch.setenv("PATH", f"{command(tmp_path / 'bin', 'docker', text)}:/bin")
+    found = [f for check in (doctor._engine, doctor._limits, doctor._configuration) for f in doctor._guarded(check)]
+    warned = {f.what: f for f in found if f.state == doctor.State.WARNING}
+    assert set(warned) == {"versions", "limits", "docker's configuration"} and all(f.fix for f in warned.values())
+    assert "too old" in warned["versions"].detail and "memory" in warned["limits"].detail
+
+
+def test_limits_are_not_tried_on_an_engine_that_discards_them(fake):
+    fake.answers["/info"] = {"MemoryLimit": False}
+    with pytest.raises(EngineError, match="discards limits of memory"):
+        experiments.limits()
+
+
+def test_a_learners_program_finds_the_engine_and_gets_no_password_that_it_does_not_need(monkeypatch):
+    proxied = {"HTTP_PROXY": "http://user:secret@proxy:1", "NO_PROXY": "here"}
+    told = {
+        "DOCKER_TLS_VERIFY": "1",
+        "DOCKER_CERT_PATH": "/certificates",
+        "LC_ALL": "C.UTF-8",
+        "DOCKER_HOST": "unix:///x",
+    }
+    for name, value in (proxied | told).items():
+        monkeypatch.setenv(name, value)
+    given = program._environment()
+    assert told.items() <= given.items() and given["NO_PROXY"] == "here" and "HTTP_PROXY" not in given
+    monkeypatch.setenv("DOCKER_HOST", "tcp://there:2376")
+    assert program._environment()["HTTP_PROXY"] == proxied["HTTP_PROXY"]
+    assert "secret" not in printed("proxy: http://user:secret@proxy:1")
+
+
+def test_the_docker_command_speaks_to_the_engine_that_we_speak_to(fake, monkeypatch, tmp_path):
+    folder = command(tmp_path / "bin", "docker", "#!/bin/sh\necho $DOCKER_HOST $1; exit 3\n")
+    monkeypatch.setenv("PATH", f"{folder}:/bin")
+    monkeypatch.delenv("DOCKER_HOST")
+    monkeypatch.setattr(client, "_socket", lambda: fake.address.removeprefix("unix://"))
+    ran = engine.docker_command("version")
+    assert (ran.stdout, ran.returncode) == (f"{fake.address} version\n", 3)
+
+
+def test_a_docker_command_that_is_missing_does_not_run_or_hangs_is_said(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    with pytest.raises(EngineError, match="is missing"):
+        engine.docker_command("version")
+    command(tmp_path / "bin", "docker", "no program\n")
+    with pytest.raises(EngineError, match="does not run"):
+        engine.docker_command("version")
+    command(tmp_path / "bin", "docker", "#!/bin/sh\nexec /bin/sleep 60\n")
+    with pytest.raises(EngineError, match="did not end"):
+        engine.docker_command("version", seconds=0.1)

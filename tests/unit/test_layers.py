@@ -1,0 +1,77 @@
+"""Layers are read alike from what each image store saves; no engine."""
+
+import gzip
+import io
+import json
+import os
+import tarfile
+
+import pytest
+
+from boxlab import layers
+from boxlab.errors import EngineError
+
+FILES = {"upper": b"x" * 5000, "lower": os.urandom(3000)}
+IDS = ["sha256:lower", "sha256:upper"]
+
+
+def archive(images, pack):
+    """What is saved of some images, each a list of layers; `pack` is how their store keeps a layer."""
+    buffer, entries = io.BytesIO(), []
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+
+        def add(name, data):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+
+        for number, names in enumerate(images):
+            add(f"config-{number}", json.dumps({"rootfs": {"diff_ids": [f"sha256:{name}" for name in names]}}).encode())
+            entries.append({"Config": f"config-{number}", "Layers": [f"{number}/{name}" for name in names]})
+            for name in names:
+                add(f"{number}/{name}", pack(FILES[name]))
+        add("manifest.json", json.dumps(entries).encode())
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def saves(monkeypatch, tmp_path):
+    """An engine that saves an image so."""
+    monkeypatch.setattr(layers.paths, "SCRATCH", tmp_path)
+    monkeypatch.setattr(layers, "hashes", lambda tag: IDS)
+
+    def use(images=(("lower", "upper"),), pack=bytes):
+        data = archive(images, pack)
+        monkeypatch.setattr(layers, "_save", lambda tag, file: file.write(data))
+
+    return use
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["overlay2", "containerd"])
+def test_sizes_are_the_same_on_each_image_store(saves, pack):
+    saves(pack=pack)
+    assert layers.unpacked("x", without={"sha256:lower"}) == {"sha256:upper": 5000}
+    found = {layer.id: layer for layer in layers.layers("x")}
+    assert {name: layer.size for name, layer in found.items()} == layers.unpacked("x")
+    assert found["sha256:upper"].compressed < 200 and 3000 <= found["sha256:lower"].compressed < 3200
+    assert found["sha256:upper"].stored == len(pack(FILES["upper"]))
+
+
+def test_of_an_image_for_two_architectures_the_engines_own_is_read(saves):
+    saves(images=(("upper",), ("lower", "upper")))
+    assert list(layers.unpacked("x")) == IDS
+
+
+def test_an_archive_of_something_else_is_refused(saves):
+    saves(images=(("upper",),))
+    with pytest.raises(EngineError, match="other layers"):
+        layers.unpacked("x")
+
+
+def test_two_images_can_be_open_at_once_and_none_stays(saves, tmp_path):
+    saves()
+    with layers.saved("one") as one:
+        with layers.saved("two") as two:
+            assert one.name != two.name and len(list(tmp_path.iterdir())) == 2
+        assert [layer for layer, _ in layers.layer_files(one, IDS)] == IDS
+    assert list(tmp_path.iterdir()) == []

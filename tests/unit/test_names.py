@@ -1,0 +1,216 @@
+"""Whose a thing with a declared name is: on an engine that only pretends."""
+
+import os
+import time
+
+import pytest
+
+from boxlab import engine, marks, names, paths
+from boxlab.errors import BoxlabError
+
+
+class Pretended:
+    """An engine, and what is on it."""
+
+    def __init__(self, ahead=0.0):
+        self.things, self.ahead = [], ahead
+
+    def info(self):
+        now = names.datetime.fromtimestamp(time.time() + self.ahead).astimezone()
+        return {"ID": "pretended", "SystemTime": now.isoformat()}
+
+    def add(self, kind, name, id="", at=0.0, project="", owner=""):
+        created = time.time() + self.ahead + at
+
+        def remove():
+            self.things.remove(thing)
+
+        thing = names._Thing(kind, name, id or name, created, project, owner, "", remove)
+        self.things.append(thing)
+        return thing
+
+
+@pytest.fixture
+def there(tmp_path, monkeypatch):
+    pretended = Pretended()
+    monkeypatch.setattr(engine, "connect", lambda: pretended)
+    monkeypatch.setattr(names, "_things", lambda: list(pretended.things))
+    monkeypatch.setattr(paths, "NAMES", tmp_path / "names")
+    yield pretended
+    names.release()
+
+
+def dies(monkeypatch, run="later"):
+    """What was this run has ended; from now on this process is another."""
+    monkeypatch.setattr(names._Ledger, "lives", lambda ledger: ledger.run == run)
+    monkeypatch.setattr(marks, "RUN", run)
+
+
+def left():
+    return {(item.kind, item.name) for item in names.made()}
+
+
+def test_what_has_a_declared_name_is_the_runs_and_nothing_else(there):
+    there.add("container", "readers")
+    names.declare(containers=["train"], images=["py"], volumes=["models"], networks=["inner"], projects=["shop"])
+    assert left() == set()
+    for kind, name in (("container", "train"), ("image", "py:latest"), ("volume", "models"), ("network", "inner")):
+        there.add(kind, name)
+    there.add("container", "shop-web-1", project="shop")
+    there.add("container", "shop-like")
+    there.add("volume", "train")
+    assert len(left()) == 5
+    names.release()
+    assert {(t.kind, t.name) for t in there.things} == {
+        ("container", "readers"),
+        ("container", "shop-like"),
+        ("volume", "train"),
+    }
+    assert list(paths.NAMES.iterdir()) == []
+
+
+def test_a_name_that_is_taken_is_refused_in_one_line_that_says_by_what(there):
+    there.add("container", "train", project="shop")
+    there.add("image", "py:latest")
+    there.add("network", "shop_default", project="shop")
+    with pytest.raises(BoxlabError) as caught:
+        names.declare(containers=["train", "free"], images=["py"], projects=["shop"])
+    message, fix = caught.value.args[0], caught.value.fix
+    assert "the container train is there already (made 20" in message and "Compose project shop)" in message
+    assert "the image py:latest is there already" in message and "the network shop_default" in message
+    assert "docker rename train train-kept" in fix and "docker compose --project-name shop down" in fix
+    assert "\n" not in message + fix
+    assert left() == set() and not list(paths.NAMES.glob("*"))
+    there.things.clear()
+    names.declare(containers=["train", "free"])
+
+
+def test_declared_twice_by_one_run_is_fine(there):
+    names.declare(containers=["train"])
+    there.add("container", "train")
+    names.declare(containers=["train", "more"])
+    there.add("container", "more")
+    assert left() == {("container", "train"), ("container", "more")}
+
+
+def test_a_second_run_is_refused_while_the_first_lives(there, monkeypatch):
+    names.declare(volumes=["models"])
+    first = marks.RUN
+    monkeypatch.setattr(marks, "RUN", "second")
+    with pytest.raises(BoxlabError, match=f"the volume models is declared by the checkout {paths.ROOT}, process"):
+        names.declare(volumes=["models"])
+    monkeypatch.setattr(marks, "RUN", first)
+
+
+def test_an_id_beats_a_name(there, monkeypatch):
+    names.declare(containers=["train"])
+    run, thing = marks.RUN, there.add("container", "train", id="first")
+    assert left() == {("container", "train")}
+    dies(monkeypatch)
+    assert left() == {("container", "train")}
+    there.things.remove(thing)
+    there.add("container", "train", id="the reader's")
+    assert left() == set()
+    monkeypatch.setattr(marks, "RUN", run)
+
+
+def test_what_was_made_after_an_idle_run_had_ended_is_the_readers(there, monkeypatch):
+    names.declare(containers=["train"], projects=["shop"])
+    run = marks.RUN
+    names._after_cell()
+    dies(monkeypatch)
+    there.add("container", "train", at=60)
+    there.add("volume", "shop_data", at=60, project="shop")
+    assert left() == set()
+    monkeypatch.setattr(marks, "RUN", run)
+
+
+def test_what_a_run_made_that_was_killed_in_a_cell_is_its_own(there, monkeypatch):
+    names.declare(containers=["train"])
+    run = marks.RUN
+    names._after_cell()
+    names._before_cell()
+    there.add("container", "train", at=1)
+    dies(monkeypatch)
+    assert left() == {("container", "train")}
+    monkeypatch.setattr(marks, "RUN", run)
+
+
+def test_a_run_that_has_ended_is_forgotten_and_its_names_are_free(there, monkeypatch):
+    names.declare(containers=["train"])
+    for handle in names._held.values():
+        os.close(handle)
+    names._held.clear()
+    dies(monkeypatch)
+    names.forget_dead()
+    assert list(paths.NAMES.iterdir()) == []
+    names.declare(containers=["train"])
+
+
+def test_a_container_that_was_renamed_to_a_declared_name_is_the_readers(there):
+    names.declare(containers=["train"])
+    there.add("container", "train", at=-600)
+    assert left() == set()
+
+
+def test_an_image_that_was_there_before_stays(there):
+    """Under another name it got a declared one, which alone goes; without a name it is left."""
+    there.add("image", "readers:latest", id="old")
+    names.declare(images=["py"])
+    there.add("image", "py:latest", id="old")
+    names._after_cell()
+    there.things.pop(0)
+    there.things[0] = there.add("image", "", id="old")
+    there.things.pop()
+    assert left() == set()
+
+
+def test_an_image_that_lost_its_declared_name_to_the_next_goes_as_well(there):
+    names.declare(images=["py"])
+    there.add("image", "py:latest", id="first", at=-3600)  # from a cache
+    names._after_cell()
+    there.things.clear()
+    there.add("image", "", id="first")
+    there.add("image", "", id="the reader's")
+    there.add("image", "py:latest", id="second")
+    assert left() == {("image", "first"), ("image", "py:latest")}
+
+
+def test_an_engines_clock_that_is_ahead_or_behind_does_no_harm(there):
+    for ahead in (7200, -7200):
+        there.ahead = ahead
+        names.declare(containers=["train"])
+        there.add("container", "train")
+        names._after_cell()
+        assert left() == {("container", "train")}
+        names.release()
+
+
+def test_an_engine_that_is_gone_after_a_cell_leaves_the_end_open(there, monkeypatch):
+    names.declare(containers=["train"])
+
+    def gone():
+        raise ConnectionError("Connection refused")
+
+    monkeypatch.setattr(names, "_things", gone)
+    names._after_cell()
+    assert next(names._ledgers()).until is None
+    monkeypatch.setattr(names, "_things", lambda: [])
+
+
+@pytest.mark.parametrize(
+    ("image", "full"),
+    [("py", "py:latest"), ("py:1", "py:1"), ("localhost:5000/py", "localhost:5000/py:latest"), ("a/b:c", "a/b:c")],
+)
+def test_an_image_has_a_tag(image, full):
+    assert names._full(image) == full
+
+
+def test_another_owners_ledger_is_not_ours(there, monkeypatch):
+    names.declare(containers=["train"])
+    there.add("container", "train")
+    real = marks.owner()
+    monkeypatch.setattr(marks, "owner", lambda: "another")
+    assert left() == set()
+    monkeypatch.setattr(marks, "owner", lambda: real)
+    assert left() == {("container", "train")}
