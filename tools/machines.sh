@@ -171,7 +171,7 @@ guest() { ssh -F "$HERE/ssh" "$NAME" "$@"; }
 boot() {
   local accelerator rate port deadline
   if process >/dev/null; then return; fi
-  trap 'stop' EXIT
+  trap 'end' EXIT
   trap 'exit 130' INT TERM HUP
   read -r accelerator rate < <(.venv/bin/python -c '
 from boxlab.runtimes import accelerator, qemu
@@ -195,6 +195,7 @@ print(accelerator.choose().name, qemu.tsc_khz() or "")') || true
     [ $SECONDS -lt $deadline ] || fail "no login within $LIMIT_S s" "see $HERE/console.log"
     sleep 1
   done
+  trap 'stop' EXIT
   say "its services are starting"
   guest "systemctl is-system-running --wait >/dev/null; docker version >/dev/null" || fail "its engine does not answer" \
     "log in and see: journalctl -u docker"
@@ -220,14 +221,20 @@ start() {
   exec 9>&-
 }
 
+# Shut it down; kill it where that does not come to an end.
 stop() {
   local pid
   trap - EXIT
   pid=$(process) || return 0
   say "shutting $NAME down"
   timeout 60 ssh -F "$HERE/ssh" "$NAME" systemctl poweroff 2>/dev/null || true
-  if ! timeout 180 tail --pid="$pid" -f /dev/null; then
-    say "it did not end when told to: killing it"
+  timeout 180 tail --pid="$pid" -f /dev/null || say "it did not end when told to: killing it"
+  end
+}
+
+end() {
+  local pid
+  if pid=$(process); then
     kill -KILL "$pid"
     timeout 60 tail --pid="$pid" -f /dev/null
   fi
@@ -257,7 +264,7 @@ case $2 in
     ;;
   stop) stop ;;
   remove)
-    stop
+    end
     rm -rf "$HERE"
     ;;
 esac

@@ -95,37 +95,37 @@ candidate() { LC_ALL=C apt-cache policy "$1" | sed -n 's/^ *Candidate: *//p' | g
 
 # The names that this release has for what is missing; without a name, nothing.
 named() {
-  local name python
+  local name
   for name; do
     case $name in
       docker.io)
         echo docker.io
         have docker || ! candidate docker-cli >/dev/null || echo docker-cli # part of docker.io in older releases
         ;;
-      docker-buildx)
-        if have_docker_ce; then echo docker-buildx-plugin; elif candidate docker-buildx >/dev/null; then echo docker-buildx; fi
-        ;;
-      docker-compose)
-        if have_docker_ce; then
-          echo docker-compose-plugin
-        elif candidate docker-compose-v2 >/dev/null; then
-          echo docker-compose-v2
-        elif candidate docker-compose | grep -v '^1\.' >/dev/null; then # version 1 is another program
-          echo docker-compose
-        fi
-        ;;
+      docker-buildx) first_of docker-buildx-plugin docker-buildx ;;
+      docker-compose) first_of docker-compose-plugin docker-compose-v2 docker-compose ;;
       python3-venv)
-        for python in $PYTHONS; do
-          candidate "$python-venv" >/dev/null || continue
-          echo "$python-venv"
-          break
-        done
+        # shellcheck disable=SC2046,SC2086
+        first_of $(printf '%s-venv ' $PYTHONS)
         ;;
       *) echo "$name" ;;
     esac
   done
 }
-have_docker_ce() { dpkg-query -W docker-ce-cli >/dev/null 2>&1; }
+# The first of these names that can be installed.
+first_of() {
+  local name version
+  for name; do
+    version=$(candidate "$name") || continue
+    case $name:$version in
+      docker-*-plugin:*) docker_s_own || continue ;; # Docker's package would be in the way of the release's
+      docker-compose:1.*) continue ;;                # another program
+    esac
+    echo "$name"
+    return
+  done
+}
+docker_s_own() { dpkg-query -W -f '${Status}' docker-ce-cli 2>/dev/null | grep -qx 'install ok installed'; }
 
 install_packages() {
   local packages

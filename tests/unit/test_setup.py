@@ -307,11 +307,17 @@ def test_packages_have_the_release_s_names(machine, release, names):
     assert done.stdout.split() == names, done.stderr
 
 
-def test_where_docker_s_own_packages_are_installed_theirs_are_added(machine):
-    machine.packages(**NOBLE)
-    machine.command("dpkg-query", "exit 0")
-    done = machine.functions("named docker-buildx docker-compose")
-    assert done.stdout.split() == ["docker-buildx-plugin", "docker-compose-plugin"]
+@pytest.mark.parametrize(
+    ("status", "names"),
+    [
+        ("install ok installed", ["docker-buildx-plugin", "docker-compose-plugin"]),
+        ("unknown ok not-installed", ["docker-buildx", "docker-compose-v2"]),
+    ],
+)
+def test_docker_s_own_packages_go_with_docker_s_own(machine, status, names):
+    machine.packages(**NOBLE, docker_buildx_plugin="0.30.1-1", docker_compose_plugin="2.40.3-1")
+    machine.command("dpkg-query", f"echo {status}")
+    assert machine.functions("named docker-buildx docker-compose").stdout.split() == names
 
 
 @pytest.mark.parametrize(
