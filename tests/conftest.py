@@ -1,6 +1,7 @@
 """What all tests share: who runs beside whom, and the count of what there is before the first and after the last."""
 
 import os
+import signal
 
 import engines
 import owners
@@ -8,6 +9,9 @@ import pytest
 
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ.update(owners.variables(worker))  # before the library is imported, which reads them once
+
+# A shell's `&`, nohup and cron start us deaf to Ctrl-C, and what tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from census import census
 
