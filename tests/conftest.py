@@ -45,6 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     if _counts(session.config):
+        _sweep_workers(session.config)  # after tests that were killed
         session.config.stash[BEFORE] = _census(session.config)
 
 
@@ -65,9 +66,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     session.config.hook.pytest_runtest_logreport(report=report)
     if left:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-    for worker in _workers(session.config):  # the names under which they knew the book's images
-        with owners.as_worker(worker):
-            sweep.sweep(images=True)
+    _sweep_workers(session.config)
 
 
 def _counts(config: pytest.Config) -> bool:
@@ -82,6 +81,13 @@ def _census(config: pytest.Config) -> set[str]:
         with owners.as_worker(worker):
             found |= census()
     return found
+
+
+def _sweep_workers(config: pytest.Config) -> None:
+    """Remove all of theirs, also the names under which they know the book's images."""
+    for worker in _workers(config):
+        with owners.as_worker(worker):
+            sweep.sweep(images=True)
 
 
 def _workers(config: pytest.Config) -> list[str]:
