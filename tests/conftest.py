@@ -1,6 +1,7 @@
 """What all tests share: who runs beside whom, and the count of what there is before the first and after the last."""
 
 import os
+import signal
 
 import engines
 import owners
@@ -8,6 +9,9 @@ import pytest
 
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ.update(owners.variables(worker))  # before the library is imported, which reads them once
+
+# A shell's `&`, nohup and cron start us deaf to Ctrl-C, and what tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from census import census
 
@@ -41,6 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     if _counts(session.config):
+        _sweep_workers(session.config)  # after tests that were killed
         session.config.stash[BEFORE] = _census(session.config)
 
 
@@ -61,9 +66,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     session.config.hook.pytest_runtest_logreport(report=report)
     if left:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-    for worker in _workers(session.config):  # the names under which they knew the book's images
-        with owners.as_worker(worker):
-            sweep.sweep(images=True)
+    _sweep_workers(session.config)
 
 
 def _counts(config: pytest.Config) -> bool:
@@ -78,6 +81,13 @@ def _census(config: pytest.Config) -> set[str]:
         with owners.as_worker(worker):
             found |= census()
     return found
+
+
+def _sweep_workers(config: pytest.Config) -> None:
+    """Remove all of theirs, also the names under which they know the book's images."""
+    for worker in _workers(config):
+        with owners.as_worker(worker):
+            sweep.sweep(images=True)
 
 
 def _workers(config: pytest.Config) -> list[str]:
