@@ -45,12 +45,3 @@ def test_every_text_has_the_line_ends_of_linux_wherever_it_is_cloned():
     assert lines
     for ends, name in lines:
         assert "attr/text=auto eol=lf" in ends and "crlf" not in ends and "mixed" not in ends, name
-
-
-def test_every_text_has_the_line_ends_of_linux_wherever_it_is_cloned():
-    command = ["git", "ls-files", "--eol", "-z"]
-    listing = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=True).stdout
-    lines = [line.split("\t") for line in listing.split("\0") if line]
-    assert lines
-    for ends, name in lines:
-        assert "attr/text=auto eol=lf" in ends and "crlf" not in ends and "mixed" not in ends, name
