@@ -3,9 +3,9 @@
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
+import waiting
 
 from boxlab import builder, engine, images
 
@@ -35,10 +35,7 @@ def test_an_interrupted_build_leaves_nothing(way, tmp_path):
         process.send_signal(signal.SIGINT)
         complaint = process.communicate()[1]
     assert complaint.rstrip().endswith("KeyboardInterrupt")
-    deadline = time.monotonic() + 30
-    while (left := (there() - before) | sleeping()) and time.monotonic() < deadline:  # the engine takes a moment
-        time.sleep(0.1)
-    assert left == set()
+    waiting.until(lambda: not (there() - before) | sleeping())  # the engine takes a moment
 
 
 def there():

@@ -5,11 +5,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+import waiting
 
 from boxlab import (
     builder,
@@ -362,10 +362,8 @@ def test_ctrl_c_in_the_middle_leaves_the_samples_and_nothing_else(arguments):
             turns.turn("measuring", "it is our turn to measure"),
             subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as experiment,
         ):
-            deadline = time.monotonic() + 600
-            while not record.exists():  # it is written when the first round is over
-                assert time.monotonic() < deadline and experiment.poll() is None
-                time.sleep(0.05)
+            # It is written when the first round is over.
+            waiting.until(record.exists, going=lambda: experiment.poll() is None)
             experiment.send_signal(signal.SIGINT)
             complaint = experiment.stderr.read()
         assert experiment.returncode == 130

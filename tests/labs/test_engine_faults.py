@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import toy_lab
+from waiting import HANG_S
 
 from boxlab import builder as builders
 from boxlab import engine, images, marks, paths, sweep
@@ -319,7 +320,7 @@ def test_an_engine_that_is_lost_in_the_middle_is_infrastructure(proxied, loss, m
         proxy.cut()
     else:
         proxy.silent = True
-    thread.join(60)
+    thread.join(HANG_S)
     assert not thread.is_alive()
     monkeypatch.setenv("DOCKER_HOST", host)
     outcomes = [r.outcome for r in result["report"].results]
@@ -347,7 +348,7 @@ def test_a_check_that_is_interrupted_or_killed_leaves_no_container(places, numbe
             time.sleep(0.02)
         assert ours() - before
         process.send_signal(number)
-        process.communicate(timeout=20)
+        process.communicate(timeout=HANG_S)
     finally:
         process.kill()
     deadline = time.monotonic() + toy_lab.HANG_S

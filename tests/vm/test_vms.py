@@ -6,6 +6,7 @@ import sys
 
 import psutil
 import pytest
+from waiting import HANG_S
 
 from boxlab import engine, experiments, marks, paths, runtimes, sweep
 from boxlab.errors import NotReady, Unavailable
@@ -189,4 +190,4 @@ def test_a_killed_owner_leaves_no_vm():
         guest = [psutil.Process(int(pid)) for pid in owner.stdout.readline().split()]
         assert any(process.name().startswith("qemu-system") for process in guest)
         owner.send_signal(signal.SIGKILL)
-    assert psutil.wait_procs(guest, timeout=300)[1] == []
+    assert psutil.wait_procs(guest, timeout=HANG_S)[1] == []
