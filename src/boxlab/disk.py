@@ -1,8 +1,11 @@
 """Files of ours: written whole or not at all, copied until the first error, removed whatever their permissions."""
 
+import errno
 import os
+import re
 import secrets
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -54,12 +57,15 @@ def copy(source: Path, into: Path) -> None:
 def remove(path: Path) -> None:
     """Remove a file, or a folder with all that is in it, also where a program took permissions away or dug deep.
 
+    What is mounted there, as a killed mmdebstrap leaves it, is unmounted and never gone into.
+
     Raises:
         OSError: something does not go.
     """
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
+    unmount(path)
     folders = [str(path)]
     for number, folder in enumerate(folders):
         if len(folder) > len(str(path)) + LONG:
@@ -76,6 +82,27 @@ def remove(path: Path) -> None:
                     os.unlink(entry.path)
     for folder in reversed(folders):
         os.rmdir(folder)
+
+
+def unmount(path: Path) -> None:
+    """Take away what is mounted on a folder of ours or below it, which only root can have mounted.
+
+    Raises:
+        OSError: something stays mounted.
+    """
+    top = str(path.resolve())
+    for place in reversed(_mounted()):
+        if place == top or place.startswith(f"{top}/"):
+            subprocess.run(["umount", "--lazy", place], capture_output=True)
+    if stays := next((place for place in _mounted() if place == top or place.startswith(f"{top}/")), None):
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), stays)
+
+
+def _mounted() -> list[str]:
+    """Where something is mounted, in the order in which that was done; nothing where the kernel does not say."""
+    table = Path("/proc/self/mountinfo")
+    lines = table.read_text(errors="surrogateescape").splitlines() if table.exists() else []
+    return [re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), line.split(" ")[4]) for line in lines]
 
 
 @contextmanager

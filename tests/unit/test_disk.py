@@ -73,3 +73,16 @@ def test_every_error_of_the_system_has_a_path_words_and_a_fix(number):
 @pytest.mark.parametrize("error", [OSError(), OSError("odd"), TimeoutError(), OSError(errno.ENOSPC, "x", 7)])
 def test_an_odd_error_of_the_system_has_words_as_well(error):
     assert "None" not in str(errors.of_system(error)) and errors.of_system(error).args[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts are looked for in Linux's own files")
+def test_what_is_mounted_in_a_folder_stays(tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "file").touch()
+    inside = tmp_path / "scratch" / "a root" / "dev"
+    inside.mkdir(parents=True)
+    script = 'mount --bind "$1" "$2" && exec "$3" -c "import sys; from boxlab import disk; disk.remove(disk.Path(sys.argv[1]))" "$4"'
+    mine = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    command = ["unshare", *mine, "--mount", "sh", "-c", script, "sh"]
+    subprocess.run([*command, tmp_path / "kept", inside, sys.executable, tmp_path / "scratch"], check=True)
+    assert (tmp_path / "kept" / "file").exists() and not (tmp_path / "scratch").exists()
