@@ -29,18 +29,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say what stays together, in one process: what measures, and otherwise a file whose fixtures take long."""
-    for item in items:
-        if engines.named(item.nodeid):
-            item.add_marker(pytest.mark.engines)
-        if item.get_closest_marker("xdist_group"):
-            continue
-        if any(item.path.is_relative_to(folder) for folder in MEASURING):
-            item.add_marker(pytest.mark.xdist_group("measuring"))
-        elif item.path.parent.name != "unit":
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}-{item.path.stem}"))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Say what stays together, in one process: what measures, and otherwise a file whose fixtures take long.
+
+    Not once all are collected: by then the groups have been asked for.
+    """
+    if engines.named(item.nodeid):
+        item.add_marker(pytest.mark.engines)
+    if item.get_closest_marker("xdist_group"):
+        return
+    if any(item.path.is_relative_to(folder) for folder in MEASURING):
+        item.add_marker(pytest.mark.xdist_group("measuring"))
+    elif item.path.parent.name != "unit":
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}-{item.path.stem}"))
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -3,7 +3,7 @@
 # It listens on a socket in this folder alone; what it keeps lies in .cache/engine. For authors and tests, as root on Debian.
 #
 #   tools/engine.sh start                   make it (half a minute, once) and start it, unless it runs
-#   tools/engine.sh run COMMAND...          run a command with its docker command, Compose and buildx, in its network
+#   tools/engine.sh run COMMAND...          run a command with its docker command, Compose and buildx in front of the others
 #   tools/engine.sh env                     print what `eval` needs for the same
 #   tools/engine.sh stop                    end it and all that it runs; images and caches stay
 #   tools/engine.sh remove                  and remove all of it
@@ -54,6 +54,7 @@ fetch() {
 }
 
 # A network of its own, with a way out: two engines in one network would rewrite each other's packet filter.
+# Ports that its containers publish are at this network's address, 10.254.N.2, not at localhost.
 connect() {
   local number used out
   used=$(ip -4 -oneline address)
@@ -193,7 +194,7 @@ case "${1:-}" in
     shift
     start
     eval "$(environment)"
-    exec nsenter --net="/run/netns/$NETWORK" "$@" # where published ports are
+    exec "$@"
     ;;
   remove)
     require
