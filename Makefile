@@ -9,7 +9,7 @@ export RUN
 BIN := .venv/bin
 # Tests run in two processes: what measures in one, all else beside it. More would only disturb it.
 WORKERS := 2
-TOGETHER := --census --numprocesses=$(WORKERS) --dist=loadgroup
+TOGETHER := --census --numprocesses=$(WORKERS)
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help

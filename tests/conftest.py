@@ -6,6 +6,7 @@ import signal
 import engines
 import owners
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ.update(owners.variables(worker))  # before the library is imported, which reads them once
@@ -15,10 +16,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from census import census
 
-from boxlab import paths, sweep
+from boxlab import sweep
 
-MEASURING = [paths.ROOT / name for name in ("tests/engine", "tests/vm", "notebooks")]
+ALL_LABS = "tests/labs/test_all_labs.py::"
+MEASURING = ("tests/engine/", "tests/vm/", "notebooks/", f"{ALL_LABS}test_the_lab_is_proven[07-")
 """One after another: measurements side by side would measure each other."""
+
+APART = ("tests/unit/", ALL_LABS)
+"""Each test by itself, wherever a process is free."""
 
 BEFORE = pytest.StashKey[set[str]]()
 
@@ -29,19 +34,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Say what stays together, in one process: what measures, and otherwise a file whose fixtures take long.
+class Together(LoadScopeScheduling):
+    """Says what stays together, in one process: what measures, and otherwise a file, whose fixtures may take long.
 
-    Not once all are collected: by then the groups have been asked for.
+    Not by marks of groups, which are lost where they are to be part of a test's name (xdist 3.8 with pytest 9.2).
     """
+
+    def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(MEASURING):
+            return "measuring"
+        return nodeid if nodeid.startswith(APART) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    return Together(config, log)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
     if engines.named(item.nodeid):
         item.add_marker(pytest.mark.engines)
-    if item.get_closest_marker("xdist_group"):
-        return
-    if any(item.path.is_relative_to(folder) for folder in MEASURING):
-        item.add_marker(pytest.mark.xdist_group("measuring"))
-    elif item.path.parent.name != "unit":
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}-{item.path.stem}"))
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

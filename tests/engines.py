@@ -13,6 +13,7 @@ NAMED = (
     "tests/engine/test_experiments.py::test_a_dockerfile_that_does_not_build_is_named_and_leaves_nothing",
     "tests/engine/test_experiments.py::test_an_edit_runs_less_again_where_the_order_is_right",
     "tests/engine/test_experiments.py::test_a_container_is_killed_held_back_and_refused_and_uses_no_less_for_a_lower_limit",
+    "tests/engine/test_experiments.py::test_every_layer_runs_the_same_program_and_leaves_nothing[containerd]",
     "tests/engine/test_experiments.py::test_phases_by_the_kernels_events_are_in_order",
     "tests/vm/test_vms.py::test_a_vm_runs_the_containers_files_on_a_kernel_of_its_own[microvm-True]",
     "tests/labs/test_engine_faults.py",
