@@ -1,6 +1,15 @@
 """What there is: taken before and after the tests, the difference must be nothing."""
 
+import subprocess
+from pathlib import Path
+
 from boxlab import engine, images, paths, sweep
+
+SPARE = 64 << 20
+"""Bytes by which an engine's own books may grow: its databases and its log."""
+
+FORMS = 6
+"""An image takes its listed size several times: packed, unpacked, and in blocks that are not full."""
 
 KEPT = tuple(f"image {images.PREFIX}{kind}{folder.name}:" for folder in paths.IMAGES.iterdir() for kind in ("", "vm-"))
 """How what is made once for all runs begins: an image of the book, under each of its names."""
@@ -12,9 +21,36 @@ def census() -> set[str]:
     Without the images that are kept on purpose.
     """
     found = {f"{item.kind} {item.name}" for item in sweep.leftovers(images=True) + sweep.lab_images()}
-    if str(paths.CACHE) in engine.host():
+    if _is_ours():
         found |= _all()
     return {item for item in found if not item.startswith(KEPT)}
+
+
+def disk() -> tuple[int, dict[str, int]]:
+    """What an engine of ours keeps once it has no build cache: bytes on its disk, and the listed size of each named image.
+
+    Nothing of another's engine.
+    """
+    if not _is_ours():
+        return 0, {}
+    client = engine.connect()
+    client.api.prune_builds(all=True)
+    sizes = {image.id: image.attrs["Size"] for image in client.images.list() if image.tags}
+    folder = Path(engine.host().removeprefix("unix://")).parents[1]
+    counted = subprocess.run(
+        ["du", "--summarize", "--block-size=1", folder], capture_output=True, text=True, check=True
+    )
+    return int(counted.stdout.split()[0]), sizes
+
+
+def grown(before: tuple[int, dict[str, int]], after: tuple[int, dict[str, int]]) -> int:
+    """Bytes that lie on the disk of an engine of ours now, and are not the images' that have come meanwhile."""
+    new = sum(size for image, size in after[1].items() if image not in before[1])
+    return max(0, after[0] - before[0] - FORMS * new - SPARE)
+
+
+def _is_ours() -> bool:
+    return str(paths.CACHE) in engine.host()
 
 
 def _all() -> set[str]:
@@ -23,6 +59,6 @@ def _all() -> set[str]:
     found = {f"container {c.name}" for c in client.containers.list(all=True, ignore_removed=True)}
     found |= {f"network {n.name}" for n in client.networks.list()}
     found |= {f"volume {v.name}" for v in client.volumes.list()}
-    for image in client.images.list():
+    for image in client.images.list(all=engine.keeps_packed()):
         found |= {f"image {name}" for name in image.tags or [image.id]}
     return found

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import engines
 import owners
@@ -14,7 +15,7 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
 # A shell's `&`, nohup and cron start us deaf to Ctrl-C, and what tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-from census import census
+from census import census, disk, grown
 
 from boxlab import sweep
 
@@ -26,6 +27,9 @@ APART = ("tests/unit/", ALL_LABS)
 """Each test by itself, wherever a process is free."""
 
 BEFORE = pytest.StashKey[set[str]]()
+DISK = pytest.StashKey[tuple[int, dict[str, int]]]()
+
+GARBAGE_S = 60
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -59,6 +63,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if _counts(session.config):
         _sweep_workers(session.config)  # after tests that were killed
         session.config.stash[BEFORE] = _census(session.config)
+        session.config.stash[DISK] = disk()
 
 
 @pytest.hookimpl(trylast=True)
@@ -67,6 +72,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if BEFORE not in session.config.stash:
         return
     left = _census(session.config) - session.config.stash[BEFORE]
+    _sweep_workers(session.config)
+    if grown(session.config.stash[DISK], disk()):
+        time.sleep(GARBAGE_S)  # containerd collects what nothing needs any more in its own time
+        if more := grown(session.config.stash[DISK], disk()):
+            left |= {f"{more >> 20} MiB on the engine's disk"}
     report = pytest.TestReport(
         nodeid="tests/conftest.py::nothing_of_ours_is_left",
         location=("tests/conftest.py", None, "nothing_of_ours_is_left"),
@@ -78,7 +88,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     session.config.hook.pytest_runtest_logreport(report=report)
     if left:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-    _sweep_workers(session.config)
 
 
 def _counts(config: pytest.Config) -> bool:

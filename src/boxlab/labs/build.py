@@ -154,13 +154,12 @@ def _require_build() -> None:
     Raises:
         EngineError: none can, so that whatever is not built is not the learner's mistake.
     """
-    tag = f"{images.LAB_PREFIX}control-{engine.RUN}"
+    tag = images.passing(f"lab-control-{engine.RUN}")
     with tempfile.TemporaryDirectory(dir=paths.scratch(), prefix=f"control-{engine.RUN}-") as folder:
         Path(folder, "Dockerfile").write_text(f"FROM {images.PREFIX}base\nRUN true\n")
         try:
-            built = builder.build(
-                Path(folder), tag, labels={engine.RUN_LABEL: "lab"}, network="none", cached=False, seconds=CONTROL_S
-            )
+            labels = engine.labels("lab")
+            built = builder.build(Path(folder), tag, labels=labels, network="none", cached=False, seconds=CONTROL_S)
         finally:
             with engine.plain_errors(), contextlib.suppress(docker.errors.ImageNotFound):
                 engine.connect().images.remove(tag)
