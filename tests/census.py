@@ -35,7 +35,7 @@ def disk() -> tuple[int, dict[str, int]]:
         return 0, {}
     client = engine.connect()
     client.api.prune_builds(all=True)
-    sizes = {image.id: image.attrs["Size"] for image in client.images.list() if image.tags}
+    sizes = {image.id: image.attrs["Size"] for image in engine.images() if image.tags}
     folder = Path(engine.host().removeprefix("unix://")).parents[1]
     counted = subprocess.run(
         ["du", "--summarize", "--block-size=1", folder], capture_output=True, text=True, check=True
@@ -59,6 +59,6 @@ def _all() -> set[str]:
     found = {f"container {c.name}" for c in client.containers.list(all=True, ignore_removed=True)}
     found |= {f"network {n.name}" for n in client.networks.list()}
     found |= {f"volume {v.name}" for v in client.volumes.list()}
-    for image in client.images.list(all=engine.keeps_packed()):
+    for image in engine.images(all=engine.keeps_packed()):
         found |= {f"image {name}" for name in image.tags or [image.id]}
     return found

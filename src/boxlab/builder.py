@@ -178,7 +178,7 @@ def unnamed(label: str = "") -> list[Image]:
     """
     label = label or f"{engine.OWNER_LABEL}={marks.owner()}"
     with engine.plain_errors():
-        found = engine.connect().images.list(all=engine.keeps_packed(), filters={"label": label})
+        found = engine.images(all=engine.keeps_packed(), filters={"label": label})
     return [image for image in found if not image.tags]
 
 
@@ -361,7 +361,7 @@ def _runs(*arguments: str) -> bool:
 
 def _named(tag: str) -> set[str]:
     """Ids of the images that have the name of this one or of its steps."""
-    return {image.id for image in engine.connect().images.list(name=tag)}
+    return {image.id for image in engine.images(name=tag)}
 
 
 def _remove_steps(output: _Output) -> None:
@@ -391,7 +391,7 @@ def _name_steps(tag: str, output: _Output) -> None:
             if all(name.startswith(f"{tag}:step-") for name in image.tags):
                 image.tag(tag, f"step-{number}")
                 given.add(f"{tag}:step-{number}")
-    for image in client.images.list(name=tag):
+    for image in engine.images(name=tag):
         for name in set(image.tags) - given:
             if name.startswith(f"{tag}:step-"):
                 client.images.remove(name)

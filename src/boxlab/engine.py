@@ -4,13 +4,14 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from functools import cache
 
 import docker
 import requests
 import urllib3
+from docker.models.images import Image
 
 from boxlab import client, connection, marks, progress
 from boxlab.errors import EngineError
@@ -180,6 +181,19 @@ def is_podman() -> bool:
         what the SDK raises: see `plain_errors`.
     """
     return any("Podman" in part["Name"] for part in connect().version().get("Components") or ())
+
+
+def images(**which) -> list[Image]:
+    """The images on the engine, `which` as the SDK's call knows it; one that others remove meanwhile is left out.
+
+    Raises:
+        what the SDK raises: see `plain_errors`.
+    """
+    client, found = connect(), []
+    for identity in dict.fromkeys(row["Id"] for row in client.api.images(**which)):
+        with suppress(docker.errors.NotFound):
+            found.append(client.images.get(identity))
+    return found
 
 
 @cache

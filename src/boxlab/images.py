@@ -116,7 +116,7 @@ def _candidates(name: str) -> Iterator[Image]:
     """The image of this checkout's own name, then those of other checkouts."""
     if image := _get(own(name)):
         yield image
-    yield from engine.connect().images.list(name=PREFIX + name)
+    yield from engine.images(name=PREFIX + name)
 
 
 def ensure(name: str) -> Built:
@@ -179,7 +179,7 @@ def base_of(layers: Sequence[str]) -> Image | None:
 
     What learners build stands on the name for people, and another checkout may move that at any time.
     """
-    for base in engine.connect().images.list(name=f"{PREFIX}base"):
+    for base in engine.images(name=f"{PREFIX}base"):
         beneath = base.attrs["RootFS"]["Layers"]
         if list(layers[: len(beneath)]) == beneath:
             return base
@@ -409,7 +409,7 @@ def _built(name: str, image: Image, fresh: bool) -> Built:
     config = image.attrs["Config"]  # newer engines leave out what is empty
     return Built(
         name=name,
-        tag=PREFIX + name,
+        tag=own(name),
         id=image.id,
         environment=dict(variable.split("=", 1) for variable in config.get("Env") or ()),
         command=[*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())],

@@ -22,13 +22,18 @@ def bar(description: str, **options) -> Iterator[tqdm]:
     """A progress bar with time left; `options` are tqdm's. Without a terminal or a notebook to draw on, silent."""
     path = os.environ.get(TERMINAL)
     file = _terminal(path) if path else None
-    silent = True if path is not None and not file else (False if file or "ipykernel" in sys.modules else None)
+    silent = True if path is not None and not file else (False if file or _in_notebook() else None)
     try:
         with tqdm(desc=description, file=file, leave=not file, disable=silent, **options) as drawn:
             yield drawn
     finally:
         if file:
             file.close()
+
+
+def _in_notebook() -> bool:
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return hasattr(shell, "kernel")
 
 
 def say(text: str) -> None:

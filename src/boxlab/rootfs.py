@@ -123,8 +123,7 @@ def machine(disk: Disk, kernel: Kernel) -> str:
     tag = images.own(f"vm-{disk.image.name}")
     key = images.short_hash(f"{qemu.id}{disk.path.name}{kernel.path}".encode())
     with engine.plain_errors():
-        client = engine.connect()
-        replaced = next(iter(client.images.list(name=tag)), None)
+        replaced = next(iter(engine.images(name=tag)), None)
         if replaced and replaced.labels.get(images.KEY_LABEL) == key:
             return tag
         with _container(qemu.tag) as container:

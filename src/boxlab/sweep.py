@@ -21,12 +21,16 @@ KILLED_S = 10
 
 
 def processes(run: str | None = None) -> list[Leftover]:
-    """The processes that we started, or that one run did: virtual machines, plain boxes, checks of labs."""
+    """The processes that we started, or that one run did: virtual machines, plain boxes, checks of labs.
 
+    Never this one, nor those that it runs in: a command may be called from a notebook or a test that was started by us.
+    """
+    within = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     marked = {marks.OWNER_MARK: marks.owner()} | ({marks.MARK: run} if run else {})
     return [
         Leftover("process", f"{process.pid} {process.info['name']}", lambda process=process: _kill(process))
         for process in marks.processes(marked)
+        if process.pid not in within
     ]
 
 
@@ -108,7 +112,7 @@ def _named(client: docker.DockerClient, wanted: Callable[[str], bool]) -> list[L
     """Names of ours that images have; what they alone stand on goes with them."""
     return [
         Leftover("image", name, lambda name=name: client.images.remove(name))
-        for image in client.images.list(filters={"reference": f"{images.PREFIX}*"})
+        for image in engine.images(filters={"reference": f"{images.PREFIX}*"})
         for name in image.tags
         if images.short_name(name).startswith(images.PREFIX) and wanted(images.short_name(name))
     ]

@@ -7,16 +7,16 @@ import sys
 import pytest
 import waiting
 
-from boxlab import builder, engine, images
+from boxlab import builder, engine, images, marks
 
-TAG = f"{images.LAB_PREFIX}99-interrupted"
+TAG = images.passing("lab-99-interrupted")
 
 BUILD = f"""
 import sys
 from pathlib import Path
-from boxlab import builder
+from boxlab import builder, engine
 builder.chosen = lambda: builder.Way(sys.argv[1])
-builder.build(Path(sys.argv[2]), "{TAG}", labels={{}}, watch=lambda line: print(line, flush=True))
+builder.build(Path(sys.argv[2]), "{TAG}", labels=engine.labels(), watch=lambda line: print(line, flush=True))
 """
 
 
@@ -41,10 +41,9 @@ def test_an_interrupted_build_leaves_nothing(way, tmp_path):
 def there():
     """What a build can leave: images, with steps without a name, and containers."""
     client = engine.connect()
-    found = {image.id for image in builder.unnamed(engine.LABEL)} | {
-        tag for i in client.images.list() for tag in i.tags
-    }
-    return found | {container.id for container in client.containers.list(all=True, ignore_removed=True)}
+    ours = {"label": f"{engine.OWNER_LABEL}={marks.owner()}"}
+    found = {image.id for image in builder.unnamed()} | {tag for i in engine.images(filters=ours) for tag in i.tags}
+    return found | {container.id for container in client.containers.list(all=True, ignore_removed=True, filters=ours)}
 
 
 def sleeping():

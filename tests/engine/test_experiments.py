@@ -175,7 +175,7 @@ def test_a_dockerfile_that_does_not_build_is_named_and_leaves_nothing(tmp_path):
 def images_of_ours():
     """Also those without a name; others may be building beside us."""
     mine = {"label": f"{engine.OWNER_LABEL}={marks.owner()}"}
-    return {image.id for image in engine.connect().images.list(all=True, filters=mine)}
+    return {image.id for image in engine.images(all=True, filters=mine)}
 
 
 def test_an_edit_runs_less_again_where_the_order_is_right(tmp_path, monkeypatch):

@@ -102,7 +102,7 @@ def test_two_checkouts_side_by_side(other):
             for mark in (
                 f"volume-{owner}",
                 f"network-{owner}",
-                f"{images.PREFIX}rung-x:{owner}",
+                f"{images.PREFIX}rung-x-{owner}:latest",
                 f"answer-{owner}:latest",
             ):
                 assert any(mark in name for name in seen), mark
@@ -147,9 +147,9 @@ def test_checkouts_whose_images_differ_do_not_fight_over_a_name(other):
         assert engine.connect().images.get(ours.tag).id == ours.id
     finally:
         dockerfile.write_text(own)
-    assert theirs[1] in {image.id for image in engine.connect().images.list()}
+    assert theirs[1] in {image.id for image in engine.images()}
     other.run("-c", "from boxlab import images; images.ensure('workload')")
-    assert theirs[1] not in {image.id for image in engine.connect().images.list()}
+    assert theirs[1] not in {image.id for image in engine.images()}
 
 
 def test_an_image_is_removed_under_all_names_when_asked_for_by_name(other):
@@ -161,7 +161,7 @@ def test_an_image_is_removed_under_all_names_when_asked_for_by_name(other):
         other.run("-c", "from boxlab import images; images.ensure('probe')")
         client.images.get(f"{images.PREFIX}probe").tag(f"{images.PREFIX}probe", "another")
         assert "nothing" not in other.run("-m", "boxlab", "clean", "probe")
-        assert client.images.list(name=f"{images.PREFIX}probe") == []
+        assert engine.images(name=f"{images.PREFIX}probe") == []
         assert "there is no image nonsense" in other.run("-m", "boxlab", "clean", "nonsense", status=2)
     finally:
         shutil.rmtree(folder)

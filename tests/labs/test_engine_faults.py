@@ -58,7 +58,7 @@ def nothing_stays():
     before = unnamed()
     yield
     sweep.remove_lab_images("99-toy")
-    assert engine.connect().images.list(filters={"reference": f"{images.LAB_PREFIX}99-toy-*"}) == []
+    assert engine.images(filters={"reference": f"{images.LAB_PREFIX}99-toy-*"}) == []
     assert unnamed() - before == set()
     assert sweep.of_run(engine.RUN) == []
 
@@ -195,13 +195,13 @@ def test_a_disk_that_is_full_in_a_build_is_no_mistake_of_the_learners(work, buil
 
 
 def test_an_edit_of_a_dockerfile_leaves_nothing_of_the_old_images(work, builder):
-    client, before = engine.connect(), unnamed()
+    _client, before = engine.connect(), unnamed()
     for number in range(3):
         dockerfile(work, f"RUN echo {number} > /first", f"FROM {images.PREFIX}base", "COPY --from=0 /first /second")
         work.build()
         kept = {
             name
-            for image in client.images.list(filters={"reference": f"{images.LAB_PREFIX}99-toy-*"})
+            for image in engine.images(filters={"reference": f"{images.LAB_PREFIX}99-toy-*"})
             for name in image.tags
         }
         steps = {name for name in kept if ":step-" in name}
@@ -492,7 +492,7 @@ def test_a_mistake_in_a_dockerfile_stays_the_learners(work, name):
     dockerfile(work, MISTAKES[name])
     with pytest.raises(Mismatch):
         work.build()
-    assert engine.connect().images.list(name=f"{images.LAB_PREFIX}control-{engine.RUN}") == []
+    assert engine.images(name=f"{images.LAB_PREFIX}control-{engine.RUN}") == []
 
 
 @pytest.fixture(scope="module")

@@ -95,7 +95,6 @@ def test_steps_are_known_however_much_a_build_prints():
 @pytest.mark.parametrize(("text", "last"), [(CLASSIC, "step 4 of 4: COPY"), (PLAIN, "step 3 of 4: RUN true")])
 def test_without_a_terminal_each_step_is_said_once(text, last, capsys, monkeypatch):
     monkeypatch.delenv(builder.progress.TERMINAL, raising=False)
-    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
     with builder.shown("image") as watch:
         builder._Output(watch).add(text)
     lines = capsys.readouterr().err.splitlines()
