@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -139,10 +140,10 @@ def test_checkouts_whose_images_differ_do_not_fight_over_a_name(other):
     dockerfile.write_text(own + "ENV DIFFERENT=1\n")
     try:
         ask = "from boxlab import images; built = images.ensure('workload'); print(built.fresh, built.id)"
-        theirs = other.run("-c", ask).split()[-2:]
+        theirs = re.search(r"(True|False) (sha256:\w+)", other.run("-c", ask)).groups()
         ours = images.ensure("workload")
-        again = other.run("-c", ask).split()[-2:]
-        assert theirs[0] == "True" and again == ["False", theirs[1]]
+        again = re.search(r"(True|False) (sha256:\w+)", other.run("-c", ask)).groups()
+        assert theirs[0] == "True" and again == ("False", theirs[1])
         assert not ours.fresh and ours.id != theirs[1]
         assert engine.connect().images.get(ours.tag).id == ours.id
     finally:
