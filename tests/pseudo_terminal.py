@@ -46,6 +46,13 @@ class Terminal:
     def type(self, keys: str) -> None:
         os.write(self._ours, keys.encode())
 
+    def ends_within(self, seconds: float) -> bool:
+        """Whether it has ended after so many seconds."""
+        deadline = time.monotonic() + seconds
+        while self._more(deadline):
+            pass
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
     def status(self) -> int:
         """Wait for its end, and return its exit status."""
         deadline = time.monotonic() + HANG_S
