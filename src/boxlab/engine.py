@@ -190,10 +190,18 @@ def images(**which) -> list[Image]:
         what the SDK raises: see `plain_errors`.
     """
     client, found = connect(), []
-    for identity in dict.fromkeys(row["Id"] for row in client.api.images(**which)):
+    for identity in dict.fromkeys(row["Id"] for row in _listed(**which)):
         with suppress(docker.errors.NotFound):
             found.append(client.images.get(identity))
     return found
+
+
+def _listed(tries: int = 20, **which) -> list[dict]:
+    """The engine's own list of images: containerd's store fails to make one while an image is being removed."""
+    for _ in range(tries):
+        with suppress(docker.errors.NotFound):
+            return connect().api.images(**which)
+    return connect().api.images(**which)
 
 
 @cache

@@ -91,6 +91,12 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # a browser that goes on hangs up on what it had asked for
+            super().handle_error(request, client_address)
+
+
 async def look(page: Page, url: str) -> dict:
     """Load one page and say what there is to see, light and dark."""
     asked, complaints = [], []
@@ -194,7 +200,7 @@ async def main(folder: Path) -> None:
     """Visit the pages below `folder` that the reading order names, and the search, in all views."""
     if not CHROMIUM:
         sys.exit("no Chromium: `make test` installs it, or `apt-get install chromium`")
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=folder))
+    server = Server(("127.0.0.1", 0), functools.partial(QuietHandler, directory=folder))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     base = f"http://127.0.0.1:{server.server_port}"
     async with async_playwright() as playwright:

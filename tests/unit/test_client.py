@@ -28,7 +28,8 @@ def surroundings(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(progress, "_SAID", set())
     client.require_proxies.cache_clear()
-    engine.connect.cache_clear()
+    for remembered in (engine.connect, engine.is_local, engine.keeps_packed):
+        remembered.cache_clear()
     yield home
     forget()
     client.require_proxies.cache_clear()
@@ -38,7 +39,8 @@ def forget():
     """Hang up: the next test has another engine."""
     if engine.connect.cache_info().currsize:
         engine.connect().close()
-    engine.connect.cache_clear()
+    for remembered in (engine.connect, engine.is_local, engine.keeps_packed):
+        remembered.cache_clear()
 
 
 @pytest.fixture
