@@ -81,7 +81,7 @@ def builder(request, monkeypatch):
 
 def unnamed():
     """Images without a name that stand on the base: they inherit its label."""
-    return {image.id for image in builders.unnamed(engine.LABEL)}
+    return {image.id for image in builders.unnamed()}
 
 
 def dockerfile(work, *lines):
