@@ -7,6 +7,7 @@ reaches an engine by ssh through the system's own ssh.
 import contextlib
 import os
 import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,9 @@ from urllib.parse import urlsplit
 
 import docker
 import docker.tls
+import requests.adapters
 import urllib3
+import urllib3.util.ssl_
 from docker.transport.basehttpadapter import BaseHTTPAdapter
 
 from boxlab import client, progress
@@ -43,6 +46,8 @@ def open_client(endpoint: client.Endpoint, version: str, timeout_s: float) -> do
     api.trust_env = False  # else a variable would replace the engine's authority, or send us through a proxy
     if endpoint.address.startswith("tcp://"):
         api.proxies = client.proxies(api.base_url)
+        if endpoint.certificates:
+            api.mount("https://", _TlsAdapter())
     if by_ssh:
         api.mount("http+docker://", _Adapter(_SshConnection, timeout_s, ssh=urlsplit(endpoint.address)))
     elif endpoint.address.startswith("unix://"):
@@ -82,6 +87,15 @@ def _tls(endpoint: client.Endpoint) -> docker.tls.TLSConfig | bool:
     own = tuple(own) if all(map(os.path.isfile, own)) else None
     known = authority if os.path.isfile(authority) else None
     return docker.tls.TLSConfig(client_cert=own, ca_cert=known, verify=endpoint.verify)
+
+
+class _TlsAdapter(requests.adapters.HTTPAdapter):
+    """Takes the certificates that the docker command takes: from 3.13 on, Python wants more of them than Docker's guide makes."""
+
+    def init_poolmanager(self, *arguments, **options):
+        context = urllib3.util.ssl_.create_urllib3_context()
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        super().init_poolmanager(*arguments, **options, ssl_context=context)
 
 
 class _Adapter(BaseHTTPAdapter):

@@ -81,6 +81,7 @@ def test_doctor_tells_a_disk_of_the_engine_that_is_full_or_read_only(monkeypatch
     known = {"f_flag": 0, "f_files": 9, "f_favail": 9, "f_bavail": 1 << 40, "f_frsize": 1}
     monkeypatch.setattr(doctor.os, "statvfs", lambda path: SimpleNamespace(**known | spoiled))
     monkeypatch.setattr(doctor.engine, "host", lambda: "unix:///somewhere")
+    monkeypatch.setattr(doctor.engine, "keeps_packed", lambda: False)
     info = {"Driver": "overlay2", "DockerRootDir": str(tmp_path), "KernelVersion": doctor.platform.release()}
     finding = doctor._storage(info)
     assert finding.state == State.FAILURE and words in finding.detail and finding.fix

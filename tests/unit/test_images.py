@@ -41,6 +41,7 @@ def base(tmp_path, monkeypatch):
         labels[images.CERTIFICATES_LABEL] = " ".join(images._fingerprint(pem) for pem in made_with)
         image = SimpleNamespace(id="sha256:1", labels=labels, attrs={"Config": {}})
         monkeypatch.setattr(images, "_get", lambda reference: image)
+        monkeypatch.setattr(images.engine, "images", lambda **which: [])
         monkeypatch.setattr(images, "extra_certificates", lambda: asked_with)
         return images.find("base")
 
