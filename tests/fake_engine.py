@@ -74,6 +74,7 @@ def fake_engine(socket: Path | None = None, certificates: Path | None = None) ->
     if certificates:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificates / "ca.pem")
         tls.verify_mode = ssl.CERT_REQUIRED
+        tls.verify_flags &= ~ssl.VERIFY_X509_STRICT  # as the real one
         tls.load_cert_chain(certificates / "cert.pem", certificates / "key.pem")
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     engine = FakeEngine(f"unix://{socket}" if socket else f"tcp://127.0.0.1:{server.server_address[1]}")
