@@ -7,6 +7,11 @@ RNG = np.random.default_rng(7)
 
 
 @pytest.fixture(autouse=True)
+def same_draws_whatever_ran_before(monkeypatch):
+    monkeypatch.setitem(globals(), "RNG", np.random.default_rng(7))
+
+
+@pytest.fixture(autouse=True)
 def fewer_resamples(monkeypatch):
     """Enough to see what an interval does; the hundreds of them here would take seconds otherwise."""
     monkeypatch.setattr(stats, "RESAMPLES", 999)
