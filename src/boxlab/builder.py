@@ -366,14 +366,23 @@ def _named(tag: str) -> set[str]:
 
 def _remove_steps(output: _Output) -> None:
     """Remove what the classic builder has made and nothing stands on, once the step that was interrupted has let go of it."""
-    client, steps = engine.connect(), output.steps()
-    with contextlib.suppress(docker.errors.ImageNotFound):
-        if steps and not client.images.get(steps[-1]).tags:
-            for container in client.containers.list(all=True, filters={"ancestor": steps[-1]}, ignore_removed=True):
-                with contextlib.suppress(docker.errors.NotFound):
-                    container.wait(timeout=STOP_S, condition="removed")
-    for step in reversed(steps):
-        remove_unused(step)
+    deadline = time.monotonic() + STOP_S
+    for step in reversed(output.steps()):
+        while _held_by_a_container(step) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+
+def _held_by_a_container(step: str) -> bool:
+    """Remove a step's image, unless it has a name or others stand on it; or say that a container of the build still runs on it."""
+    client = engine.connect()
+    try:
+        if not client.images.get(step).tags:
+            client.images.remove(step)
+    except docker.errors.APIError as error:
+        if error.status_code not in (404, 409):  # gone already, or in use
+            raise
+        return error.status_code == 409 and "container" in str(error.explanation)
+    return False
 
 
 def _name_steps(tag: str, output: _Output) -> None:
