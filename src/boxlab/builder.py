@@ -366,7 +366,7 @@ def _named(tag: str) -> set[str]:
 
 def _remove_steps(output: _Output) -> None:
     """Remove what the classic builder has made and nothing stands on, once the step that was interrupted has let go of it."""
-    deadline = time.monotonic() + STOP_S
+    deadline = time.monotonic() + engine.TIMEOUT_S
     for step in reversed(output.steps()):
         while _held_by_a_container(step) and time.monotonic() < deadline:
             time.sleep(0.05)
