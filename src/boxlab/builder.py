@@ -321,7 +321,7 @@ def _by_call(way, folder, tag, labels, arguments, proxied, network, cached, seco
     """The same by the engine's own call, which Podman knows as well."""
     deadline = time.monotonic() + seconds
     with engine.plain_errors():
-        api = engine.connect().api
+        api = engine.another().api
         try:
             stream = api.build(
                 path=str(folder),

@@ -10,12 +10,14 @@ import socket
 import ssl
 import subprocess
 import threading
+import weakref
 from collections.abc import Iterator
 from http.client import HTTPException
 from urllib.parse import urlsplit
 
 import docker
 import docker.tls
+import requests
 import requests.adapters
 import urllib3
 import urllib3.util.ssl_
@@ -33,6 +35,8 @@ STOP_S = 5
 
 def open_client(endpoint: client.Endpoint, version: str, timeout_s: float) -> docker.DockerClient:
     """A client that has asked the engine nothing yet, and says on standard error when it waits for it.
+
+    To close it is to hang up, also on what it is still being answered; the SDK's own would only forget idle connections.
 
     Raises:
         EngineError: there is no way to it.
@@ -53,16 +57,23 @@ def open_client(endpoint: client.Endpoint, version: str, timeout_s: float) -> do
     elif endpoint.address.startswith("unix://"):
         path = endpoint.address.removeprefix("unix://")
         api.mount("http+docker://", _Adapter(_UnixConnection, timeout_s, path=path))
-    send = api.send
+    send, close = api.send, api.close
+    answers: weakref.WeakSet[requests.Response] = weakref.WeakSet()
 
     def said(request, **options):
         path = urlsplit(request.url).path
-        if path.endswith("/wait") or "/exec/" in path:  # it answers when what runs has ended
-            return send(request, **options)
-        with progress.waiting(f"the engine at {endpoint.address}"):
-            return send(request, **options)
+        at_once = not (path.endswith("/wait") or "/exec/" in path)  # these answer when what runs has ended
+        with progress.waiting(f"the engine at {endpoint.address}") if at_once else contextlib.nullcontext():
+            answer = send(request, **options)
+        answers.add(answer)
+        return answer
 
-    api.send = said
+    def hang_up():
+        for answer in list(answers):
+            answer.close()
+        close()
+
+    api.send, api.close = said, hang_up
     return made
 
 

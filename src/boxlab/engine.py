@@ -124,6 +124,15 @@ def connect() -> docker.DockerClient:
         return connection.open_client(endpoint, spoken["ApiVersion"], TIMEOUT_S)
 
 
+def another() -> docker.DockerClient:
+    """A further client, to be closed by whoever asks for it: what it has begun, such as a build, ends with its connection.
+
+    Raises:
+        EngineError: nothing answers.
+    """
+    return connection.open_client(client.endpoint(), connect().api.api_version, TIMEOUT_S)
+
+
 def require_versions(spoken: dict) -> None:
     """See that the docker client may speak as it is told to, with an engine that says `spoken` of itself.
 

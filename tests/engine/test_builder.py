@@ -22,8 +22,8 @@ builder.build(Path(sys.argv[2]), "{TAG}", labels=engine.labels(), watch=lambda l
 
 @pytest.mark.parametrize("way", builder.Way, ids=lambda way: way.name)
 def test_an_interrupted_build_leaves_nothing(way, tmp_path):
-    if way is not builder.chosen():  # the classic builder beside BuildKit leaves a step without a name: see the README
-        pytest.skip("this engine and its command build another way")
+    if way not in builder.ways():
+        pytest.skip("this engine or its command has another builder")
     images.ensure("base")
     (tmp_path / "Dockerfile").write_text(
         f"FROM {images.PREFIX}base\nRUN echo {way.name} > /one\nRUN echo begun && sleep 599\n"
