@@ -32,7 +32,7 @@ if __name__ == "__main__":  # until `main` there is nothing to clean up, and the
 
 from tqdm import tqdm
 
-from boxlab import engine, outputs, progress
+from boxlab import disk, engine, outputs, progress
 from boxlab.errors import BoxlabError, EngineError
 from boxlab.interrupts import deferred
 
@@ -163,7 +163,7 @@ def measure(folder: Path, found: dict) -> list[str]:
                 outputs.save(outputs.run(path, found, kernel_environment(), bar.update), folder / path.name)
                 failure.unlink(missing_ok=True)
             except outputs.CellFailed as error:
-                outputs.write(failure, f"{error}\n\n{error.traceback}")
+                disk.write(failure, f"{error}\n\n{error.traceback}")
                 complain(f"{error}\n  its traceback: {shown(failure)}")
                 failed.append(name)
             try:

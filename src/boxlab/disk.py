@@ -27,11 +27,21 @@ def write(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with named(path):
             new.write_text(text, encoding="utf-8")
+            _settle(new)
         new.replace(path)
     except BaseException:
         with suppress(OSError):  # what went wrong before says more
             new.unlink()
         raise
+
+
+def _settle(path: Path) -> None:
+    """Have a file on the disk before it takes another's place, or a power failure may leave an empty one."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def drafts() -> list[Path]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from boxlab import engine, provenance
+from boxlab import disk, engine, provenance
 from boxlab.errors import BoxlabError, EngineError, Unavailable
 from boxlab.runtimes import accelerator
 
@@ -130,23 +130,10 @@ def _read(path: Path) -> dict:
 
 
 def save(notebook: dict, path: Path) -> None:
-    """Write a notebook, whole or not at all, even if the power fails."""
+    """Write a notebook, whole or not at all."""
     import nbformat
 
-    write(path, nbformat.writes(nbformat.from_dict(notebook)) + "\n")
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file, whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    disk.write(path, nbformat.writes(nbformat.from_dict(notebook)) + "\n")
 
 
 def run(path: Path, found: dict, env: dict[str, str], on_cell: Callable[[], None] = lambda: None) -> dict:

@@ -30,6 +30,14 @@ def test_what_cannot_be_written_leaves_the_old_and_names_the_path(tmp_path, monk
     assert os.listdir(tmp_path) == ["file"] and (tmp_path / "file").read_text() == "old"
 
 
+def test_text_that_is_none_leaves_what_was_there(tmp_path):
+    path = tmp_path / "file"
+    disk.write(path, "whole")
+    with pytest.raises(UnicodeEncodeError):
+        disk.write(path, "not \ud800 whole")
+    assert [entry.read_text() for entry in tmp_path.iterdir()] == ["whole"]
+
+
 def test_a_copy_has_all_and_names_the_first_error(tmp_path):
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "c").write_text("c")

@@ -171,14 +171,6 @@ def test_half_a_file_is_none(ran, text):
     assert not outputs.holds(path, folder)
 
 
-def test_what_cannot_be_written_leaves_what_was_there(tmp_path):
-    path = tmp_path / "file"
-    outputs.write(path, "whole")
-    with pytest.raises(UnicodeEncodeError):
-        outputs.write(path, "not \ud800 whole")
-    assert [entry.read_text() for entry in tmp_path.iterdir()] == ["whole"]
-
-
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
 def test_stored_outputs_say_on_what_they_were_measured(path):
     """As their own captions and records do."""
