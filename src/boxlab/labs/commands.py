@@ -64,17 +64,18 @@ def start(lab: str) -> None:
 @_lab
 @click.option("--watch", is_flag=True, help="Check again whenever a file changes, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="The report as data, all of it on one line.")
-def check(lab: str, watch: bool, as_json: bool) -> None:
+@click.option("--seed", type=click.IntRange(0), help="Draw what an earlier check drew, whose report has this seed.")
+def check(lab: str, watch: bool, as_json: bool, seed: int | None) -> None:
     """Say what holds in your copy of LAB, what does not, why, and what to do next."""
     from boxlab.labs import lab as labs
     from boxlab.labs import workspace
 
     chosen = labs.find(lab)
     workspace.require_started(chosen)
-    sys.exit(_watch(chosen, as_json) if watch else _check(chosen, as_json))
+    sys.exit((_watch if watch else _check)(chosen, as_json, seed))
 
 
-def _watch(lab, as_json: bool) -> int:
+def _watch(lab, as_json: bool, seed: int | None) -> int:
     """Check at once and after each change, until Ctrl-C; returns the exit status of the last check."""
     from boxlab.labs import workspace
 
@@ -83,7 +84,7 @@ def _watch(lab, as_json: bool) -> int:
         while True:
             seen = workspace.contents(lab)  # before the check, which does not see what is saved while it runs
             try:
-                status = _check(lab, as_json)
+                status = _check(lab, as_json, seed)
                 said = ""
                 click.echo("watching; Ctrl-C ends", err=True)
                 _wait_for_change(lab, seen)
@@ -117,12 +118,12 @@ def _wait_for_change(lab, seen: dict[str, str] | None) -> None:
         before, now = now, workspace.contents(lab)
 
 
-def _check(lab, as_json: bool) -> int:
+def _check(lab, as_json: bool, seed: int | None) -> int:
     """Check once and print the report; returns the exit status."""
     from boxlab.labs import report, workspace
 
     with _status() as say:
-        found = workspace.check(lab, watch=say)
+        found = workspace.check(lab, watch=say, draws=seed)
     if as_json:
         data = found.to_json()
         report.validate(data)

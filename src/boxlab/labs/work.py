@@ -1,6 +1,8 @@
 """What a check is given: the learner's files, and ways to run them that always end and leave nothing."""
 
 import contextlib
+import json
+import secrets
 import shutil
 import tempfile
 import time
@@ -17,9 +19,20 @@ from boxlab.labs.checks import Mismatch
 
 if TYPE_CHECKING:  # the engine's library takes longer to import than a lab without an engine to check
     from boxlab.labs.build import Image
-    from boxlab.labs.program import Ran
+    from boxlab.labs.sandbox import Ran, Sandbox
     from boxlab.runtimes.spawn import EngineContainer
 
+
+CALL = """
+import importlib, json, sys
+sys.path.insert(0, "")
+sys.tracebacklimit = 2
+request = json.loads(sys.stdin.read())
+module = importlib.import_module(request["module"])
+answers = [getattr(module, name)(*arguments) for name, *arguments in request["calls"]]
+print("\\n" + request["mark"] + json.dumps(answers, default=lambda value: value.item()))
+"""
+"""Calls functions of a learner's. Whoever forges an answer has to know it: what is expected stays with the check."""
 
 STARTS_NOT = ("oci runtime", "unable to find user", "no command specified")
 """Part of what an engine says where an image's own command or user may be the reason that a container does not start."""
@@ -48,13 +61,18 @@ class Work:
 
     Attributes:
         folder: the starter with the learner's files and what is planted over it; a copy that checks may change.
-        ran_programs: whether a program of the learner's ran on this machine.
+        random: what a check draws from, so that `boxlab check --seed` draws the same again.
     """
 
-    def __init__(self, lab_id: str, starter: Path, folder: Path, plant: "Planter"):
+    def __init__(self, lab_id: str, starter: Path, folder: Path, plant: "Planter", needs_engine: bool = True, seed: int = 0):
         self.lab_id, self.folder = lab_id, folder
-        self.ran_programs = False
         self._starter, self._plant = starter, plant
+        self._needs_engine, self._seed = needs_engine, seed
+        self.begin("")
+
+    def begin(self, check: str) -> None:
+        """Let `random` draw what it draws for that check, whatever the checks before it have drawn."""
+        self.random = Random(f"{self._seed} {check}")
 
     def text(self, name: str) -> str:
         """The text of a file that was handed in; empty where it is not there, as only optional ones are not."""
@@ -85,16 +103,61 @@ class Work:
         self._plant(folder)
         return folder
 
-    def run(self, argv: list[str], **limits) -> "Ran":
-        """Run a program of the learner's to its end, in `folder`: see `program.run` for the limits, and what is raised.
+    @property
+    def held(self) -> str:
+        """What holds the programs that ran; empty where it is the usual, or none ran."""
+        return self._sandbox.held if "_sandbox" in vars(self) else ""
 
-        It runs on this machine, not in a container. "python" as its first word is the Python that runs the checks. What it
-        starts on the engine through boxlab is removed once all checks have run; what it starts otherwise is not known.
+    @cached_property
+    def _sandbox(self) -> "Sandbox":
+        """What programs of the learner's run in."""
+        from boxlab.labs import sandbox
+
+        return sandbox.choose(self._needs_engine)
+
+    def run(self, argv: list[str], files: dict[str, str] | None = None, **options) -> "Ran":
+        """Run a program of the learner's to its end, in the sandbox, over a copy of `folder` that no other program sees.
+
+        Args:
+            argv: the command; "python" as its first word is the sandbox's own, which has numpy, scipy and pandas.
+            files: further files, by name; they count before those of the folder.
+            options: `input`, `serve`, limits and words, as for `sandbox.run`.
+
+        Raises:
+            Mismatch: it does not end, prints too much or is not there.
+            BoxlabError: it could not be held or removed.
         """
-        from boxlab.labs import program
+        from boxlab.labs import sandbox
 
-        self.ran_programs = True
-        return program.run(argv, **{"cwd": self.folder} | limits)
+        found = {str(path.relative_to(self.folder)): path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
+        further = {name: text.encode() for name, text in (files or {}).items()}
+        return sandbox.run(self._sandbox, argv, found | further, **options)
+
+    def call(self, module: str, *calls: tuple, next: str = "", **limits) -> list:
+        """What functions in a file of the learner's return, as JSON has it.
+
+        Args:
+            module: the file's name, without ".py".
+            calls: of each the function's name and its arguments.
+            next: what the learner should do if they do not return.
+
+        Raises:
+            Mismatch: the file cannot be imported, or a function raises, or returns what JSON does not have.
+            BoxlabError: as for `run`.
+        """
+        mark = secrets.token_hex(8)
+        request = json.dumps({"module": module, "calls": calls, "mark": mark})
+        name = f"`{calls[0][0]}`"
+        ran = self.run(["python", "-c", CALL], input=request, name=name, next=next, **limits)
+        _, found, answers = ran.output.rpartition(mark)
+        if not found or ran.status:
+            raise Mismatch(
+                f"{module}.py can be imported, and {name} returns what can be written as JSON",
+                f"it ended with status {ran.status}:\n{ran.shown}",
+                "no answer, nothing to judge",
+                next or f"call it yourself: python3 -c 'import {module}'",
+            )
+        return json.loads(answers)
 
     def build(self, name: str = "answer", folder: Path | None = None, seconds: float = 120) -> "Image":
         """The image of `folder`, built without a network.
