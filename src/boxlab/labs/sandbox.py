@@ -342,14 +342,16 @@ class _Process:
         self._others = set(_below())
         self._token = secrets.token_hex(8)
         self._group = _group(limits.processes)
-        self._folder = Path(tempfile.mkdtemp(dir=paths.scratch(), prefix=f"program-{marks.RUN}-"))
-        self.folder = str(self._folder)
+        self._place = Path(tempfile.mkdtemp(dir=paths.scratch(), prefix=f"program-{marks.RUN}-"))
+        folder = self._place / "lab"  # one below, so that what it does to `..` is done to ours as well
+        folder.mkdir()
+        self.folder = str(folder)
         self.processes = None if self._group else _owned() + limits.processes
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
         self.environment = kept | SURROUNDINGS | marks.environment() | {TOKEN: self._token}
         self._spawned = None
         try:
-            self._spawned = HostProcess([sys.executable, "-I", "-c", LAUNCH], self.environment, cwd=self._folder)
+            self._spawned = HostProcess([sys.executable, "-I", "-c", LAUNCH], self.environment, cwd=folder)
             if self._group:
                 self._group.join(self._spawned.pid)
         except BaseException:
@@ -375,7 +377,7 @@ class _Process:
                 raise BoxlabError(f"{len(left)} processes of the program do not end", "restart the machine")
         if self._group:
             self._group.remove()
-        disk.remove(self._folder)
+        disk.remove(self._place)
 
     def _left(self) -> list[psutil.Process]:
         found = {*_below(), *marks.processes({TOKEN: self._token})} - self._others
