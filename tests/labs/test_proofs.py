@@ -1,5 +1,7 @@
 """`boxlab verify` finds what is wrong with a lab, and what its own checks would miss."""
 
+import shutil
+
 import pytest
 import toy_lab
 from click.testing import CliRunner
@@ -23,10 +25,11 @@ def spoiled(places, files=None, checks=toy_lab.CHECKS, toml=toy_lab.TOML) -> lab
 def test_a_sound_lab_is_proven_and_leaves_nothing(toy):
     result = boxlab("verify")
     assert result.exit_code == 0 and "all is as it should be" in result.output
-    assert [line.split()[-1] for line in result.output.splitlines()[:6]] == [
+    assert [line.partition("s  ")[2].partition("  (")[0] for line in result.output.splitlines()[:10]] == [
         "starter",
         "solution",
-        "warm",
+        "solution, warm",
+        *(f"right/{name}" for name in sorted(toy_lab.RIGHT)),
         "wrong/loud",
         "wrong/empty",
         "wrong/written-down",
@@ -45,6 +48,7 @@ def test_what_is_wrong_with_a_lab_is_said_problem_by_problem(places):
             "wrong/two/answer.txt": "HI\necho 1\n",
             "wrong/other/answer.txt": "\n",
             "hints.md": "## One\n",
+            "right/by-awk/answer.txt": "hello\necho 1\n",
         },
         toml="seconds = 0.001\n" + toy_lab.TOML + 'gone = "says_it"\ntwo = "says_it"\nother = "says_it"\n',
     )
@@ -52,6 +56,7 @@ def test_what_is_wrong_with_a_lab_is_said_problem_by_problem(places):
     problems = verify.verify(toy).problems
     for problem in (
         "starter: says_it does not fail",
+        "right/by-awk: knows_the_number: fail: 1",
         "solution/more.txt is not among the files that are handed in",
         "wrong/new is not in lab.toml",
         "wrong/gone of lab.toml is not there",
@@ -63,6 +68,12 @@ def test_what_is_wrong_with_a_lab_is_said_problem_by_problem(places):
     ):
         assert problem in problems
     assert not any("0.001" in problem for problem in problems), "how long a check takes is no problem of the lab"
+
+
+def test_a_lab_that_knows_too_few_right_answers_is_not_proven(places):
+    toy = spoiled(places)
+    shutil.rmtree(toy.folder / "right" / "by-sed")
+    assert "fewer than 4 right answers beside the solution" in verify.verify(toy).problems
 
 
 def test_a_solution_that_fails_and_a_failure_that_does_not_help_are_problems(places):

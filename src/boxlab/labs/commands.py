@@ -211,7 +211,10 @@ def verify(lab: str | None, mutants: bool) -> None:
     for chosen in [labs.find(lab)] if lab else labs.every():
         with _status() as say:
             proof = (proofs.mutants if mutants else proofs.verify)(chosen, say)
-        lines = [f"{seconds:5.1f} s  {name}" for name, seconds in proof.seconds.items()]
+        lines = [
+            f"{seconds:5.1f} s  {name}" + (f"  (seed {proof.seeds[name]})" if name in proof.seeds else "")
+            for name, seconds in proof.seconds.items()
+        ]
         lines += [f"PROBLEM {line}" for line in proof.problems] + [f"BLOCKED {line}" for line in proof.blocked]
         status = max(status, INFRASTRUCTURE if proof.blocked else FAIL if proof.problems else 0)
         for line in lines:

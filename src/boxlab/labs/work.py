@@ -19,6 +19,7 @@ from boxlab.labs.checks import Mismatch
 
 if TYPE_CHECKING:  # the engine's library takes longer to import than a lab without an engine to check
     from boxlab.labs.build import Image
+    from boxlab.labs.machine import Machine
     from boxlab.labs.sandbox import Ran, Sandbox
     from boxlab.runtimes.spawn import EngineContainer
 
@@ -229,6 +230,21 @@ class Work:
             if spawned:
                 with deferred():
                     spawned.stop(grace_s=0)
+
+    @contextlib.contextmanager
+    def machine(self, program: str, memory_mib: int = 128) -> Iterator["Machine"]:
+        """A virtual machine of the book's own, resumed in a moment, whose first program is the lab's; gone at the end of the block.
+
+        Args:
+            program: Python source with a function `answer`, from JSON to JSON, which `Machine.ask` calls.
+
+        Raises:
+            BoxlabError: none boots here, or this one does not.
+        """
+        from boxlab.labs import machine
+
+        with machine.machine(f"lab-{self.lab_id}", program, memory_mib) as made:
+            yield made
 
     def _new(self) -> Path:
         return Path(tempfile.mkdtemp(dir=self.folder.parent))
