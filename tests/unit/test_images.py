@@ -133,3 +133,10 @@ def test_every_from_is_ours_or_the_origin():
         for line in dockerfile.read_text().splitlines():
             if line.startswith("FROM "):
                 assert line.startswith((f"FROM {images.PREFIX}", "FROM ${ORIGIN}"))
+
+
+def test_a_learners_program_has_the_packages_that_the_book_has():
+    locked = set((images.paths.ROOT / "requirements.txt").read_text().splitlines())
+    theirs = (images.paths.IMAGES / "learner" / "requirements.txt").read_text().splitlines()
+    assert {line.partition("==")[0] for line in theirs} >= {"numpy", "pandas", "scipy"}
+    assert set(theirs) <= locked
