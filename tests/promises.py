@@ -17,7 +17,7 @@ import numpy as np
 import toy_lab
 from docker.errors import NotFound
 
-from boxlab import engine, experiments, images, paths, progress, records, runtimes, stats
+from boxlab import engine, experiments, formatting, images, paths, progress, runtimes, stats
 from boxlab.cli import EXPERIMENTS
 from boxlab.errors import BoxlabError
 from boxlab.labs import lab, runner, verify
@@ -52,7 +52,7 @@ class Line:
 
 
 def timed(what: str, seconds: float, budget_s: float | None = None) -> Line:
-    return Line(what, records.seconds(seconds), "", float(seconds), budget_s)
+    return Line(what, formatting.seconds(seconds), "", float(seconds), budget_s)
 
 
 def seconds_of(*command: object) -> float:
@@ -248,8 +248,8 @@ def peer() -> Iterator[Line]:
     """The same command by hyperfine and by our stopwatch."""
     theirs, ours = agreement()
     for who, found in (("hyperfine", theirs), ("our stopwatch", ours)):
-        interval = f"({records.seconds(found.low)} – {records.seconds(found.high)}), n = {BLOCKS * BLOCK}"
-        yield Line(f"docker run, by {who}", f"{records.seconds(found.value)} {interval}")
+        interval = f"({formatting.seconds(found.low)} – {formatting.seconds(found.high)}), n = {BLOCKS * BLOCK}"
+        yield Line(f"docker run, by {who}", f"{formatting.seconds(found.value)} {interval}")
     yield Line(
         "both intervals", "overlap" if theirs.low <= ours.high and ours.low <= theirs.high else "DO NOT", "overlap"
     )

@@ -153,9 +153,11 @@ for _name, _help in EXPERIMENTS.items():
 
 def _print_run(result) -> None:
     """A run's table, its caption, what was left out and what failed."""
-    table = result.levels_table() if result.levels else result.table().T
+    from boxlab import prose, tables
+
+    table = tables.levels(result) if result.levels else tables.summary(result).T
     click.echo(table.to_string())
-    click.echo(result.caption())
+    click.echo(prose.caption(result))
     for kind, lack in result.plan["left_out"].items():
         click.echo(f"left out: {kind}: {lack['reason']}")
     for kind in result.arms:
@@ -170,7 +172,7 @@ def _print_run(result) -> None:
 @click.option("--json", "as_json", is_flag=True, help="The table and what else differs, as data.")
 def compare(a: str, b: str, plot: str | None, as_json: bool) -> None:
     """Put the records A and B side by side, or say why they cannot be compared."""
-    from boxlab import comparison, records
+    from boxlab import comparison, prose, records
 
     one, other = records.load(a), records.load(b)
     table, differences = comparison.table(one, other), comparison.differences(one, other)
@@ -179,7 +181,7 @@ def compare(a: str, b: str, plot: str | None, as_json: bool) -> None:
     else:
         click.echo(table.to_string())
         for name, run in zip(comparison.NAMES, (one, other), strict=True):
-            click.echo(f"{name}: {run.caption()}")
+            click.echo(f"{name}: {prose.caption(run)}")
         for difference in differences:
             click.echo(f"note: {difference}")
     if plot:

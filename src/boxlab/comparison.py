@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from boxlab import records, stats
+from boxlab import provenance, records, stats
 from boxlab.errors import RecordError
-from boxlab.records import times
+from boxlab.formatting import times
 
 NAMES = ("A", "B")
 
@@ -51,7 +51,7 @@ def differences(a: records.Run, b: records.Run) -> list[str]:
         found.append(
             f"virtual machines ran by {accelerators[0] or 'nothing'} in A and by {accelerators[1] or 'nothing'} in B"
         )
-    if a.machine() != b.machine():
+    if provenance.in_words(a.provenance) != provenance.in_words(b.provenance):
         found.append("the machines differ")
     files = [run.plan.get("files_sha256") for run in (a, b)]
     if files[0] != files[1]:

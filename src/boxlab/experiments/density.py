@@ -11,6 +11,7 @@ from boxlab import meter, records
 from boxlab.errors import BoxlabError, NotReady
 from boxlab.experiments import blocks
 from boxlab.experiments.profiles import profile as named_profile
+from boxlab.formatting import size
 from boxlab.interrupts import deferred
 from boxlab.runtimes import Box, MicroVM, Runtime, Workload
 
@@ -140,6 +141,6 @@ def _spare(gauge: meter.Meter, alone: int, each: int, running: int, more: int) -
     kept = reserve(now.installed)
     if min(alone - (running + more) * each, now.available - more * each) < kept:
         raise NotReady(
-            f"stopped at {running} instances: {more} more, each allowed {records.size(each)}, might leave less than the "
-            f"reserve of {records.size(kept)} ({records.size(now.available)} are available)"
+            f"stopped at {running} instances: {more} more, each allowed {size(each)}, might leave less than the "
+            f"reserve of {size(kept)} ({size(now.available)} are available)"
         )

@@ -1,6 +1,6 @@
 """The plot of two records side by side."""
 
-from boxlab import comparison, records
+from boxlab import comparison, prose, records
 from boxlab.plots.style import Plot, canvas, colour, finish, log_scale, rows, styled
 
 
@@ -37,5 +37,5 @@ def compare(a: records.Run, b: records.Run) -> Plot:
         + "; ".join(f"{label} {run.say(run.main, e.value)}" for label, run, _, e, _ in lines)
         + "."
     )
-    caption = f"A: {a.caption()} — B: {b.caption()}"
+    caption = f"A: {prose.caption(a)} — B: {prose.caption(b)}"
     return finish(figure, alt, caption, f"compare-{a.created}-{b.created}")

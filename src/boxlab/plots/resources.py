@@ -6,7 +6,7 @@ Drawn from a record alone; what ran under software emulation says so in the plot
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from boxlab import records
+from boxlab import formatting, records
 from boxlab.errors import RecordError
 from boxlab.plots.starts import draw_dots
 from boxlab.plots.style import (
@@ -22,6 +22,7 @@ from boxlab.plots.style import (
     rows,
     styled,
 )
+from boxlab.prose import caption
 
 MEMORY_PARTS = ("application", "shim", "guest", "kernel_file", "translation", "vmm")
 DISK_PARTS = ("shared", "own", "packed", "kernel", "disk", "writable")
@@ -54,7 +55,7 @@ def _stacked(run: records.Run, parts: tuple[str, ...], total: str, label: str) -
                 if run.kept(kind, part) and (value := run.median(kind, part).value) > 0:
                     drawn[part] = axes.barh(row, value, left=begin, height=0.62, color=PARTS[part], zorder=3)
                     begin += value
-                    words.append(f"{metrics[part]['label']} {records.size(value)}")
+                    words.append(f"{metrics[part]['label']} {formatting.size(value)}")
             whole = run.say(total, run.median(kind, total).value)
             axes.annotate(whole, (begin, row), xytext=(5, 0), textcoords="offset points", va="center")
             described.append(f"{name(run, kind)}: {whole} ({', '.join(words)})")
@@ -62,7 +63,7 @@ def _stacked(run: records.Run, parts: tuple[str, ...], total: str, label: str) -
         figure.legend(drawn.values(), names, loc="outside lower center", ncols=3, frameon=False)
         axes.set_xlabel(label)
     alt = f"Stacked bars, {label}. " + "; ".join(described) + "."
-    return finish(figure, alt, run.caption(), f"{run.experiment}-{run.created}")
+    return finish(figure, alt, caption(run), f"{run.experiment}-{run.created}")
 
 
 def density(run: records.Run) -> Plot:
@@ -83,12 +84,12 @@ def density(run: records.Run) -> Plot:
                 continue
             ends = [1, levels.max()]
             axes.plot(ends, [line.intercept.value + line.slope.value * x for x in ends], color=paint, linewidth=1.4)
-            per = f"{records.size(line.slope.value)} each"
+            per = f"{formatting.size(line.slope.value)} each"
             names[dots] = f"{name(run, kind)}: {per}"
             fitted, _ = run.points(kind, least=1)
             rest.scatter(fitted, line.residuals, s=16, color=paint, zorder=3)
-            interval = f"95 % interval {records.size(line.slope.low)} to {records.size(line.slope.high)}"
-            described.append(f"{name(run, kind)}: {per} ({interval}), and {records.size(line.intercept.value)} once")
+            interval = f"95 % interval {formatting.size(line.slope.low)} to {formatting.size(line.slope.high)}"
+            described.append(f"{name(run, kind)}: {per} ({interval}), and {formatting.size(line.intercept.value)} once")
         for part, title in ((axes, "proportional set of all instances"), (rest, "left over by the line")):
             part.set_title(title, fontsize=9, loc="left")
             part.set_xlabel("instances")
@@ -100,7 +101,7 @@ def density(run: records.Run) -> Plot:
         byte_ticks(axes)
         byte_ticks(rest)
     alt = "Memory over the number of instances, with fitted lines. " + "; ".join(described) + "."
-    return finish(figure, alt, run.caption(), f"density-{run.created}")
+    return finish(figure, alt, caption(run), f"density-{run.created}")
 
 
 def dockerfile(run: records.Run) -> Plot:
@@ -113,7 +114,7 @@ def dockerfile(run: records.Run) -> Plot:
         rows(sizes, [run.name(kind) for kind in run.arms])
         for row, value in enumerate(values):
             sizes.barh(row, value, height=0.6, color=PARTS["own"], zorder=3)
-            sizes.annotate(records.size(value), (value, row), xytext=(4, 0), textcoords="offset points", va="center")
+            sizes.annotate(formatting.size(value), (value, row), xytext=(4, 0), textcoords="offset points", va="center")
         rebuilds = [s.values["rebuild"] for s in run.samples if "rebuild" in s.values]
         linear_scale(times, max(rebuilds), "s", room=1.4)
         for row, kind in enumerate(run.arms):
@@ -122,11 +123,11 @@ def dockerfile(run: records.Run) -> Plot:
         sizes.set_xlabel("image, above its base")
         times.set_xlabel("build after an edit of one line")
     described = "; ".join(
-        f"{run.name(kind)}: {records.size(run.median(kind, size).value)}, {records.seconds(run.median(kind).value)}"
+        f"{run.name(kind)}: {formatting.size(run.median(kind, size).value)}, {formatting.seconds(run.median(kind).value)}"
         for kind in run.arms
     )
     alt = f"Two panels, a row for each Dockerfile: size of its image above the base, and time to build after an edit. {described}."
-    return finish(figure, alt, run.caption(), f"dockerfile-{run.created}")
+    return finish(figure, alt, caption(run), f"dockerfile-{run.created}")
 
 
 def isolation(run: records.Run) -> Plot:
@@ -149,7 +150,7 @@ def isolation(run: records.Run) -> Plot:
         said = [f"{title} {run.say(metric, run.median(kind, metric).value)}" for metric, title in panels.items()]
         described.append(f"{name(run, kind)}: {', '.join(said)}")
     alt = "Four panels on logarithmic axes, a row for each runtime. " + "; ".join(described) + "."
-    return finish(figure, alt, run.caption(), f"isolation-{run.created}")
+    return finish(figure, alt, caption(run), f"isolation-{run.created}")
 
 
 def _few_ticks(axes: Axes, unit: str) -> None:

@@ -9,7 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from boxlab import records
+from boxlab.formatting import seconds
 from boxlab.plots.style import Plot, canvas, colour, finish, linear_scale, log_scale, name, rows, spread, styled
+from boxlab.prose import caption
 
 PHASE_SHADES = (1.0, 0.55)
 
@@ -27,7 +29,7 @@ def startup(run: records.Run) -> Plot:
         for row, kind in enumerate(run.arms):
             draw_dots(axes, row, run, kind)
         axes.set_xlabel(f"{label} (logarithmic)")
-    return finish(figure, _starts_alt(run, label), run.caption(), f"startup-{run.created}")
+    return finish(figure, _starts_alt(run, label), caption(run), f"startup-{run.created}")
 
 
 def ladder(run: records.Run) -> Plot:
@@ -41,7 +43,7 @@ def ladder(run: records.Run) -> Plot:
             draw_dots(axes, row, run, kind, _longest_phase(run, kind), discarded=False)
         axes.set_xlabel("from the call to the first prediction")
     alt = _starts_alt(run, "time from the call to the first prediction, layer by layer")
-    return finish(figure, alt, run.caption(), f"ladder-{run.created}")
+    return finish(figure, alt, caption(run), f"ladder-{run.created}")
 
 
 def _longest_phase(run: records.Run, kind: str) -> str:
@@ -49,7 +51,7 @@ def _longest_phase(run: records.Run, kind: str) -> str:
     if not run.kept(kind):
         return ""
     label, begin, end = max(_steps(run, kind), key=lambda step: step[2] - step[1], default=("", 0, 0))
-    return f" · {label} {records.seconds(end - begin)}"
+    return f" · {label} {seconds(end - begin)}"
 
 
 def draw_dots(
@@ -109,8 +111,8 @@ def phases(run: records.Run, kinds: tuple[str, ...] = ("container", "microvm")) 
         axes.grid(axis="x", zorder=0)
         axes.set_xlim(0, longest * 1.02)
         axes.set_xlabel("seconds from the call")
-    caption = "One start each, the one nearest to the median · " + run.caption()
-    return finish(figure, _phases_alt(run, steps), caption, f"phases-{'-'.join(steps)}-{run.created}")
+    which = "One start each, the one nearest to the median · "
+    return finish(figure, _phases_alt(run, steps), which + caption(run), f"phases-{'-'.join(steps)}-{run.created}")
 
 
 def _draw_step(axes: Axes, y: float, begin: float, end: float, longest: float, paint: str, shade: float) -> None:
@@ -118,7 +120,7 @@ def _draw_step(axes: Axes, y: float, begin: float, end: float, longest: float, p
     axes.barh(y, end - begin, left=begin, height=0.72, color=paint, alpha=shade, zorder=3)
     at_right = end < 0.82 * longest
     axes.annotate(
-        records.seconds(end - begin),
+        seconds(end - begin),
         (end if at_right else begin, y),
         xytext=(4 if at_right else -4, 0),
         textcoords="offset points",
@@ -144,16 +146,16 @@ def _starts_alt(run: records.Run, label: str) -> str:
         if not run.kept(kind):
             return f"{name(run, kind)}: never ready"
         median = run.median(kind)
-        interval = f", 95 % interval {records.seconds(median.low)} to {records.seconds(median.high)}"
+        interval = f", 95 % interval {seconds(median.low)} to {seconds(median.high)}"
         measured_once = math.isnan(median.low)
-        return f"{name(run, kind)}: median {records.seconds(median.value)}{', measured once' if measured_once else interval}"
+        return f"{name(run, kind)}: median {seconds(median.value)}{', measured once' if measured_once else interval}"
 
     return f"Dot plot, {label}. " + "; ".join(map(words, run.arms)) + "."
 
 
 def _phases_alt(run: records.Run, steps: dict[str, list[tuple[str, float, float]]]) -> str:
     rows = [
-        f"{name(run, kind)}: " + ", ".join(f"{label} {records.seconds(end - begin)}" for label, begin, end in phases)
+        f"{name(run, kind)}: " + ", ".join(f"{label} {seconds(end - begin)}" for label, begin, end in phases)
         for kind, phases in steps.items()
     ]
     return "Waterfall of the phases of one typical start. " + ". ".join(rows) + "."

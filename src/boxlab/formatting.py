@@ -1,0 +1,44 @@
+"""Numbers as text: the one way in which tables, prose, plots and notebooks write a quantity."""
+
+import math
+
+
+def seconds(value: float) -> str:
+    """A time as text with three significant digits: 21.3 ms, 2.55 s, 90.1 ns; a dash where there is none (NaN)."""
+    if math.isnan(value):
+        return "–"
+    for unit, factor in (("s", 1), ("ms", 1e-3), ("µs", 1e-6)):
+        if abs(value) >= factor * 0.9995:
+            return f"{_three(value / factor)} {unit}"
+    return f"{_three(value * 1e9)} ns"
+
+
+def size(value: float) -> str:
+    """Bytes as text with three significant digits in binary units: 3.42 MiB, 238 MiB; a dash where there is none (NaN)."""
+    if math.isnan(value):
+        return "–"
+    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if abs(value) >= factor * 0.9995:
+            return f"{_three(value / factor)} {unit}"
+    return f"{value:.0f} B"
+
+
+def quantity(value: float, unit: str) -> str:
+    """A value as text: `unit` is s, B (bytes) or 1 (a count or a share)."""
+    if unit == "s":
+        return seconds(value)
+    if unit == "B":
+        return size(value)
+    return "–" if math.isnan(value) else f"{value:.0f}" if float(value).is_integer() else f"{value:.3g}"
+
+
+def times(value: float) -> str:
+    """A ratio as text with two significant digits: 0.11, 12; a dash where there is none (NaN)."""
+    if math.isnan(value):
+        return "–"
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def _three(value: float) -> str:
+    digits = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 2
+    return f"{value:.{digits}f}"
