@@ -17,8 +17,7 @@ import numpy as np
 import toy_lab
 from docker.errors import NotFound
 
-from boxlab import engine, experiments, formatting, images, paths, progress, runtimes, stats
-from boxlab.cli import EXPERIMENTS
+from boxlab import catalogue, engine, experiments, formatting, images, paths, progress, runtimes, stats
 from boxlab.errors import BoxlabError
 from boxlab.labs import lab, runner, verify
 from boxlab.runtimes.onion import Command
@@ -222,11 +221,11 @@ def labs() -> Iterator[Line]:
 def all_experiments() -> Iterator[Line]:
     """Each experiment as `quick` runs it."""
     total = 0.0
-    for name in EXPERIMENTS:
+    for experiment in catalogue.EXPERIMENTS:
         began = time.monotonic()
-        getattr(experiments, name.replace("-", "_"))(profile="quick")
+        experiment.function()(profile="quick")
         total += (took := time.monotonic() - began)
-        yield timed(f"experiment {name}, quick", took)
+        yield timed(f"experiment {experiment.name}, quick", took)
     yield timed("all experiments, quick", total, ALL_S)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import fastjsonschema
 import numpy as np
 
-from boxlab import disk, formatting, paths, stats
+from boxlab import catalogue, disk, formatting, paths, profiles, stats
 from boxlab.errors import RecordError
 
 SCHEMA = "containers-measured/record"
@@ -288,4 +288,7 @@ _UPGRADES: dict[int, Callable[[dict], dict]] = {1: _from_version_1, 2: _from_ver
 
 @cache
 def _validate() -> Callable[[dict], dict]:
-    return fastjsonschema.compile(json.loads(Path(__file__).with_name("record.schema.json").read_text()))
+    schema = json.loads(Path(__file__).with_name("record.schema.json").read_text())
+    schema["properties"]["experiment"]["enum"] = [experiment.name for experiment in catalogue.EXPERIMENTS]
+    schema["properties"]["profile"]["enum"] = list(profiles.ALL)
+    return fastjsonschema.compile(schema)

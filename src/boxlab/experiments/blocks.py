@@ -10,10 +10,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TypedDict
 
-from boxlab import progress, provenance, records, runtimes, turns
+from boxlab import profiles, progress, provenance, records, runtimes, turns
 from boxlab.errors import BoxlabError, NotReady, Unavailable
-from boxlab.experiments.profiles import Profile
-from boxlab.experiments.profiles import profile as named_profile
 from boxlab.runtimes import Runtime, Workload
 
 WARM_UP = 1
@@ -103,7 +101,7 @@ def run(
     workload: Workload | None = None,
     levels: Sequence[int] | None = None,
     level_means: str = "",
-    usual: Callable[[Profile], int] = lambda profile: profile.rounds,
+    usual: Callable[[profiles.Profile], int] = lambda profile: profile.rounds,
     warm_up: int = WARM_UP,
     before: int = 0,
     after_arm: Callable[[], None] = lambda: None,
@@ -135,7 +133,7 @@ def run(
         BoxlabError: bad arguments.
         KeyboardInterrupt: passed on, once the record is saved.
     """
-    chosen = named_profile(profile)
+    chosen = profiles.named(profile)
     rounds = usual(chosen) if rounds is None else rounds
     if rounds < 1:
         raise BoxlabError(f"{rounds} rounds cannot be measured", "ask for at least one")

@@ -7,10 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Unpack
 
-from boxlab import meter, records
+from boxlab import meter, profiles, records
 from boxlab.errors import BoxlabError, NotReady
 from boxlab.experiments import blocks
-from boxlab.experiments.profiles import profile as named_profile
 from boxlab.formatting import size
 from boxlab.interrupts import deferred
 from boxlab.runtimes import Box, MicroVM, Runtime, Workload
@@ -60,7 +59,7 @@ def density(
     Raises:
         As `startup` does.
     """
-    levels = sorted(set(LEVELS[named_profile(options.get("profile")).name] if levels is None else levels))
+    levels = sorted(set(LEVELS[profiles.named(options.get("profile")).name] if levels is None else levels))
     if not levels or levels[0] < 0:
         raise BoxlabError(f"{levels} are no numbers of instances", "give at least one, from zero up")
     ready, left_out = blocks.prepared(arms, workload, meter.refusal)
