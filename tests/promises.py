@@ -145,13 +145,13 @@ def agreement() -> tuple[stats.Estimate, stats.Estimate]:
         raise BoxlabError("hyperfine is not installed", "`sudo apt-get install hyperfine`")
     runtime = Command()
     runtime.prepare(runtimes.Workload())
-    command = runtime.command(runtimes.Workload())
+    call = runtime.command(runtimes.Workload())
     theirs, ours = [], []
     with progress.bar("agreement", total=2 * BLOCKS, unit="block") as bar, tempfile.TemporaryDirectory() as folder:
         for block in range(BLOCKS):
             by_peer, by_us = (
-                (lambda: theirs.extend(_hyperfine(command, folder))),
-                (lambda: ours.extend(_stopwatch(command))),
+                (lambda: theirs.extend(_hyperfine(*call, folder))),
+                (lambda: ours.extend(_stopwatch(*call))),
             )
             for measure in (by_peer, by_us) if block % 2 else (by_us, by_peer):
                 measure()
@@ -159,19 +159,19 @@ def agreement() -> tuple[stats.Estimate, stats.Estimate]:
     return stats.median(theirs), stats.median(ours)
 
 
-def _hyperfine(command: list[str], folder: str) -> list[float]:
+def _hyperfine(command: list[str], environment: dict[str, str], folder: str) -> list[float]:
     report = Path(folder) / "report.json"
     options = ["--shell=none", "--style=none", f"--warmup={WARM_UPS}", f"--runs={BLOCK}", f"--export-json={report}"]
-    subprocess.run(["hyperfine", *options, shlex.join(command)], check=True, capture_output=True)
+    subprocess.run(["hyperfine", *options, shlex.join(command)], env=environment, check=True, capture_output=True)
     return json.loads(report.read_text())["results"][0]["times"]
 
 
-def _stopwatch(command: list[str]) -> list[float]:
+def _stopwatch(command: list[str], environment: dict[str, str]) -> list[float]:
     """The same by what our experiments are made of: a process of the library, read until it has ended, on its clock."""
     times = []
     for number in range(WARM_UPS + BLOCK):
         began = time.monotonic()
-        process = HostProcess(command, dict(os.environ))
+        process = HostProcess(command, environment)
         try:
             while process.read(STALLED_S):
                 pass

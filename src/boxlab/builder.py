@@ -270,15 +270,12 @@ class _Output:
 
 def _by_command(way, folder, tag, labels, arguments, proxied, network, cached, seconds, output: _Output) -> str:
     """Build by the docker command; what went wrong."""
-    environment = os.environ | engine.environment()
-    environment |= {"DOCKER_BUILDKIT": str(int(way is not Way.CLASSIC)), "BUILDKIT_PROGRESS": "plain"}
-    environment |= {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"} | marks.environment() | proxied
+    variables = {"DOCKER_BUILDKIT": str(int(way is not Way.CLASSIC)), "BUILDKIT_PROGRESS": "plain"}
+    variables |= {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"} | proxied
+    verb = ["buildx", "build", "--load"] if way is Way.BUILDX else ["build", "--force-rm"]
+    command, environment = engine.docker_call(*verb, **variables)
     if way is Way.BUILDX:  # the engine's own builder, whatever other one the reader has chosen
-        context = client.context_name()
-        command = ["docker", "buildx", "build", "--load"]
-        command += [f"--builder={'default' if environment.get('DOCKER_HOST') else context}"]
-    else:
-        command = ["docker", "build", "--force-rm"]
+        command += [f"--builder={'default' if environment.get('DOCKER_HOST') else client.context_name()}"]
     command += [f"--tag={tag}", *(f"--label={name}={value}" for name, value in labels.items())]
     command += [f"--build-arg={name}={value}" for name, value in arguments.items()]
     command += [f"--build-arg={name}" for name in proxied]  # no value: everybody can read a command line

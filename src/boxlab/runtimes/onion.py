@@ -308,12 +308,12 @@ class Command(Runtime):
             raise Unavailable("the docker command is not installed", "install Docker's command line")
         self._image = images.ensure(workload.image)
 
-    def command(self, workload: Workload, *options: str) -> list[str]:
-        """The line that starts the container, with our labels and the workload's limits, and `options` before the image."""
+    def command(self, workload: Workload, *options: str) -> tuple[list[str], dict[str, str]]:
+        """What starts the container, as words and environment: with our labels, the workload's limits, and `options`."""
         labels = [f"--label={name}={value}" for name, value in engine.labels().items()]
         memory = f"{workload.memory_mib}m"
         limits = [f"--cpus={workload.cpus:g}", f"--memory={memory}", f"--memory-swap={memory}", "--network=none"]
-        return ["docker", "run", "--rm", *labels, *limits, *options, self._image.tag]
+        return engine.docker_call("run", "--rm", *labels, *limits, *options, self._image.tag)
 
     def _spawn(self, workload: Workload) -> HostProcess:
         name = marks.name()
@@ -327,8 +327,7 @@ class Command(Runtime):
                     if error.status_code not in (404, 409):  # gone, or going
                         raise
 
-        command = self.command(workload, "--interactive", f"--name={name}")
-        return _OfEngine(command, os.environ | engine.environment(), clean, name)
+        return _OfEngine(*self.command(workload, "--interactive", f"--name={name}"), clean, name)
 
 
 class _OfEngine(_Cleaned):
