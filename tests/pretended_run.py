@@ -3,7 +3,7 @@
 from boxlab import records
 
 
-def run(emulated: bool = True, rounds: int = 5) -> records.Run:
+def run(emulated: bool = True, rounds: int = 6) -> records.Run:
     def arm(kind, label, base, phases, details):
         return {
             "kind": kind,

@@ -1,10 +1,12 @@
 """Two records of one experiment side by side: two machines, two accelerators, before and after."""
 
+from functools import partial
+
 import pandas as pd
 
 from boxlab import provenance, records, stats
 from boxlab.errors import RecordError
-from boxlab.formatting import times
+from boxlab.formatting import times, with_interval
 
 NAMES = ("A", "B")
 
@@ -75,16 +77,18 @@ def table(a: records.Run, b: records.Run) -> pd.DataFrame:
     for kind in common(a, b):
         label = a.name(kind) if a.name(kind) == b.name(kind) else f"{a.name(kind)} / {b.name(kind)}"
         one, other = (estimate(run, kind) for run in (a, b))
-        row = {name: _with_interval(run, e) for name, run, e in zip(NAMES, (a, b), (one, other), strict=True)}
+        row = {
+            name: with_interval(e, partial(run.say, run.main))
+            for name, run, e in zip(NAMES, (a, b), (one, other), strict=True)
+        }
         if a.levels:
             row["B / A"] = times(other.value / one.value)
             row["differ"] = "yes: the intervals are apart" if _apart(one, other) else NOT_SHOWN
         else:
             ratio = stats.independent_ratio(_values(b, kind), _values(a, kind))
-            row["B / A"] = f"{times(ratio.value)} ({times(ratio.low)} – {times(ratio.high)})"
-            few = min(len(_values(run, kind)) for run in (a, b)) < stats.FEWEST
+            row["B / A"] = with_interval(ratio)
             differ = ratio.low > 1 or ratio.high < 1
-            row["differ"] = TOO_FEW if few else f"yes, at {stats.CONFIDENCE:.0%}" if differ else NOT_SHOWN
+            row["differ"] = TOO_FEW if ratio.is_range else f"yes, at {stats.CONFIDENCE:.0%}" if differ else NOT_SHOWN
         found[label] = row
     frame = pd.DataFrame.from_dict(found, orient="index")
     frame.index.name = a.experiment
@@ -100,11 +104,6 @@ def _values(run: records.Run, kind: str) -> list[float]:
     if run.levels:
         return list(run.points(kind)[1])
     return list(run.kept(kind).values())
-
-
-def _with_interval(run: records.Run, e: stats.Estimate) -> str:
-    low, high = run.say(run.main, e.low), run.say(run.main, e.high)
-    return f"{run.say(run.main, e.value)} ({low} – {high})"
 
 
 def _apart(one: stats.Estimate, other: stats.Estimate) -> bool:

@@ -1,6 +1,11 @@
 """Numbers as text: the one way in which tables, prose, plots and notebooks write a quantity."""
 
 import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # it takes longer to import than all that writes a number
+    from boxlab.stats import Estimate
 
 
 def seconds(value: float) -> str:
@@ -37,6 +42,17 @@ def times(value: float) -> str:
     if math.isnan(value):
         return "–"
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def interval(estimate: "Estimate", say: Callable[[float], str]) -> str:
+    """The ends of an interval as text, each by `say`, and "(range)" where that is all it is."""
+    return f"{say(estimate.low)} – {say(estimate.high)}" + (" (range)" if estimate.is_range else "")
+
+
+def with_interval(estimate: "Estimate", say: Callable[[float], str] = times) -> str:
+    """A value, by default a ratio, and its interval as text: 12 (11 – 13), or 12 (range 11 – 13)."""
+    kind = "range " if estimate.is_range else ""
+    return f"{say(estimate.value)} ({kind}{say(estimate.low)} – {say(estimate.high)})"
 
 
 def _three(value: float) -> str:

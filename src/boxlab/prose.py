@@ -2,7 +2,7 @@
 
 from boxlab import provenance, stats
 from boxlab.errors import RecordError
-from boxlab.formatting import seconds, times
+from boxlab.formatting import seconds, with_interval
 from boxlab.records import Run
 
 NOT_MEASURED = "not measured here"
@@ -70,8 +70,7 @@ def _median_texts(run: Run, kind: str, kinds: list[str]) -> dict[str, str]:
         before = sample.marks.get(mark)
     for other in kinds:
         if other != kind and run.kept(kind).keys() & run.kept(other).keys():
-            against = run.ratio(kind, other)
-            texts[f"{kind}_vs_{other}"] = f"{times(against.value)} ({times(against.low)} – {times(against.high)})"
+            texts[f"{kind}_vs_{other}"] = with_interval(run.ratio(kind, other))
     return texts
 
 

@@ -54,6 +54,11 @@ class Sample:
     notes: dict[str, str] = field(default_factory=dict)
     error: str | None = None
 
+    @property
+    def counts(self) -> bool:
+        """Whether it belongs to the result: what a failure has measured on its way does not."""
+        return not self.discarded and self.error is None
+
 
 @dataclass
 class Run:
@@ -101,14 +106,15 @@ class Run:
         }
         return ", ".join(sorted(labels)) or None
 
+    def counted(self, kind: str, metric: str | None = None) -> list[Sample]:
+        """The samples of one arm that count and have the metric."""
+        metric = metric or self.main
+        return [s for s in self.samples if s.arm == kind and s.counts and metric in s.values]
+
     def kept(self, kind: str, metric: str | None = None, level: int | None = None) -> dict[int, float]:
         """Values of one arm that count, by round."""
         metric = metric or self.main
-        return {
-            sample.round: sample.values[metric]
-            for sample in self.samples
-            if sample.arm == kind and not sample.discarded and sample.level == level and metric in sample.values
-        }
+        return {sample.round: sample.values[metric] for sample in self.counted(kind, metric) if sample.level == level}
 
     def median(self, kind: str, metric: str | None = None, level: int | None = None) -> stats.Estimate:
         """Median of one arm with its interval, in the metric's unit.
@@ -134,11 +140,7 @@ class Run:
     def points(self, kind: str, metric: str | None = None, least: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Levels and values of one arm's samples that count, from level `least` up."""
         metric = metric or self.main
-        chosen = [
-            (s.level, s.values[metric])
-            for s in self.samples
-            if s.arm == kind and not s.discarded and metric in s.values and (s.level or 0) >= least
-        ]
+        chosen = [(s.level, s.values[metric]) for s in self.counted(kind, metric) if (s.level or 0) >= least]
         return np.array([level for level, _ in chosen]), np.array([value for _, value in chosen])
 
     def line(self, kind: str, metric: str | None = None, least: int = 1) -> stats.Line:
@@ -168,8 +170,7 @@ class Run:
     def typical(self, kind: str) -> Sample:
         """The kept sample nearest to the median: a real one, whose phases add up."""
         middle = self.median(kind).value
-        kept = [s for s in self.samples if s.arm == kind and not s.discarded and self.main in s.values]
-        return min(kept, key=lambda sample: abs(sample.values[self.main] - middle))
+        return min(self.counted(kind), key=lambda sample: abs(sample.values[self.main] - middle))
 
     def failures(self, kind: str) -> list[str]:
         """Why measurements of one arm failed, discarded rounds included."""

@@ -1,13 +1,14 @@
 """Records as tables, to be shown as they are: pandas frames of text, one row an arm."""
 
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from boxlab import stats
 from boxlab.errors import RecordError
-from boxlab.formatting import times
+from boxlab.formatting import interval, with_interval
 from boxlab.records import Run
 
 
@@ -19,18 +20,16 @@ def summary(run: Run, reference: str | None = "container") -> pd.DataFrame:
         values = np.array(list(run.kept(kind).values()))
         row = {"n": len(values), "failed": len(run.failures(kind))}
         if len(values):
-            median = run.median(kind)
+            median, say = run.median(kind), partial(run.say, run.main)
             low, high = np.percentile(values, [25, 75])
             row |= {
-                "median": run.say(run.main, median.value),
-                "95 % interval": f"{run.say(run.main, median.low)} – {run.say(run.main, median.high)}"
-                + ("" if len(values) >= stats.FEWEST else " (range)"),
-                "middle half": f"{run.say(run.main, low)} – {run.say(run.main, high)}",
+                "median": say(median.value),
+                "95 % interval": interval(median, say),
+                "middle half": f"{say(low)} – {say(high)}",
                 "stable": "; ".join(stats.instability(values)) or "yes",
             }
             if kind != reference and run.kept(reference):
-                against = run.ratio(kind, reference)
-                row[f"× {reference}"] = f"{times(against.value)} ({times(against.low)} – {times(against.high)})"
+                row[f"× {reference}"] = with_interval(run.ratio(kind, reference))
         shown = [
             name for name, facts in run.plan["metrics"].items() if facts.get("in_table", True) and name != run.main
         ]
@@ -49,10 +48,10 @@ def levels(run: Run, metric: str | None = None) -> pd.DataFrame:
         except RecordError as error:
             row["slope"] = str(error)
         else:
+            say = partial(run.say, metric)
             for part, e in (("slope", line.slope), ("intercept", line.intercept)):
-                row[part] = run.say(metric, e.value)
-                row[f"{part}, 95 % interval"] = f"{run.say(metric, e.low)} – {run.say(metric, e.high)}"
-            row["largest residual"] = run.say(metric, float(np.abs(line.residuals).max()))
+                row |= {part: say(e.value), f"{part}, 95 % interval": interval(e, say)}
+            row["largest residual"] = say(float(np.abs(line.residuals).max()))
         rows[run.name(kind)] = row
     return _table(run, rows)
 

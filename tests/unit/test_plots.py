@@ -35,7 +35,7 @@ def test_an_arm_that_never_became_ready_is_said_in_words():
         if sample.arm == "microvm":
             sample.values, sample.error = {}, "hung"
     plot = plots.startup(run)
-    assert "never ready: 6 failed" in plot.svg
+    assert "never ready: 7 failed" in plot.svg
     assert "microVM, emulated: never ready" in plot.alt
     assert "microVM" not in plots.phases(run).alt
 

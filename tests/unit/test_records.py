@@ -69,6 +69,24 @@ def test_the_discarded_round_and_failures_do_not_count():
     assert prose.texts(run)["microvm_failed"] == "1"
 
 
+def test_what_a_failed_start_has_measured_on_its_way_does_not_count():
+    run = runs.run(rounds=3)
+    run.samples[-1].values, run.samples[-1].error = {"machine_cpu": 60.0}, "hung"
+    assert sorted(run.kept("microvm", "machine_cpu")) == [1, 2]
+    assert run.median("microvm", "machine_cpu").value < 3
+    assert len(run.points("microvm", "machine_cpu")[1]) == 2
+
+
+@pytest.mark.parametrize(("rounds", "marked"), [(5, True), (6, False)])
+def test_what_is_no_interval_is_called_a_range_in_each_column_that_has_one(rounds, marked):
+    run = runs.run(rounds=rounds)
+    row = tables.summary(run, "microvm").loc["container"]
+    assert row["95 % interval"].endswith(" (range)") is marked
+    assert ("(range " in row["× microvm"]) is marked
+    assert ("(range " in prose.texts(run)["container_vs_microvm"]) is marked
+    assert ("range" in plots.startup(run).alt) is marked
+
+
 def test_emulation_is_named_in_caption_table_and_texts():
     assert "software emulation (TCG)" in prose.caption(runs.run(emulated=True))
     assert "microVM (TCG)" in tables.summary(runs.run(emulated=True)).index
@@ -102,7 +120,7 @@ def test_the_discarded_rounds_stop_does_not_count():
 
 
 def test_phases_of_the_typical_start_add_up():
-    run = runs.run()
+    run = runs.run(rounds=5)
     sample = run.typical("microvm")
     assert sample.values["seconds"] == pytest.approx(run.median("microvm").value)
     assert sample.marks["ready"] == pytest.approx(sample.values["seconds"])

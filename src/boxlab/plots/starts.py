@@ -70,7 +70,8 @@ def draw_dots(
         axes.annotate(f"never ready: {failed} failed", (axes.get_xlim()[0], row), va="center")
         return
     paint = colour(run, kind)
-    samples = [s for s in run.samples if s.arm == kind and metric in s.values and (discarded or not s.discarded)]
+    of_it = [s for s in run.samples if s.arm == kind and metric in s.values and not s.error]
+    samples = [s for s in of_it if discarded or not s.discarded]
     x, thrown = np.array([s.values[metric] for s in samples]), np.array([s.discarded for s in samples], bool)
     y = row + 0.16 * spread(len(samples))
     axes.scatter(x[~thrown], y[~thrown], s=22, color=paint, alpha=0.75, linewidths=0, zorder=3)
@@ -146,7 +147,8 @@ def _starts_alt(run: records.Run, label: str) -> str:
         if not run.kept(kind):
             return f"{name(run, kind)}: never ready"
         median = run.median(kind)
-        interval = f", 95 % interval {seconds(median.low)} to {seconds(median.high)}"
+        kind_of = "range" if median.is_range else "95 % interval"
+        interval = f", {kind_of} {seconds(median.low)} to {seconds(median.high)}"
         measured_once = math.isnan(median.low)
         return f"{name(run, kind)}: median {seconds(median.value)}{', measured once' if measured_once else interval}"
 
