@@ -157,8 +157,8 @@ def proxies() -> dict[str, str]:
     return client.configured_proxies() | named
 
 
-def remove_unused(image_id: str) -> None:
-    """Remove an image that a newer one has replaced, unless something still uses it or has given it a name."""
+def remove_unused(image_id: str) -> bool:
+    """Remove an image, unless it has a name or something uses it; returns whether it is a container that does."""
     client = engine.connect()
     try:
         if not client.images.get(image_id).tags:
@@ -166,6 +166,8 @@ def remove_unused(image_id: str) -> None:
     except docker.errors.APIError as error:
         if error.status_code not in (404, 409):  # gone already, or in use
             raise
+        return error.status_code == 409 and "container" in str(error.explanation)
+    return False
 
 
 def unnamed(label: str = "") -> list[Image]:
@@ -365,21 +367,8 @@ def _remove_steps(output: _Output) -> None:
     """Remove what the classic builder has made and nothing stands on, once the step that was interrupted has let go of it."""
     deadline = time.monotonic() + engine.TIMEOUT_S
     for step in reversed(output.steps()):
-        while _held_by_a_container(step) and time.monotonic() < deadline:
+        while remove_unused(step) and time.monotonic() < deadline:
             time.sleep(0.05)
-
-
-def _held_by_a_container(step: str) -> bool:
-    """Remove a step's image, unless it has a name or others stand on it; or say that a container of the build still runs on it."""
-    client = engine.connect()
-    try:
-        if not client.images.get(step).tags:
-            client.images.remove(step)
-    except docker.errors.APIError as error:
-        if error.status_code not in (404, 409):  # gone already, or in use
-            raise
-        return error.status_code == 409 and "container" in str(error.explanation)
-    return False
 
 
 def _name_steps(tag: str, output: _Output) -> None:

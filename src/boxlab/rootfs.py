@@ -6,7 +6,6 @@ Nothing here needs root on the host or any tool beyond the engine: disks are mad
 import io
 import os
 import shlex
-import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 from docker.models.containers import Container
 
 from boxlab import builder, engine, images, paths, progress
+from boxlab.disk import remove
 from boxlab.errors import BuildError
 from boxlab.interrupts import deferred
 
@@ -164,19 +164,12 @@ def made_once(folder: Path, name: str, key: str, make: Callable[[Path], None]) -
         make(draft)
         folder.mkdir(parents=True, exist_ok=True)
         for older in set(folder.glob(f"{name}-*")) - {final}:
-            _remove(older)
+            remove(older)
         if not final.exists():  # another process may have been faster
             draft.replace(final)
     finally:
-        _remove(draft)
+        remove(draft)
     return final
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 @contextmanager
