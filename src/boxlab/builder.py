@@ -196,7 +196,7 @@ def staged(folder: Path, more: dict[str, bytes | None] | None = None, without: s
     Raises:
         OSError: no room, or a file cannot be read.
     """
-    with tempfile.TemporaryDirectory(dir=paths.scratch(), prefix=f"context-{engine.RUN}-") as scratch:
+    with tempfile.TemporaryDirectory(dir=paths.scratch(), prefix=f"context-{marks.RUN}-") as scratch:
         copy = Path(scratch) / "context"
         shutil.copytree(folder, copy, symlinks=True, ignore=shutil.ignore_patterns(without))
         for name, content in (more or {}).items():

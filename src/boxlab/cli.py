@@ -163,8 +163,8 @@ def compare(a: str, b: str, plot: str | None, as_json: bool) -> None:
         click.echo(json.dumps({"table": table.to_dict("index"), "differences": differences}, indent=2))
     else:
         click.echo(table.to_string())
-        for name, run in zip(comparison.NAMES, (one, other), strict=True):
-            click.echo(f"{name}: {prose.caption(run)}")
+        for name, record in zip(comparison.NAMES, (one, other), strict=True):
+            click.echo(f"{name}: {prose.caption(record)}")
         for difference in differences:
             click.echo(f"note: {difference}")
     if plot:

@@ -15,7 +15,6 @@ from docker.models.images import Image
 
 from boxlab import client, connection, marks, progress
 from boxlab.errors import EngineError
-from boxlab.marks import RUN
 
 LABEL = "org.containers-measured"
 """Label of every engine object of ours."""
@@ -30,7 +29,7 @@ TIMEOUT_S = 60
 START_FIX = "start Docker Desktop, or `sudo systemctl start docker` (without systemd: `sudo service docker start`)"
 
 
-def labels(run: str = RUN) -> dict[str, str]:
+def labels(run: str = marks.RUN) -> dict[str, str]:
     """The labels for a new container, network, volume or image of a run.
 
     Only the owner says that an object is ours: images that all share have the first label alone, and hand it on.

@@ -272,7 +272,7 @@ def _from_packages(tag: str) -> _Origin:
     excluded = ("/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/man/*")
     command = ["mmdebstrap", "--variant=minbase", "--include=ca-certificates,python3,python3-venv"]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in excluded]
-    tarball = paths.scratch() / f"base-{engine.RUN}.tar"
+    tarball = paths.scratch() / f"base-{marks.RUN}.tar"
     try:
         with progress.bar("base", total=len(_MMDEBSTRAP_STEPS), unit="step") as bar:
             _mmdebstrap([*command, SUITE, str(tarball)], bar)

@@ -1,4 +1,4 @@
-"""A run as data: the plan, every raw sample, and the machine; kept as JSON with a schema and a version."""
+"""A record: one run of one experiment as data: the plan, every raw sample, and the machine; kept as JSON with a schema and a version."""
 
 import json
 import os
@@ -61,8 +61,8 @@ class Sample:
 
 
 @dataclass
-class Run:
-    """One run of one experiment. `record.schema.json` says what `plan` and `provenance` hold.
+class Record:
+    """One run of one experiment, as data. `record.schema.json` says what `plan` and `provenance` hold.
 
     Where a method takes a `metric`, None stands for the experiment's main one.
     """
@@ -213,7 +213,7 @@ def _without_places(data: object) -> object:
     return data
 
 
-def load(path: Path | str) -> Run:
+def load(path: Path | str) -> Record:
     """Read a record.
 
     Raises:
@@ -240,7 +240,7 @@ def load(path: Path | str) -> Run:
     except fastjsonschema.JsonSchemaValueException as error:
         raise RecordError(f"{path} is not a valid record: {error.message[:200]}") from error
     samples = [Sample(**sample) for sample in data["samples"]]
-    return Run(**{k: v for k, v in data.items() if k not in ("schema", "version", "samples")}, samples=samples)
+    return Record(**{k: v for k, v in data.items() if k not in ("schema", "version", "samples")}, samples=samples)
 
 
 def _from_version_1(data: dict) -> dict:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from docker.models.containers import Container
 
-from boxlab import builder, engine, images, paths, progress
+from boxlab import builder, engine, images, marks, paths, progress
 from boxlab.disk import remove
 from boxlab.errors import BuildError
 from boxlab.interrupts import deferred
@@ -159,7 +159,7 @@ def made_once(folder: Path, name: str, key: str, make: Callable[[Path], None]) -
     final = folder / f"{name}-{images.short_hash(key.encode())}"
     if final.exists():
         return final
-    draft = paths.scratch() / f"{final.name}.{engine.RUN}"
+    draft = paths.scratch() / f"{final.name}.{marks.RUN}"
     try:
         make(draft)
         folder.mkdir(parents=True, exist_ok=True)

@@ -93,7 +93,7 @@ def plan_of(runtime: Runtime) -> dict:
 def run(
     experiment: str,
     arms: list[dict],
-    measure: Callable[[records.Run, records.Sample], None],
+    measure: Callable[[records.Record, records.Sample], None],
     *,
     metrics: dict[str, dict],
     measures: str,
@@ -109,7 +109,7 @@ def run(
     profile: str | None = None,
     seed: int | None = None,
     save_as: str | None = None,
-) -> records.Run:
+) -> records.Record:
     """Measure every arm once a round; with levels, every arm at each of them, in an order of its own.
 
     Whoever measures on this machine at the same time, in this checkout or another, is waited for.
@@ -148,7 +148,7 @@ def run(
             for kind in draw.sample(kinds, len(kinds))
         ]
         blocks.append(block)
-    result = records.Run(
+    result = records.Record(
         experiment=experiment,
         profile=chosen.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -191,26 +191,28 @@ def run(
     return result
 
 
-def _take(run: records.Run, sample: records.Sample, measure: Callable[[records.Run, records.Sample], None]) -> None:
+def _take(
+    record: records.Record, sample: records.Sample, measure: Callable[[records.Record, records.Sample], None]
+) -> None:
     try:
-        measure(run, sample)
+        measure(record, sample)
     except NotReady as error:
-        sample.values.pop(run.main, None)
+        sample.values.pop(record.main, None)
         sample.error = str(error)
-    run.samples.append(sample)
+    record.samples.append(sample)
 
 
 def _cell(kind: str, level: int | None) -> str:
     return kind if level is None else f"{kind} {level}"
 
 
-def same_files(run: records.Run, kind: str, sha256: str) -> None:
+def same_files(record: records.Record, kind: str, sha256: str) -> None:
     """Check that an arm ran the files that the arms before it ran.
 
     Raises:
         BoxlabError: it ran others.
     """
-    expected = run.plan["files_sha256"] = run.plan["files_sha256"] or sha256
+    expected = record.plan["files_sha256"] = record.plan["files_sha256"] or sha256
     if sha256 != expected:
         raise BoxlabError(
             f"{kind} ran other files than the boxes before it: nothing was compared", "`make clean`, then again"

@@ -46,7 +46,7 @@ def density(
     levels: Iterable[int] | None = None,
     workload: Workload = Workload(),
     **options: Unpack[blocks.Options],
-) -> records.Run:
+) -> records.Record:
     """Run 0, 1, 2, 4, 8... instances of each box, in drawn order, and read what they take together.
 
     Before each start it checks that all instances may take what they are allowed and still leave the machine its `reserve`:
@@ -74,7 +74,7 @@ def density(
 
     with meter.open_meter() as gauge:
 
-        def measure(run: records.Run, sample: records.Sample) -> None:
+        def measure(record: records.Record, sample: records.Sample) -> None:
             runtime = ready[sample.arm]
             alone[:] = alone or [gauge.read().available]
             while len(pool) > sample.level:
@@ -87,7 +87,7 @@ def density(
                     started = _start_at_once(runtime, workload, batch)
                     pool.extend(started)
                 for box in started:
-                    blocks.same_files(run, sample.arm, box.observe().inside["files_sha256"])
+                    blocks.same_files(record, sample.arm, box.observe().inside["files_sha256"])
             if len(pool) > before:
                 last = max(box.console.t0 + box.marks["ready"] for box in pool)
                 sample.values |= {"added": len(pool) - before, "scale_out": last - began}

@@ -83,7 +83,7 @@ def trials() -> list[Trial]:
 def limits(
     wanted: list[Trial] | None = None,
     **options: Unpack[blocks.Options],
-) -> records.Run:
+) -> records.Record:
     """Try every limit in every box; `wanted` are `trials()` by default. Further arguments and errors as for `startup`.
 
     Raises:
@@ -104,7 +104,7 @@ def limits(
     blocks.check_that_some(ready, left_out)
     with meter.open_meter() as gauge:
 
-        def measure(run: records.Run, sample: records.Sample) -> None:
+        def measure(record: records.Record, sample: records.Sample) -> None:
             trial = ready[sample.arm]
             with trial.runtime.start(trial.workload) as box:
                 box.observe()

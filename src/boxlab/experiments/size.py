@@ -37,7 +37,7 @@ MEASURES = (
 )
 
 
-def size(**options: Unpack[blocks.Options]) -> records.Run:
+def size(**options: Unpack[blocks.Options]) -> records.Record:
     """Disk taken by the workload as one container, as ten, and as each kind of virtual machine.
 
     Sizes do not vary from one time to the next: one round by default. Arguments and errors as for `startup`.
@@ -58,7 +58,7 @@ def size(**options: Unpack[blocks.Options]) -> records.Run:
             measured[kind] = lambda runtime=runtime: _containers(runtime, workload, 1)
             measured[many] = lambda runtime=runtime: _containers(runtime, workload, MANY)
 
-    def measure(run: records.Run, sample: records.Sample) -> None:
+    def measure(record: records.Record, sample: records.Sample) -> None:
         values = measured[sample.arm]() | transfer[sample.arm.partition("-x")[0]]
         parts = ("image", "packed", "kernel", "disk", "writable")
         sample.values |= {"total": sum(values.get(part, 0) for part in parts)} | values

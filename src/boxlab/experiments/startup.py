@@ -23,7 +23,7 @@ def startup(
     seed: int | None = None,
     workload: Workload = Workload(),
     save_as: str | None = None,
-) -> records.Run:
+) -> records.Record:
     """Start every box once a round, in an order drawn anew for each round.
 
     Args:
@@ -42,8 +42,8 @@ def startup(
     """
     ready, left_out = blocks.prepared(arms, workload)
 
-    def measure(run: records.Run, sample: records.Sample) -> None:
-        timed_start(run, sample, ready[sample.arm], workload)
+    def measure(record: records.Record, sample: records.Sample) -> None:
+        timed_start(record, sample, ready[sample.arm], workload)
 
     return blocks.run(
         "startup",
@@ -61,7 +61,7 @@ def startup(
 
 
 def timed_start(
-    run: records.Run, sample: records.Sample, runtime: Runtime, workload: Workload
+    record: records.Record, sample: records.Sample, runtime: Runtime, workload: Workload
 ) -> tuple[float, Observation]:
     """One start, observed and stopped; returns t0 on the monotonic clock, in seconds, and what was observed."""
     busy = machine_cpu_seconds()
@@ -69,7 +69,7 @@ def timed_start(
         with runtime.start(workload) as box:
             sample.values["machine_cpu"] = machine_cpu_seconds() - busy
             seen = box.observe()
-            blocks.same_files(run, runtime.kind, seen.inside["files_sha256"])
+            blocks.same_files(record, runtime.kind, seen.inside["files_sha256"])
             sample.values["stop"] = box.stop()
             sample.values["seconds"], sample.marks = box.marks["ready"], box.marks
             return box.console.t0, seen
