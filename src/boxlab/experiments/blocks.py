@@ -19,7 +19,14 @@ WARM_UP = 1
 
 
 class Options(TypedDict, total=False):
-    """What every experiment takes beside its own arguments; `startup` says what each means."""
+    """What every experiment takes beside its own arguments.
+
+    Attributes:
+        rounds: how many rounds count; by default as many as the profile says.
+        profile: quick, class or paper; by default what the variable PROFILE says, else class.
+        seed: of the order; drawn if not given, and recorded.
+        save_as: name of the record; it is written after every round, so that an interrupted run is kept.
+    """
 
     rounds: int | None
     profile: str | None
@@ -127,7 +134,7 @@ def run(
         warm_up: rounds that come first and do not count.
         before: rounds that come first, count, and measure something else.
         after_arm: called when an arm's part of a block is over, however it ended.
-        rounds, profile, seed, save_as: see `startup`.
+        rounds, profile, seed, save_as: see `Options`.
 
     Raises:
         BoxlabError: bad arguments.

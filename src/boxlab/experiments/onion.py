@@ -8,6 +8,7 @@ from boxlab import records
 from boxlab.experiments import blocks
 from boxlab.experiments.startup import MEASURES, timed_start
 from boxlab.runtimes import Container, Process, Runtime, Workload, kernel_events
+from boxlab.runtimes.box import INSIDE
 from boxlab.runtimes.onion import NAMESPACES, Command, Containerd, Grouped, Namespaced, OCIRuntime
 
 BEGIN = {
@@ -30,9 +31,7 @@ ENGINE_PHASES = {
     "runc": "shim",
     "hook": "runc: namespaces, cgroup, mounts",
     "exec": "engine: network",
-    "app": "interpreter",
-    "ready": "imports, model, prediction",
-}
+} | INSIDE
 
 
 def _as_this_engine_has_them(runtime: Runtime, workload: Workload) -> dict[str, str]:

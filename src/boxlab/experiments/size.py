@@ -82,7 +82,7 @@ def _transfers(ready: dict[str, Runtime], workload: Workload) -> dict[str, dict]
 
     def container() -> dict:
         own = layers.layers(images.ensure(workload.image).tag)
-        beneath = set(engine.connect().api.inspect_image(images.ensure("base").tag)["RootFS"]["Layers"])
+        beneath = images.ensure("base").layers
         shared = sum(layer.size for layer in own if layer.id in beneath)
         whole = sum(layer.size for layer in own)
         travels = sum(layer.compressed for layer in own)

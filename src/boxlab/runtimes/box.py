@@ -17,6 +17,9 @@ WORKLOAD_MARKS = {
 }
 """What the workload prints, in every box alike: see images/workload/app.py."""
 
+INSIDE = {"app": "interpreter", "ready": "imports, model, prediction"}
+"""The last phases of a start, which no box can do without: mark that ends it -> what happened in it."""
+
 ANSWER = r"workload: answer (.*)"
 
 ANSWER_S = 60.0
