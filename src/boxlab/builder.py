@@ -28,7 +28,7 @@ from typing import IO
 import docker.errors
 import requests
 import urllib3
-from docker.models.images import Image
+from docker.models.images import Image as SdkImage
 
 from boxlab import client, engine, marks, paths, progress
 
@@ -170,7 +170,7 @@ def remove_unused(image_id: str) -> bool:
     return False
 
 
-def unnamed(label: str = "") -> list[Image]:
+def unnamed(label: str = "") -> list[SdkImage]:
     """The images without a name that carry a label, by default this owner's: those that have lost it, and steps that a build has left.
 
     Without what others stand on, where images have parents. What a reader builds on an image inherits its labels.

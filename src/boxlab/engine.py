@@ -11,7 +11,7 @@ from functools import cache
 import docker
 import requests
 import urllib3
-from docker.models.images import Image
+from docker.models.images import Image as SdkImage
 
 from boxlab import client, connection, marks, progress
 from boxlab.errors import EngineError
@@ -191,7 +191,7 @@ def is_podman() -> bool:
     return any("Podman" in part["Name"] for part in connect().version().get("Components") or ())
 
 
-def images(**which) -> list[Image]:
+def images(**which) -> list[SdkImage]:
     """The images on the engine, `which` as the SDK's call knows it; one that others remove meanwhile is left out.
 
     Raises:

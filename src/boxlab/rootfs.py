@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from docker.models.containers import Container
+from docker.models.containers import Container as SdkContainer
 
 from boxlab import builder, engine, images, marks, paths, progress
 from boxlab.disk import remove
@@ -173,7 +173,7 @@ def made_once(folder: Path, name: str, key: str, make: Callable[[Path], None]) -
 
 
 @contextmanager
-def _container(tag: str, command: list[str] | None = None) -> Iterator[Container]:
+def _container(tag: str, command: list[str] | None = None) -> Iterator[SdkContainer]:
     """A container of ours that is not running yet, and is gone afterwards."""
     container = None
     with engine.plain_errors():
@@ -210,7 +210,7 @@ def _untar(archive: Iterable[bytes], folder: Path, name: str) -> None:
         )
 
 
-def _put(container: Container, folder: str, members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+def _put(container: SdkContainer, folder: str, members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
     """Put files into a container's `folder`."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
@@ -219,7 +219,7 @@ def _put(container: Container, folder: str, members: list[tuple[tarfile.TarInfo,
     container.put_archive(folder, buffer.getvalue())
 
 
-def _fetch(container: Container, file: str, path: Path, label: str) -> None:
+def _fetch(container: SdkContainer, file: str, path: Path, label: str) -> None:
     """Copy one file out of a container, leaving blocks of zeros as holes, so that only what is used is allocated."""
     chunks, facts = container.get_archive(file, _BLOCK)
     reader = io.BufferedReader(_Chunks(chunks), _BLOCK)

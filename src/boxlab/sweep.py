@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import docker
 import docker.errors
 import psutil
-from docker.models.containers import Container
+from docker.models.containers import Container as SdkContainer
 
 from boxlab import builder, cgroups, disk, engine, images, leftover, marks, names, paths
 from boxlab.errors import BoxlabError
@@ -98,7 +98,7 @@ def _running(run: str = "") -> list[Leftover]:
     return found + [Leftover("volume", v.name, v.remove) for v in client.volumes.list(filters=made_by_us)]
 
 
-def _remove_container(container: Container) -> None:
+def _remove_container(container: SdkContainer) -> None:
     """Remove it, or wait until whoever is at it already has done so."""
     try:
         container.remove(force=True, v=True)
