@@ -38,8 +38,6 @@ PARTS = {
 }
 """One colour for each part of what a box takes, in memory and on disk."""
 
-PHASE_SHADES = (1.0, 0.55)
-
 INK = "#010203"  # stands for the page's own text colour until the SVG is written
 
 STYLE = {
