@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment
 
-from boxlab import paths
+from boxlab import disk, paths
 from boxlab.errors import EngineError
 
 HELPER_S = 5
@@ -220,9 +220,7 @@ def own_config() -> Path:
     content = json.dumps({"auths": {"none.invalid": {}}} | kept)
     file = ours / "config.json"
     if not file.exists() or file.read_text() != content:
-        new = ours / f"config-{os.getpid()}"
-        new.write_text(content)
-        new.replace(file)
+        disk.write(file, content)
     return ours
 
 

@@ -16,7 +16,7 @@ import certifi
 import docker.errors
 import requests
 import urllib3
-from docker.models.images import Image
+from docker.models.images import Image as SdkImage
 
 from boxlab import builder, client, engine, marks, paths, progress, turns
 from boxlab.errors import BoxlabError, BuildError
@@ -112,7 +112,7 @@ def find(name: str) -> Built | None:
         return _built(name, image, fresh=False) if image else None
 
 
-def _candidates(name: str) -> Iterator[Image]:
+def _candidates(name: str) -> Iterator[SdkImage]:
     """The image of this checkout's own name, then those of other checkouts."""
     if image := _get(own(name)):
         yield image
@@ -163,7 +163,7 @@ def _made(name: str, context: Path, built_on: Built | None) -> Built:
         return _built(name, _get(own(name)), fresh=True)
 
 
-def there() -> dict[str, Image]:
+def there() -> dict[str, SdkImage]:
     """The images of the book that this checkout has, or that it would find under the name for people, by name.
 
     Raises:
@@ -174,7 +174,7 @@ def there() -> dict[str, Image]:
     return {name: image for name, image in found.items() if image}
 
 
-def base_of(layers: Sequence[str]) -> Image | None:
+def base_of(layers: Sequence[str]) -> SdkImage | None:
     """The base image, whichever checkout's, that an image with these layers stands on, if it does.
 
     What learners build stands on the name for people, and another checkout may move that at any time.
@@ -196,7 +196,7 @@ def _build_base(context: Path, labels: dict[str, str]) -> None:
         _build("base", context, labels, {"ORIGIN": origin.image}, {"certificates": None} | more)
 
 
-def _lacking(base: Image) -> int:
+def _lacking(base: SdkImage) -> int:
     """How many certificate authorities that this machine needs are not in the base image."""
     there = base.labels.get(CERTIFICATES_LABEL, "").split()
     return sum(_fingerprint(pem) not in there for pem in extra_certificates())
@@ -272,7 +272,7 @@ def _from_packages(tag: str) -> _Origin:
     excluded = ("/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/man/*")
     command = ["mmdebstrap", "--variant=minbase", "--include=ca-certificates,python3,python3-venv"]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in excluded]
-    tarball = paths.scratch() / f"base-{engine.RUN}.tar"
+    tarball = paths.scratch() / f"base-{marks.RUN}.tar"
     try:
         with progress.bar("base", total=len(_MMDEBSTRAP_STEPS), unit="step") as bar:
             _mmdebstrap([*command, SUITE, str(tarball)], bar)
@@ -377,7 +377,7 @@ def _context(name: str) -> Path:
     return folder
 
 
-def _get(reference: str) -> Image | None:
+def _get(reference: str) -> SdkImage | None:
     """The image of that name, if there is one."""
     try:
         return engine.connect().images.get(reference)
@@ -405,7 +405,7 @@ def _files(context: Path) -> list[Path]:
     return sorted(p for p in context.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
 
 
-def _built(name: str, image: Image, fresh: bool) -> Built:
+def _built(name: str, image: SdkImage, fresh: bool) -> Built:
     config = image.attrs["Config"]  # newer engines leave out what is empty
     return Built(
         name=name,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from boxlab import engine, paths, progress
+from boxlab import engine, marks, paths, progress
 from boxlab.errors import EngineError
 
 GZIP_LEVEL = 6
@@ -89,7 +89,7 @@ def saved(tag: str) -> Iterator[tarfile.TarFile]:
     """
     if ":" not in tag.rpartition("/")[2]:
         tag += ":latest"  # without it, all tags of that name are saved
-    with tempfile.NamedTemporaryFile(dir=paths.scratch(), prefix=f"image-{engine.RUN}-", suffix=".tar") as file:
+    with tempfile.NamedTemporaryFile(dir=paths.scratch(), prefix=f"image-{marks.RUN}-", suffix=".tar") as file:
         _save(tag, file)
         file.seek(0)
         with tarfile.open(fileobj=file) as archive:

@@ -36,7 +36,7 @@ def host() -> dict:
     cpuinfo = _read("/proc/cpuinfo")
     model = re.search(r"^model name\s*: (.+)", cpuinfo, re.MULTILINE)
     return {
-        "system": _pretty_name() or platform.platform(),
+        "system": _system(),
         "kernel": platform.release(),
         "architecture": platform.machine(),
         "cpu": model[1].strip() if model else platform.processor() or "unknown",
@@ -104,6 +104,9 @@ def _read(path: str) -> str:
     return file.read_text(errors="replace") if file.exists() else ""
 
 
-def _pretty_name() -> str:
-    found = re.search(r'^PRETTY_NAME="?([^"\n]+)', _read("/etc/os-release"), re.MULTILINE)
-    return found[1] if found else ""
+def _system() -> str:
+    """The operating system, as it calls itself."""
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:  # no Linux
+        return platform.platform()

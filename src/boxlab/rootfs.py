@@ -6,7 +6,6 @@ Nothing here needs root on the host or any tool beyond the engine: disks are mad
 import io
 import os
 import shlex
-import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
@@ -14,9 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from docker.models.containers import Container
+from docker.models.containers import Container as SdkContainer
 
-from boxlab import builder, engine, images, paths, progress
+from boxlab import builder, engine, images, marks, paths, progress
+from boxlab.disk import remove
 from boxlab.errors import BuildError
 from boxlab.interrupts import deferred
 
@@ -159,28 +159,21 @@ def made_once(folder: Path, name: str, key: str, make: Callable[[Path], None]) -
     final = folder / f"{name}-{images.short_hash(key.encode())}"
     if final.exists():
         return final
-    draft = paths.scratch() / f"{final.name}.{engine.RUN}"
+    draft = paths.scratch() / f"{final.name}.{marks.RUN}"
     try:
         make(draft)
         folder.mkdir(parents=True, exist_ok=True)
         for older in set(folder.glob(f"{name}-*")) - {final}:
-            _remove(older)
+            remove(older)
         if not final.exists():  # another process may have been faster
             draft.replace(final)
     finally:
-        _remove(draft)
+        remove(draft)
     return final
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
 @contextmanager
-def _container(tag: str, command: list[str] | None = None) -> Iterator[Container]:
+def _container(tag: str, command: list[str] | None = None) -> Iterator[SdkContainer]:
     """A container of ours that is not running yet, and is gone afterwards."""
     container = None
     with engine.plain_errors():
@@ -217,7 +210,7 @@ def _untar(archive: Iterable[bytes], folder: Path, name: str) -> None:
         )
 
 
-def _put(container: Container, folder: str, members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+def _put(container: SdkContainer, folder: str, members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
     """Put files into a container's `folder`."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
@@ -226,7 +219,7 @@ def _put(container: Container, folder: str, members: list[tuple[tarfile.TarInfo,
     container.put_archive(folder, buffer.getvalue())
 
 
-def _fetch(container: Container, file: str, path: Path, label: str) -> None:
+def _fetch(container: SdkContainer, file: str, path: Path, label: str) -> None:
     """Copy one file out of a container, leaving blocks of zeros as holes, so that only what is used is allocated."""
     chunks, facts = container.get_archive(file, _BLOCK)
     reader = io.BufferedReader(_Chunks(chunks), _BLOCK)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import docker
 import docker.errors
 import psutil
-from docker.models.containers import Container
+from docker.models.containers import Container as SdkContainer
 
 from boxlab import builder, cgroups, disk, engine, images, leftover, marks, names, paths
 from boxlab.errors import BoxlabError
@@ -82,13 +82,13 @@ def engine_objects(images: bool = False) -> list[Leftover]:
     Raises:
         EngineError: the engine does not answer.
     """
-    with engine.plain_errors():
-        client = engine.connect()
-        return _running(client) + names.made() + _built(client) + (_named(client, _is_own) if images else [])
+    return _running() + names.made() + _built() + (_named(_is_own) if images else [])
 
 
-def _running(client: docker.DockerClient, run: str = "") -> list[Leftover]:
+@engine.plain_errors()
+def _running(run: str = "") -> list[Leftover]:
     """Containers, networks and volumes that a run of ours made, or one certain run."""
+    client = engine.connect()
     made_by_us = {"label": [f"{engine.OWNER_LABEL}={marks.owner()}", engine.RUN_LABEL + (f"={run}" if run else "")]}
     found = [
         Leftover("container", c.name, lambda c=c: _remove_container(c))
@@ -98,7 +98,7 @@ def _running(client: docker.DockerClient, run: str = "") -> list[Leftover]:
     return found + [Leftover("volume", v.name, v.remove) for v in client.volumes.list(filters=made_by_us)]
 
 
-def _remove_container(container: Container) -> None:
+def _remove_container(container: SdkContainer) -> None:
     """Remove it, or wait until whoever is at it already has done so."""
     try:
         container.remove(force=True, v=True)
@@ -108,8 +108,10 @@ def _remove_container(container: Container) -> None:
         container.wait(timeout=KILLED_S, condition="removed")
 
 
-def _named(client: docker.DockerClient, wanted: Callable[[str], bool]) -> list[Leftover]:
+@engine.plain_errors()
+def _named(wanted: Callable[[str], bool]) -> list[Leftover]:
     """Names of ours that images have; what they alone stand on goes with them."""
+    client = engine.connect()
     return [
         Leftover("image", name, lambda name=name: client.images.remove(name))
         for image in engine.images(filters={"reference": f"{images.PREFIX}*"})
@@ -128,9 +130,10 @@ def _is_passing(name: str, *beginnings: str) -> bool:
     return name.startswith(beginnings) and name.partition(":")[0].endswith(f"-{marks.owner()}")
 
 
-def _built(client: docker.DockerClient) -> list[Leftover]:
+def _built() -> list[Leftover]:
     """What experiments built for themselves, and images without a name that a build of ours has left behind."""
-    return _named(client, lambda name: _is_passing(name, *images.PASSING)) + [
+    client = engine.connect()
+    return _named(lambda name: _is_passing(name, *images.PASSING)) + [
         Leftover("image", image.id, lambda image=image: client.images.remove(image.id)) for image in builder.unnamed()
     ]
 
@@ -141,9 +144,7 @@ def remove_built() -> None:
     Raises:
         EngineError: the engine does not answer, or something uses them.
     """
-    with engine.plain_errors():
-        client = engine.connect()
-    leftover.remove(lambda: _built(client))
+    leftover.remove(_built)
 
 
 def leftovers(images: bool = False) -> list[Leftover]:
@@ -163,8 +164,7 @@ def of_run(run: str, on_engine: bool = True) -> list[Leftover]:
     """
     found = processes(run) + control_groups(run) + scratch_files(run)
     if on_engine:
-        with engine.plain_errors():
-            found += _running(engine.connect(), run) + names.made(run)
+        found += _running(run) + names.made(run)
     return found
 
 
@@ -184,9 +184,7 @@ def remove_started(run: str) -> None:
     Raises:
         EngineError: the engine does not answer, or something could not be removed.
     """
-    with engine.plain_errors():
-        client = engine.connect()
-    leftover.remove(lambda: _running(client, run))
+    leftover.remove(lambda: _running(run))
 
 
 def remove_lab_images(lab_id: str) -> None:
@@ -195,9 +193,7 @@ def remove_lab_images(lab_id: str) -> None:
     Raises:
         EngineError: the engine does not answer, or something uses them.
     """
-    with engine.plain_errors():
-        client = engine.connect()
-    leftover.remove(lambda: _named(client, lambda n: _is_passing(n, f"{images.LAB_PREFIX}{lab_id}-")))
+    leftover.remove(lambda: _named(lambda n: _is_passing(n, f"{images.LAB_PREFIX}{lab_id}-")))
 
 
 def sweep(
@@ -236,8 +232,7 @@ def lab_images() -> list[Leftover]:
     Raises:
         EngineError: the engine does not answer.
     """
-    with engine.plain_errors():
-        return _named(engine.connect(), lambda name: _is_passing(name, images.LAB_PREFIX))
+    return _named(lambda name: _is_passing(name, images.LAB_PREFIX))
 
 
 def remove_images(*names: str) -> None:
@@ -251,5 +246,4 @@ def remove_images(*names: str) -> None:
 
 def _shared(names: Iterable[str]) -> list[Leftover]:
     wanted = {images.PREFIX + name for name in names}
-    with engine.plain_errors():
-        return _named(engine.connect(), lambda name: name.partition(":")[0] in wanted)
+    return _named(lambda name: name.partition(":")[0] in wanted)

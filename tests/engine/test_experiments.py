@@ -77,7 +77,7 @@ def test_a_box_that_ended_is_not_read_as_one_that_takes_nothing():
     runtime.prepare(WORKLOAD)
     with runtime.start(WORKLOAD) as box, meter.open_meter() as gauge:
         box.spawned.stop()
-        with pytest.raises(NotReady, match="only 0 processes"):
+        with pytest.raises(NotReady, match="the process has ended"):
             gauge.read(box)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from waiting import HANG_S
 
-from boxlab import images, paths, progress, rootfs, runtimes
+from boxlab import images, paths, progress, rootfs, runtimes, turns
 from boxlab.errors import NotReady, Unavailable
 from boxlab.runtimes import accelerator, qemu, snapshot
 from boxlab.runtimes.spawn import HostProcess
@@ -295,12 +295,16 @@ def test_of_several_processes_one_proves_and_the_others_wait_for_it(probe, monke
     boots["kvm"] = 0.4
     said, waiting = [], threading.Event()
     monkeypatch.setattr(accelerator.progress, "say", lambda text: (said.append(text), waiting.set()))
-    with ThreadPoolExecutor(1) as other, accelerator._turn():
-        found = other.submit(accelerator.choose)
-        assert waiting.wait(HANG_S)
-        accelerator._remember(accelerator._prove())
+    held = turns.take(accelerator._turn())
+    with ThreadPoolExecutor(1) as other:
+        try:
+            found = other.submit(accelerator.choose)
+            assert waiting.wait(HANG_S)
+            accelerator._remember(accelerator._prove())
+        finally:
+            turns.give(accelerator._turn(), held)
     assert found.result().name == "kvm" and tried == ["kvm"]
-    assert "waiting for another process" in said[0]
+    assert "waiting until it is known how virtual machines run here" in said[0]
 
 
 def test_an_unreadable_verdict_is_none(probe):

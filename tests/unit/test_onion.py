@@ -42,7 +42,7 @@ def test_what_a_record_says_starts_no_program(layer, monkeypatch):
 def test_the_docker_command_uses_our_engine(monkeypatch):
     started = []
     monkeypatch.setattr(onion.HostProcess, "__init__", lambda self, argv, environment: started.append(environment))
-    monkeypatch.setattr(engine, "environment", lambda: {"DOCKER_HOST": "unix:///ours"})
+    monkeypatch.setattr(engine.client, "endpoint", lambda: engine.client.Endpoint("unix:///ours"))
     command = onion.Command()
     command._image = IMAGE
     command._spawn(Workload())

@@ -5,9 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from boxlab import experiments, paths, provenance, records
+from boxlab import experiments, paths, profiles, provenance, records
 from boxlab.errors import BoxlabError, NotReady, Unavailable
-from boxlab.experiments import profiles
 from boxlab.runtimes import Observation, Runtime
 
 
@@ -160,4 +159,4 @@ def test_the_profile_comes_from_the_environment(monkeypatch):
     monkeypatch.setenv(profiles.VARIABLE, "quick")
     assert experiments.startup([Pretended("a")]).plan["rounds"] == profiles.ALL["quick"].rounds
     monkeypatch.delenv(profiles.VARIABLE)
-    assert profiles.profile().name == "class"
+    assert profiles.named().name == "class"

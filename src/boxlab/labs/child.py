@@ -82,10 +82,10 @@ def _checks(job: dict, say: Callable) -> None:
         say(done=True)
     finally:
         if on_engine and work.ran_programs:
-            from boxlab import engine, sweep
+            from boxlab import marks, sweep
 
             with deferred():
-                sweep.remove_started(engine.RUN)
+                sweep.remove_started(marks.RUN)
 
 
 def judge(check: Check, work: Work, outcomes: dict[str, Outcome], says: dict[str, str], on_engine: bool) -> Result:

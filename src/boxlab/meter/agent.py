@@ -24,15 +24,16 @@ def answer(request: dict) -> dict:
         request: "pids": process ids; "containers": ids of containers, whose processes are found here.
 
     Returns:
-        "processes": one entry for each that is still there (see `process`); "cgroups": one for each container that has a
-        memory controller (see `control_group`); "available" and "total": MemAvailable and MemTotal.
+        "processes": one entry for each that is still there (see `process`), with its "container", or None; "cgroups": one
+        for each container that has a memory controller (see `control_group`); "available" and "total": MemAvailable and
+        MemTotal.
     """
-    pids, cgroups = list(request.get("pids", ())), []
+    pids, cgroups = dict.fromkeys(request.get("pids", ())), []
     for container in request.get("containers", ()):
         inside, around = _of_container(container)
-        pids += inside + around
+        pids |= dict.fromkeys(inside + around, container)
         cgroups += [found for pid in inside[:1] if (found := control_group(pid))]
-    read = [found for pid in dict.fromkeys(pids) if (found := process(pid))]
+    read = [found | {"container": container} for pid, container in pids.items() if (found := process(pid))]
     memory = _kib(PROC.joinpath("meminfo").read_text())
     return {"processes": read, "cgroups": cgroups, "available": memory["MemAvailable"], "total": memory["MemTotal"]}
 

@@ -3,21 +3,16 @@
 What the proof has found is remembered, also that nothing booted, so that a machine pays for it once.
 """
 
-import fcntl
 import json
 import os
-import platform
-import re
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-from boxlab import disk, engine, images, paths, progress, rootfs
+from boxlab import disk, engine, images, paths, progress, provenance, rootfs, turns
 from boxlab.errors import EngineError, NotReady, Unavailable
 from boxlab.interrupts import deferred
 from boxlab.runtimes import qemu
@@ -144,7 +139,7 @@ def _judged(in_container: bool) -> _Verdict:
     """The verdict for this process. Of several that ask at once one proves, and the others wait for what it finds."""
     if verdict := _standing():
         return verdict
-    with _turn():
+    with turns.turn(_turn(), "it is known how virtual machines run here"):
         return _standing() or _remember(_prove())
 
 
@@ -153,16 +148,9 @@ def _standing() -> _Verdict | None:
     return verdict if verdict and verdict.stands() else None
 
 
-@contextmanager
-def _turn() -> Iterator[None]:
-    paths.CACHE.mkdir(parents=True, exist_ok=True)
-    with (paths.CACHE / "accelerator.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress.say("virtual machines: waiting for another process, which tries how they run here")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _turn() -> str:
+    """For those who share what is remembered."""
+    return f"accelerator-{images.short_hash(bytes(paths.CACHE))}"
 
 
 def _prove() -> _Verdict:
@@ -256,12 +244,11 @@ def _file() -> Path:
 
 
 def _circumstances() -> dict:
-    kvm, cpuinfo = Path("/dev/kvm"), Path("/proc/cpuinfo")
-    processor = re.search(r"^model name\s*: (.*)", cpuinfo.read_text() if cpuinfo.exists() else "", re.MULTILINE)
+    kvm, host = Path("/dev/kvm"), provenance.host()
     return {
-        "kernel": platform.release(),
-        "machine": platform.machine(),
-        "processor": processor[1] if processor else platform.processor(),
+        "kernel": host["kernel"],
+        "machine": host["architecture"],
+        "processor": host["cpu"],
         "qemu": qemu.version(),
         "qemu_in_container": qemu.in_container(),
         "may_use_kvm": kvm.exists() and os.access(kvm, os.R_OK | os.W_OK),

@@ -4,7 +4,7 @@ import json
 import math
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from boxlab.interrupts import deferred
 from boxlab.runtimes.console import Console
@@ -16,6 +16,9 @@ WORKLOAD_MARKS = {
     "identity": r"workload: identity (\{.*\})",
 }
 """What the workload prints, in every box alike: see images/workload/app.py."""
+
+INSIDE = {"app": "interpreter", "ready": "imports, model, prediction"}
+"""The last phases of a start, which no box can do without: mark that ends it -> what happened in it."""
 
 ANSWER = r"workload: answer (.*)"
 
@@ -61,7 +64,6 @@ class Box:
         kind: which runtime started it.
         marks: seconds from the call of `start` to each phase, in order; "ready" is the first useful output.
         answer: that first output.
-        details: what the runtime adds to a record, such as the accelerator.
         answer_s: how long it may take to answer, in seconds.
     """
 
@@ -70,7 +72,6 @@ class Box:
     spawned: HostProcess | EngineContainer
     marks: dict[str, float]
     answer: str
-    details: dict = field(default_factory=dict)
     answer_s: float = ANSWER_S
 
     def observe(self) -> Observation:
@@ -168,7 +169,7 @@ class Runtime(ABC):
             console = Console(spawned, WORKLOAD_MARKS | self.marks(), t0)
             answer = console.wait_for("ready", self.deadline_s, self.silence_s)
             calls = {name: at - t0 for name, at in spawned.times.items()} or {"spawned": spawned_at}
-            return Box(self.kind, console, spawned, calls | console.marks, answer, self.details(), self.answer_s)
+            return Box(self.kind, console, spawned, calls | console.marks, answer, self.answer_s)
         except BaseException:  # Ctrl-C as well: nothing may stay
             if spawned:
                 spawned.stop(grace_s=0)

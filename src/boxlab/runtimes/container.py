@@ -3,7 +3,7 @@
 from boxlab import engine, images
 from boxlab.errors import EngineError, Unavailable
 from boxlab.interrupts import deferred
-from boxlab.runtimes.box import Runtime, Workload
+from boxlab.runtimes.box import INSIDE, Runtime, Workload
 from boxlab.runtimes.spawn import EngineContainer
 
 
@@ -23,9 +23,7 @@ class Container(Runtime):
         "created": "engine: create",
         "attached": "engine: attach",
         "started": "engine: mount, runc, network",
-        "app": "interpreter",
-        "ready": "imports, model, prediction",
-    }
+    } | INSIDE
 
     def __init__(
         self,
