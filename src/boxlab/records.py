@@ -21,6 +21,7 @@ STARTUP_METRICS = {
     "seconds": {"unit": "s", "label": "from the call to the first prediction"},
     "stop": {"unit": "s", "label": "stop"},
     "machine_cpu": {"unit": "s", "label": "CPU time of the whole machine", "in_table": False},
+    "woken": {"unit": "1", "label": "times that a serial port which said nothing was woken", "in_table": False},
 }
 """What is measured of a start. It stands here because records of version 1 hold nothing else."""
 

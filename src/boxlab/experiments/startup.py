@@ -64,6 +64,8 @@ def timed_start(
             blocks.same_files(record, runtime.kind, seen.inside["files_sha256"])
             sample.values["stop"] = box.stop()
             sample.values["seconds"], sample.marks = box.marks["ready"], box.marks
+            if runtime.serial:
+                sample.values["woken"] = box.console.woken
             return box.console.t0, seen
     except NotReady:
         sample.values["machine_cpu"] = machine_cpu_seconds() - busy

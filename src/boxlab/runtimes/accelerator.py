@@ -211,7 +211,7 @@ def _boot(name: str) -> float:
     try:
         with deferred():
             spawned = guest.spawn()
-        console = Console(spawned, WORKLOAD_MARKS, began)
+        console = Console(spawned, WORKLOAD_MARKS, began, serial=True)
         console.wait_for("ready", deadline_s, SILENCE_S)
         return console.marks["ready"]
     except EngineError as error:

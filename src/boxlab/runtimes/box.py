@@ -131,6 +131,9 @@ class Runtime(ABC):
 
     answer_s: float = ANSWER_S
 
+    serial = False
+    """Whether its output comes by a machine's serial port."""
+
     @abstractmethod
     def prepare(self, workload: Workload) -> None:
         """Make ready everything that exists before a start: images, files, disks. Never timed.
@@ -166,7 +169,7 @@ class Runtime(ABC):
             with deferred():  # or Ctrl-C might strike when it exists and we do not know of it yet
                 spawned = self._spawn(workload)
             spawned_at = time.monotonic() - t0
-            console = Console(spawned, WORKLOAD_MARKS | self.marks(), t0)
+            console = Console(spawned, WORKLOAD_MARKS | self.marks(), t0, self.serial)
             answer = console.wait_for("ready", self.deadline_s, self.silence_s)
             calls = {name: at - t0 for name, at in spawned.times.items()} or {"spawned": spawned_at}
             return Box(self.kind, console, spawned, calls | console.marks, answer, self.answer_s)

@@ -75,7 +75,7 @@ class _Resumable(qemu.Guest):
         with progress.bar(f"{self.disk.image.name}: snapshot", total=2, unit="step") as bar:
 
             async def talk(client: QMPClient, process: HostProcess) -> None:
-                console = Console(process, WORKLOAD_MARKS, time.monotonic())
+                console = Console(process, WORKLOAD_MARKS, time.monotonic(), serial=True)
                 await asyncio.to_thread(console.wait_for, "identity", self.deadline_s)
                 bar.update()
                 await _migrate(client, "migrate", f"exec:cat > {self._state_here()}", self.deadline_s)

@@ -33,6 +33,7 @@ class MicroVM(Runtime):
     init = rootfs.TINY_INIT
     deadline_s = 120.0
     silence_s = 60.0
+    serial = True
 
     boots = 20
     """As many boots of the smallest guest as a start may take where that is longer than `deadline_s`, as on a slow machine."""
