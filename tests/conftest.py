@@ -15,9 +15,9 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
 # A shell's `&`, nohup and cron start us deaf to Ctrl-C, and what tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-from census import census, disk, grown
+from census import census, disk, grown  # noqa: E402  # by then
 
-from boxlab import sweep
+from boxlab import sweep  # noqa: E402
 
 ALL_LABS = "tests/labs/test_all_labs.py::"
 MEASURING = ("tests/engine/", "tests/vm/", "notebooks/", f"{ALL_LABS}test_the_lab_is_proven[07-")

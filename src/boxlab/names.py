@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -292,19 +293,18 @@ def _things() -> Iterator[_Thing]:
     client = engine.connect()
     api = client.api
     for found in api.containers(all=True):
-        remove = lambda id=found["Id"]: api.remove_container(id, force=True, v=True)
+        remove = partial(api.remove_container, found["Id"], force=True, v=True)
         for name in found["Names"]:
             yield _thing("container", name.lstrip("/"), found["Id"], found, f"of {found['Image']}", remove)
     for found in api.networks():
-        yield _thing("network", found["Name"], found["Id"], found, "", lambda id=found["Id"]: api.remove_network(id))
+        yield _thing("network", found["Name"], found["Id"], found, "", partial(api.remove_network, found["Id"]))
     for found in api.volumes()["Volumes"] or ():
         name = found["Name"]
         found["Created"] = found.get("CreatedAt") or 0
-        yield _thing("volume", name, f"{name} {found['Created']}", found, "", lambda name=name: api.remove_volume(name))
+        yield _thing("volume", name, f"{name} {found['Created']}", found, "", partial(api.remove_volume, name))
     for found in api.images():
         for name in [short_name(tag) for tag in found["RepoTags"] or () if tag != "<none>:<none>"] or [""]:
-            remove = lambda name=name or found["Id"]: api.remove_image(name)
-            yield _thing("image", name, found["Id"], found, "", remove)
+            yield _thing("image", name, found["Id"], found, "", partial(api.remove_image, name or found["Id"]))
 
 
 def _thing(kind: str, name: str, id: str, found: dict, about: str, remove: Callable[[], None]) -> _Thing:
