@@ -71,7 +71,7 @@ machines: $(if $(M),$(INSTALLED)) ## authors: a reader's whole machine as a gues
 	@tools/machines.sh $(M) $(if $(M),$(if $(RUN),run "$$RUN",start))
 
 clean: ## remove what was made here: containers, caches, the rendered book, images that no other checkout shares
-	@rm -rf _build .pytest_cache
+	@rm -rf _build .*_cache
 	@if [ -x $(BIN)/boxlab ]; then $(BIN)/boxlab clean --images; fi
 	@if [ -d .cache/engine ]; then tools/engine.sh remove; fi
 	@for machine in .cache/machines/*/; do if [ -d "$$machine" ]; then tools/machines.sh "$$(basename "$$machine")" remove; fi; done

@@ -1,11 +1,41 @@
 """Rules of the repository itself."""
 
+import ast
 import re
 
 import command
 import pytest
 
 from boxlab import paths
+
+REACHING = {
+    "labs/04-kernel/checks.py": {
+        "boxlab.errors",
+        "boxlab.images",
+        "boxlab.interrupts",
+        "boxlab.runtimes",
+        "boxlab.runtimes.box",
+        "boxlab.runtimes.console",
+        "boxlab.runtimes.spawn",
+    },
+    "labs/05-by-hand/checks.py": {"boxlab.errors"},
+    "labs/06-startup/starter/real.py": {"boxlab.images", "boxlab.runtimes.spawn"},
+    "labs/07-memory/checks.py": {"boxlab.errors", "boxlab.stats"},
+    "labs/07-memory/starter/measure.py": {
+        "boxlab.engine",
+        "boxlab.errors",
+        "boxlab.experiments",
+        "boxlab.images",
+        "boxlab.interrupts",
+        "boxlab.meter",
+        "boxlab.progress",
+        "boxlab.runtimes",
+        "boxlab.runtimes.console",
+        "boxlab.runtimes.spawn",
+    },
+    "labs/09-limits/checks.py": {"boxlab.engine", "boxlab.errors", "boxlab.interrupts"},
+}
+"""What a lab still imports beyond what it should: its checks `boxlab.labs` alone, what learners read and write nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +75,29 @@ def test_every_text_has_the_line_ends_of_linux_wherever_it_is_cloned():
     assert lines
     for ends, name in lines:
         assert "attr/text=auto eol=lf" in ends and "crlf" not in ends and "mixed" not in ends, name
+
+
+def imported(path):
+    """The modules of ours that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "boxlab":
+            found |= {f"boxlab.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module)
+    return {name for name in found if name.split(".")[0] == "boxlab"}
+
+
+def test_checks_of_labs_import_the_library_of_labs_alone_and_what_learners_have_imports_none(files):
+    reaching = {}
+    for path in files:
+        if path.suffix == ".py" and path.is_relative_to(paths.ROOT / "labs"):
+            imports = imported(path)
+            if path.name == "checks.py":
+                assert "boxlab.labs" in imports, path
+                imports = {name for name in imports if name.split(".")[:2] != ["boxlab", "labs"]}
+            if imports:
+                reaching[str(path.relative_to(paths.ROOT))] = imports
+    assert reaching == REACHING
