@@ -11,9 +11,11 @@ BIN := .venv/bin
 WORKERS := 2
 TOGETHER := --census --numprocesses=$(WORKERS)
 INSTALLED := .venv/.installed
+CODE := src tests labs book tools
+CHECKS := style format imports shell spelling
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-engines unit mutants lab doctor bench notebooks lock engine machines clean host FORCE
+.PHONY: help book test test-engines unit check $(CHECKS:%=check-%) mutants lab doctor bench notebooks lock engine machines clean host FORCE
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -26,6 +28,7 @@ test: export PROFILE := quick
 test: export BOXLAB_TERMINAL :=
 test: PARTS := tests
 test: host $(INSTALLED) ## prove it: library, engine, virtual machines, notebooks, rendered pages
+	@$(MAKE) --no-print-directory check
 	@$(BIN)/boxlab prepare
 	@EXECUTE=off BOOK_OUT=_build/test tools/book.sh
 	@# Notebooks are tests as well: nbval runs them and compares the outputs of their deterministic cells.
@@ -40,6 +43,21 @@ test-engines: host $(INSTALLED) ## only the tests that depend on the kind of eng
 
 unit: $(if $(PYTHON),,$(INSTALLED)) ## only the tests that need no engine, in seconds; PYTHON=3.14 with that one
 	@$(if $(PYTHON),tools/pythons.sh $(PYTHON) make unit,$(BIN)/pytest -p no:nbval --numprocesses=$(WORKERS) tests/unit)
+
+check: $(INSTALLED) ## look at the sources without running them, in seconds (or ONLY=… a part of it)
+	@began=$$(date +%s); \
+	  $(MAKE) --no-print-directory --keep-going --jobs $(filter --output-sync,$(.FEATURES:%=--%)) $(addprefix check-,$(or $(ONLY),$(CHECKS))); \
+	  status=$$?; echo "check: took $$(($$(date +%s) - began)) s"; exit $$status
+check-style:
+	@$(BIN)/ruff check --quiet $(CODE)
+check-format:
+	@$(BIN)/ruff format --quiet --diff $(CODE)
+check-imports:
+	@said=$$($(BIN)/lint-imports --no-logo) || { echo "$$said"; exit 1; }
+check-shell:
+	@shellcheck tools/boxlab tools/*.sh .ci/run images/*/*.sh
+check-spelling:
+	@$(BIN)/codespell $(CODE) images notebooks *.md *.yml Makefile pyproject.toml .ci .github
 
 mutants: host $(INSTALLED) ## authors: take out each check of each lab, and see that `boxlab verify` notices
 	@$(BIN)/boxlab verify --mutants
