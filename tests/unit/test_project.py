@@ -5,6 +5,7 @@ import re
 
 import command
 import pytest
+import yaml
 
 from boxlab import paths
 
@@ -62,13 +63,6 @@ def test_every_requirement_is_pinned():
     assert all(re.match(r"[\w.-]+==\S+( ;.*)?$", line) for line in lines)
 
 
-def test_scripts_are_sound(files):
-    scripts = [path for path in files if path.suffix == ".sh" or path.match(".ci/run")]
-    assert scripts
-    for script in scripts:
-        assert command.run("bash", "-n", script).stderr == ""
-
-
 def test_every_text_has_the_line_ends_of_linux_wherever_it_is_cloned():
     listing = command.run("git", "ls-files", "--eol", "-z", cwd=paths.ROOT).stdout
     lines = [line.split("\t") for line in listing.split("\0") if line]
@@ -101,3 +95,9 @@ def test_checks_of_labs_import_the_library_of_labs_alone_and_what_learners_have_
             if imports:
                 reaching[str(path.relative_to(paths.ROOT))] = imports
     assert reaching == REACHING
+
+
+def test_hooks_before_a_commit_are_the_parts_of_make_check():
+    parts = re.search(r"^CHECKS := (.*)$", (paths.ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
+    (local,) = yaml.safe_load((paths.ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert parts and [hook["entry"] for hook in local["hooks"]] == [f"make check ONLY={part}" for part in parts]
