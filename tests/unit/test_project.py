@@ -7,7 +7,7 @@ import command
 import pytest
 import yaml
 
-from boxlab import paths
+from boxlab import __version__, paths
 
 REACHING = {
     "labs/04-kernel/checks.py": {
@@ -101,3 +101,10 @@ def test_hooks_before_a_commit_are_the_parts_of_make_check():
     parts = re.search(r"^CHECKS := (.*)$", (paths.ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
     (local,) = yaml.safe_load((paths.ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     assert parts and [hook["entry"] for hook in local["hooks"]] == [f"make check ONLY={part}" for part in parts]
+
+
+def test_the_newest_changes_and_the_citation_are_of_this_version():
+    newest = re.search(r"^## \[(\d.*?)\]", (paths.ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1]
+    citation = yaml.safe_load((paths.ROOT / "CITATION.cff").read_text())
+    assert newest == citation["version"] == __version__
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
