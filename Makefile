@@ -78,8 +78,8 @@ notebooks: host $(INSTALLED) ## authors: run the notebooks (or NOTEBOOKS=…) an
 	@$(BIN)/boxlab prepare
 	@tools/book.sh store $(NOTEBOOKS)
 
-lock: ## authors: resolve pyproject.toml into requirements.txt
-	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-annotate \
+lock: $(INSTALLED) ## authors: resolve pyproject.toml into requirements.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-find-links pyproject.toml --output-file requirements.txt
 
 engine: ## authors: start a current engine beside this machine's own (tools/engine.sh says how to use it)

@@ -281,12 +281,13 @@ venv() {
   fi
   identity >"$stamp"
   say "installing the locked packages into .venv"
-  # uv does in seconds what takes pip a minute; where it cannot be had or does not get through, pip does it.
-  if ! have uv && ! .venv/bin/python -m pip install --quiet uv 2>/dev/null ||
-    ! VIRTUAL_ENV=$PWD/.venv PATH=$PATH:$PWD/.venv/bin uv pip install --quiet --requirements requirements.txt; then
-    .venv/bin/python -m pip install --quiet --requirement requirements.txt
+  # uv, itself one of them, does in seconds what takes pip a minute; where it cannot be had or does not get through, pip does it.
+  sed -n '/^uv==/,/[^\\]$/p' requirements.txt >.venv/uv.txt
+  if ! .venv/bin/python -m pip install --quiet --require-hashes --requirement .venv/uv.txt 2>/dev/null ||
+    ! .venv/bin/python -m uv pip install --quiet --require-hashes --requirements requirements.txt; then
+    .venv/bin/python -m pip install --quiet --require-hashes --requirement requirements.txt
   fi
-  .venv/bin/python -m pip install --quiet --no-deps --editable .
+  .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
   wanted >"$stamp"
 }
 

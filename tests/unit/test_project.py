@@ -57,10 +57,12 @@ def test_no_file_holds_the_address_of_a_package_registry(files):
         assert not hosts.search(path.read_text(errors="ignore")), path
 
 
-def test_every_requirement_is_pinned():
-    lines = (paths.ROOT / "requirements.txt").read_text().splitlines()
-    assert lines
-    assert all(re.match(r"[\w.-]+==\S+( ;.*)?$", line) for line in lines)
+def test_every_requirement_is_pinned_with_its_hashes():
+    requirements = (paths.ROOT / "requirements.txt").read_text().replace("\\\n", "").splitlines()
+    assert requirements
+    assert all(
+        re.fullmatch(r"[\w.-]+==\S+ (; \S.*?\S )?( +--hash=sha256:[0-9a-f]{64})+", line) for line in requirements
+    )
 
 
 def test_every_text_has_the_line_ends_of_linux_wherever_it_is_cloned():
