@@ -12,7 +12,7 @@ WORKERS := 2
 TOGETHER := --census --numprocesses=$(WORKERS)
 INSTALLED := .venv/.installed
 CODE := src tests labs book tools
-CHECKS := style format imports shell spelling
+CHECKS := style format types imports shell spelling
 
 .DEFAULT_GOAL := help
 .PHONY: help book test test-engines unit check $(CHECKS:%=check-%) mutants lab doctor bench notebooks lock engine machines clean host FORCE
@@ -52,6 +52,8 @@ check-style:
 	@$(BIN)/ruff check --quiet $(CODE)
 check-format:
 	@$(BIN)/ruff format --quiet --diff $(CODE)
+check-types:
+	@$(BIN)/mypy --no-error-summary
 check-imports:
 	@said=$$($(BIN)/lint-imports --no-logo) || { echo "$$said"; exit 1; }
 check-shell:

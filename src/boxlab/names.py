@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -254,14 +255,14 @@ def _ledgers(here: str = "", run: str = "") -> Iterator[_Ledger]:
                 yield ledger
 
 
-def _new(here: str, info: dict) -> _Ledger:
+def _new(here: str, info: dict[str, Any]) -> _Ledger:
     now = time.time()
     there = _seconds(info["SystemTime"]) if info.get("SystemTime") else now
     me = psutil.Process()
     return _Ledger(marks.RUN, marks.owner(), me.pid, me.create_time(), here, there - now, there)
 
 
-def _engine(info: dict) -> str:
+def _engine(info: dict[str, Any]) -> str:
     """What tells one engine from another."""
     return info.get("ID") or engine.host()
 
@@ -307,7 +308,7 @@ def _things() -> Iterator[_Thing]:
             yield _thing("image", name, found["Id"], found, "", partial(api.remove_image, name or found["Id"]))
 
 
-def _thing(kind: str, name: str, id: str, found: dict, about: str, remove: Callable[[], None]) -> _Thing:
+def _thing(kind: str, name: str, id: str, found: dict[str, Any], about: str, remove: Callable[[], None]) -> _Thing:
     labels = found.get("Labels") or {}
     project = labels.get(PROJECT_LABEL, "")
     if kind == "image" and not name.startswith((f"{project}-", f"{project}_")):

@@ -1,8 +1,11 @@
 """Medians, ratios and their intervals, and whether a set of samples is fit to be quoted. scipy does the work."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import bootstrap, linregress
 from scipy.stats import t as student_t
 
@@ -47,7 +50,7 @@ class Line:
         return (budget - self.intercept.value) / self.slope.value
 
 
-def line(x: np.ndarray, y: np.ndarray) -> Line:
+def line(x: ArrayLike, y: ArrayLike) -> Line:
     """The least-squares line through points, with Student's intervals of slope and intercept (shape of both: n).
 
     The intervals take the residuals for independent and normal: look at them.
@@ -71,7 +74,7 @@ def line(x: np.ndarray, y: np.ndarray) -> Line:
     )
 
 
-def median(samples: np.ndarray) -> Estimate:
+def median(samples: ArrayLike) -> Estimate:
     """Median of `samples` (shape: n) with its percentile bootstrap interval.
 
     For very few samples the interval is about the range of the samples, and covers less than it says (at n = 5 at most
@@ -83,7 +86,7 @@ def median(samples: np.ndarray) -> Estimate:
     return _estimate((np.asarray(samples, float),), _median, paired=False)
 
 
-def ratio(numerator: np.ndarray, denominator: np.ndarray) -> Estimate:
+def ratio(numerator: ArrayLike, denominator: ArrayLike) -> Estimate:
     """Ratio of two medians with its percentile bootstrap interval.
 
     Args:
@@ -96,7 +99,7 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> Estimate:
     return _estimate((np.asarray(numerator, float), np.asarray(denominator, float)), _ratio_of_medians, paired=True)
 
 
-def independent_ratio(numerator: np.ndarray, denominator: np.ndarray) -> Estimate:
+def independent_ratio(numerator: ArrayLike, denominator: ArrayLike) -> Estimate:
     """Ratio of the medians of two sets of samples that have no rounds in common, as those of two runs (shapes: n and m).
 
     Raises:
@@ -111,15 +114,15 @@ def independent_ratio(numerator: np.ndarray, denominator: np.ndarray) -> Estimat
     return _interval((numerator, denominator), _ratio_of_medians, value, paired=False)
 
 
-def _median(samples, axis=-1):
+def _median(samples: np.ndarray, axis: int = -1) -> Any:
     return np.median(samples, axis=axis)
 
 
-def _ratio_of_medians(numerator, denominator, axis=-1):
+def _ratio_of_medians(numerator: np.ndarray, denominator: np.ndarray, axis: int = -1) -> Any:
     return np.median(numerator, axis=axis) / np.median(denominator, axis=axis)
 
 
-def _estimate(data: tuple[np.ndarray, ...], statistic, paired: bool) -> Estimate:
+def _estimate(data: tuple[np.ndarray, ...], statistic: Callable[..., Any], paired: bool) -> Estimate:
     sizes = {len(samples) for samples in data}
     if sizes == {0} or len(sizes) > 1:
         raise ValueError(f"expected samples of one and the same size above zero, got {[len(s) for s in data]}")
@@ -129,7 +132,7 @@ def _estimate(data: tuple[np.ndarray, ...], statistic, paired: bool) -> Estimate
     return _interval(data, statistic, value, paired)
 
 
-def _interval(data: tuple[np.ndarray, ...], statistic, value: float, paired: bool) -> Estimate:
+def _interval(data: tuple[np.ndarray, ...], statistic: Callable[..., Any], value: float, paired: bool) -> Estimate:
     interval = bootstrap(
         data,
         statistic,
@@ -143,7 +146,7 @@ def _interval(data: tuple[np.ndarray, ...], statistic, value: float, paired: boo
     return Estimate(value, float(interval.low), float(interval.high))
 
 
-def instability(samples: np.ndarray) -> list[str]:
+def instability(samples: ArrayLike) -> list[str]:
     """Why `samples` (shape: n) should not be quoted yet; empty where nothing speaks against it.
 
     The bounds are those of pyperf's `check` command: a standard deviation of 10 % of the mean, extremes 50 % away from it.

@@ -90,6 +90,7 @@ def _ascii(name: str) -> codecs.CodecInfo | None:
 
 def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
     """In place of what cannot be shown: its like in ASCII, or its number; a byte of a file's name stays what it is."""
+    assert isinstance(error, UnicodeEncodeError)  # `ASCII` is what we write, never what we read
     character = error.object[error.start]
     if "\udc80" <= character <= "\udcff":
         return bytes([ord(character) - 0xDC00]), error.start + 1
@@ -99,6 +100,8 @@ def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
 
 class _Stream(io.TextIOWrapper):
     """A stream whose errors name it."""
+
+    called: str
 
     def write(self, text: str) -> int:
         with disk.named(self.called):

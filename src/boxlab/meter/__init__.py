@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from boxlab import engine, images
 from boxlab.errors import NotReady
@@ -41,8 +42,8 @@ class Reading:
         installed: bytes that it has.
     """
 
-    processes: list[dict]
-    cgroups: list[dict]
+    processes: list[dict[str, Any]]
+    cgroups: list[dict[str, Any]]
     available: int
     installed: int
 
@@ -99,11 +100,12 @@ class Meter:
             raise NotReady(f"{len(boxes)} boxes were to be read, and only {alive} processes of them are there")
         return Reading(answer["processes"], answer["cgroups"], answer["available"], answer["total"])
 
-    def _ask(self, request: dict) -> dict:
-        if not self._console:
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        if not self._console or not self._spawned:
             return agent.answer(request)
         self._spawned.send(json.dumps(request).encode() + b"\n")
-        return json.loads(self._console.next("meter: answer (.*)", ANSWER_S))
+        answer: dict[str, Any] = json.loads(self._console.next("meter: answer (.*)", ANSWER_S))
+        return answer
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import Any
 
 from boxlab.interrupts import deferred
 from boxlab.runtimes.console import Console
@@ -48,7 +49,7 @@ class Observation:
         id: by which programs that serve it call it, where it is a container; else empty.
     """
 
-    inside: dict
+    inside: dict[str, Any]
     pids: list[int]
     id: str = ""
 
@@ -70,8 +71,9 @@ class Box:
     spawned: HostProcess | EngineContainer
     marks: dict[str, float]
     answer: str
-    details: dict = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
     answer_s: float = ANSWER_S
+    _stopped: bool = field(default=False, init=False)
 
     def observe(self) -> Observation:
         """Look at it from inside and from the host.
@@ -99,10 +101,10 @@ class Box:
         """
         began = ended = time.monotonic()
         with deferred():
-            if self.spawned:
+            if not self._stopped:
                 self.spawned.stop()
                 ended = self.spawned.times.get("ended", time.monotonic())
-                self.spawned = None
+                self._stopped = True
         return ended - began
 
     def __enter__(self) -> "Box":
@@ -146,7 +148,7 @@ class Runtime(ABC):
         """Patterns of the lines that end a phase, beside the workload's own or in their place."""
         return {}
 
-    def details(self) -> dict:
+    def details(self) -> dict[str, Any]:
         """What a record should say of this runtime beyond its name."""
         return {}
 
