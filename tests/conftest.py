@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 
 import engines
@@ -57,6 +58,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScope
 def pytest_itemcollected(item: pytest.Item) -> None:
     if engines.named(item.nodeid):
         item.add_marker(pytest.mark.engines)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("linux") and sys.platform != "linux":
+        pytest.skip("only Linux has what it looks at")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -56,7 +56,7 @@ def test_arm64_has_its_own_machine(monkeypatch):
 
 
 def test_a_command_ends_when_its_owners_input_closes():
-    process = HostProcess([*qemu.WATCHED, "sleep", "infinity"], {"PATH": "/usr/bin:/bin"})
+    process = HostProcess([*qemu.WATCHED, "sleep", "1000"], {"PATH": "/usr/bin:/bin"})
     try:
         process._process.stdin.close()
         assert process._process.wait(HANG_S) == 128 + signal.SIGTERM
