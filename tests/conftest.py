@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 
 import engines
@@ -17,9 +18,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 for number in (signal.SIGHUP, signal.SIGTERM):
     signal.signal(number, signal.SIG_DFL)
 
-from census import census, disk, grown
+from census import census, disk, grown  # noqa: E402  # by then
 
-from boxlab import sweep
+from boxlab import sweep  # noqa: E402
 
 ALL_LABS = "tests/labs/test_all_labs.py::"
 MEASURING = ("tests/engine/test_experiments.py", "tests/vm/", "notebooks/", f"{ALL_LABS}test_the_lab_is_proven[07-")
@@ -59,6 +60,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScope
 def pytest_itemcollected(item: pytest.Item) -> None:
     if engines.named(item.nodeid):
         item.add_marker(pytest.mark.engines)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("linux") and sys.platform != "linux":
+        pytest.skip("only Linux has what it looks at")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -107,8 +107,8 @@ def overhead() -> tuple[stats.Estimate, stats.Estimate]:
     runtime.prepare(runtimes.Workload())
     arms: dict[str, Callable[[], float]] = {
         "library": lambda: with_library(runtime),
-        "bare": lambda: bare_start(),
-        "bare again": lambda: bare_start(),
+        "bare": bare_start,
+        "bare again": bare_start,
     }
     times = {name: [] for name in arms}
     with progress.bar("overhead", total=(PAIRS + 1) * len(arms), unit="start") as bar:

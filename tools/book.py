@@ -311,7 +311,7 @@ def kernel_environment() -> dict[str, str]:
 def alone() -> Iterator[None]:
     """One at a time in one folder."""
     OUT.mkdir(parents=True, exist_ok=True)
-    with open(OUT / ".lock", "w") as lock:
+    with (OUT / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -6,6 +6,7 @@ It imports no experiment before one is asked for, as that takes long.
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any, cast
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,10 @@ class Experiment:
         """Its name in Python."""
         return self.name.replace("-", "_")
 
-    def function(self) -> Callable:
+    def function(self) -> Callable[..., Any]:
         """What runs it, and returns its record."""
-        return getattr(import_module(f"boxlab.experiments.{self.module or self.identifier}"), self.identifier)
+        module = import_module(f"boxlab.experiments.{self.module or self.identifier}")
+        return cast(Callable[..., Any], getattr(module, self.identifier))
 
 
 EXPERIMENTS = [

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -151,9 +152,11 @@ def _print_run(result) -> None:
 @main.command()
 @click.argument("a", type=click.Path())
 @click.argument("b", type=click.Path())
-@click.option("--plot", type=click.Path(dir_okay=False, writable=True), help="Write the plot to this SVG file.")
+@click.option(
+    "--plot", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Write the plot to this SVG file."
+)
 @click.option("--json", "as_json", is_flag=True, help="The table and what else differs, as data.")
-def compare(a: str, b: str, plot: str | None, as_json: bool) -> None:
+def compare(a: str, b: str, plot: Path | None, as_json: bool) -> None:
     """Put the records A and B side by side, or say why they cannot be compared."""
     from boxlab import comparison, prose, records
 
@@ -170,8 +173,7 @@ def compare(a: str, b: str, plot: str | None, as_json: bool) -> None:
     if plot:
         from boxlab import plots
 
-        with open(plot, "w", encoding="utf-8") as file:
-            file.write(plots.compare(one, other).standalone())
+        plot.write_text(plots.compare(one, other).standalone(), encoding="utf-8")
 
 
 @main.command()

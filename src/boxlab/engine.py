@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from functools import cache
+from typing import Any
 
 import docker
 import requests
@@ -132,7 +133,7 @@ def another() -> docker.DockerClient:
     return connection.open_client(client.endpoint(), connect().api.api_version, TIMEOUT_S)
 
 
-def require_versions(spoken: dict) -> None:
+def require_versions(spoken: dict[str, Any]) -> None:
     """See that the docker client may speak as it is told to, with an engine that says `spoken` of itself.
 
     Raises:
@@ -191,7 +192,7 @@ def is_podman() -> bool:
     return any("Podman" in part["Name"] for part in connect().version().get("Components") or ())
 
 
-def images(**which) -> list[SdkImage]:
+def images(**which: Any) -> list[SdkImage]:
     """The images on the engine, `which` as the SDK's call knows it; one that others remove meanwhile is left out.
 
     Raises:
@@ -204,12 +205,17 @@ def images(**which) -> list[SdkImage]:
     return found
 
 
-def _listed(tries: int = 20, **which) -> list[dict]:
+def _listed(tries: int = 20, **which: Any) -> list[dict[str, Any]]:
     """The engine's own list of images: containerd's store fails to make one while an image is being removed."""
     for _ in range(tries):
         with suppress(docker.errors.NotFound):
-            return connect().api.images(**which)
-    return connect().api.images(**which)
+            return _rows(**which)
+    return _rows(**which)
+
+
+def _rows(**which: Any) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = connect().api.images(**which)
+    return rows
 
 
 @cache
@@ -244,7 +250,7 @@ def ping(timeout_s: float = 5) -> None:
         api.get(f"{api.base_url}/_ping", timeout=timeout_s).raise_for_status()
 
 
-def events(container: str, *actions: str, last: str = "", wait_s: int = 1) -> list[dict]:
+def events(container: str, *actions: str, last: str = "", wait_s: int = 1) -> list[dict[str, Any]]:
     """What the engine has noted of a container within the last hour: events of these actions, oldest first.
 
     Args:
@@ -257,7 +263,7 @@ def events(container: str, *actions: str, last: str = "", wait_s: int = 1) -> li
     now, of_it = now_there(), {"container": container}
     stream = connect().api.events(since=now - 3600, until=now + wait_s, filters=of_it, decode=True)
     noted = []
-    with closing(stream._response):
+    with closing(stream._response):  # type: ignore[attr-defined]  # the SDK shows it to nobody
         for event in stream:
             noted.append(event)
             if event["Action"] == last:

@@ -50,7 +50,7 @@ def interval(estimate: "Estimate", say: Callable[[float], str]) -> str:
 
 
 def with_interval(estimate: "Estimate", say: Callable[[float], str] = times) -> str:
-    """A value, by default a ratio, and its interval as text: 12 (11 – 13), or 12 (range 11 – 13)."""
+    """A value, by default a ratio, and its interval as text: both ends in brackets, and "range" before a mere range."""
     kind = "range " if estimate.is_range else ""
     return f"{say(estimate.value)} ({kind}{say(estimate.low)} – {say(estimate.high)})"
 

@@ -141,8 +141,9 @@ def _adopted(built: Built) -> Built:
         for name in (own(built.name), f"{PREFIX}{built.name}:latest"):
             replaced = _get(name)
             if not replaced or replaced.id != built.id:
-                engine.connect().api.tag(built.id, *name.rsplit(":", 1))
-                if replaced:
+                repository, _, tag = name.rpartition(":")
+                engine.connect().api.tag(built.id, repository, tag)
+                if replaced and replaced.id:
                     builder.remove_unused(replaced.id)
     return built
 
@@ -160,7 +161,7 @@ def _made(name: str, context: Path, built_on: Built | None) -> Built:
             _build_base(context, labels)
         else:
             _build(name, context, labels, more={"Dockerfile": _on_own(context)})
-        return _built(name, _get(own(name)), fresh=True)
+        return _built(name, engine.connect().images.get(own(name)), fresh=True)
 
 
 def there() -> dict[str, SdkImage]:
@@ -295,12 +296,13 @@ _MMDEBSTRAP_STEPS = (
 )
 
 
-def _mmdebstrap(command: list[str], bar: progress.tqdm) -> None:
+def _mmdebstrap(command: list[str], bar: "progress.Bar") -> None:
     """Run mmdebstrap, moving `bar` on as its steps begin."""
     environment = os.environ | {"TMPDIR": str(paths.scratch())} | marks.environment()
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         lines = []
         try:
+            assert process.stderr  # a pipe
             for line in process.stderr:
                 lines.append(line.rstrip())
                 if step := next((step for step in _MMDEBSTRAP_STEPS if step in line), None):
@@ -410,7 +412,7 @@ def _built(name: str, image: SdkImage, fresh: bool) -> Built:
     return Built(
         name=name,
         tag=own(name),
-        id=image.id,
+        id=image.id or "",
         environment=dict(variable.split("=", 1) for variable in config.get("Env") or ()),
         command=[*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())],
         working_dir=config.get("WorkingDir") or "/",

@@ -5,11 +5,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TextIO, TypeVar
+from typing import Any, NoReturn, TextIO, TypeAlias, TypeVar
 
 from tqdm import tqdm
 
 T = TypeVar("T")
+
+Bar: TypeAlias = "tqdm[NoReturn]"
+"""A bar that is moved on by hand."""
 
 TERMINAL = "BOXLAB_TERMINAL"
 """Environment variable: the terminal that bars are drawn on instead of the error output; set and empty, none is drawn."""
@@ -18,7 +21,7 @@ _SAID: set[str] = set()
 
 
 @contextmanager
-def bar(description: str, **options) -> Iterator[tqdm]:
+def bar(description: str, **options: Any) -> Iterator["Bar"]:
     """A progress bar with time left; `options` are tqdm's. Without a terminal or a notebook to draw on, silent."""
     with _drawn_on() as (file, silent):
         asked = True if silent else False if file or _in_notebook() else None

@@ -1,8 +1,11 @@
 """Medians, ratios and their intervals, and whether a set of samples is fit to be quoted. scipy does the work."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import bootstrap, linregress
 from scipy.stats import t as student_t
 
@@ -58,7 +61,7 @@ class Line:
         return (budget - self.intercept.value) / self.slope.value
 
 
-def line(x: np.ndarray, y: np.ndarray) -> Line:
+def line(x: ArrayLike, y: ArrayLike) -> Line:
     """The least-squares line through points, with Student's intervals of slope and intercept (shape of both: n).
 
     The intervals take the residuals for independent and normal: look at them.
@@ -82,7 +85,7 @@ def line(x: np.ndarray, y: np.ndarray) -> Line:
     )
 
 
-def median(samples: np.ndarray) -> Estimate:
+def median(samples: ArrayLike) -> Estimate:
     """Median of `samples` (shape: n) with its percentile bootstrap interval.
 
     By the bootstrap as the ratios are, and not by order statistics (scipy's quantile_test): one method, and one explanation.
@@ -93,7 +96,7 @@ def median(samples: np.ndarray) -> Estimate:
     return _estimate((np.asarray(samples, float),), _median, paired=False)
 
 
-def ratio(numerator: np.ndarray, denominator: np.ndarray) -> Estimate:
+def ratio(numerator: ArrayLike, denominator: ArrayLike) -> Estimate:
     """Ratio of two medians with its percentile bootstrap interval.
 
     Args:
@@ -106,7 +109,7 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> Estimate:
     return _estimate((np.asarray(numerator, float), np.asarray(denominator, float)), _ratio_of_medians, paired=True)
 
 
-def independent_ratio(numerator: np.ndarray, denominator: np.ndarray) -> Estimate:
+def independent_ratio(numerator: ArrayLike, denominator: ArrayLike) -> Estimate:
     """Ratio of the medians of two sets of samples that have no rounds in common, as those of two runs (shapes: n and m).
 
     Raises:
@@ -115,15 +118,15 @@ def independent_ratio(numerator: np.ndarray, denominator: np.ndarray) -> Estimat
     return _estimate((np.asarray(numerator, float), np.asarray(denominator, float)), _ratio_of_medians, paired=False)
 
 
-def _median(samples, axis=-1):
+def _median(samples: np.ndarray, axis: int = -1) -> Any:
     return np.median(samples, axis=axis)
 
 
-def _ratio_of_medians(numerator, denominator, axis=-1):
+def _ratio_of_medians(numerator: np.ndarray, denominator: np.ndarray, axis: int = -1) -> Any:
     return np.median(numerator, axis=axis) / np.median(denominator, axis=axis)
 
 
-def _estimate(data: tuple[np.ndarray, ...], statistic, paired: bool) -> Estimate:
+def _estimate(data: tuple[np.ndarray, ...], statistic: Callable[..., Any], paired: bool) -> Estimate:
     fewest = min(map(len, data))
     if not fewest or (paired and len(set(map(len, data))) > 1):
         raise ValueError(f"expected samples on every side, as many on each if paired, got {[len(s) for s in data]}")
@@ -143,7 +146,7 @@ def _estimate(data: tuple[np.ndarray, ...], statistic, paired: bool) -> Estimate
     return Estimate(value, float(interval.low), float(interval.high), fewest < FEWEST)
 
 
-def instability(samples: np.ndarray) -> list[str]:
+def instability(samples: ArrayLike) -> list[str]:
     """Why `samples` (shape: n) should not be quoted yet; empty where nothing speaks against it.
 
     A standard deviation of 10 % of the mean is too wide (as pyperf's `check` command has it). An outlier is told by the

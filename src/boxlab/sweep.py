@@ -6,6 +6,7 @@ Other checkouts, and other users, may be at work on this machine and on this eng
 import os
 import select
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import docker
 import docker.errors
@@ -28,7 +29,7 @@ def processes(run: str | None = None) -> list[Leftover]:
     within = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     marked = {marks.OWNER_MARK: marks.owner()} | ({marks.MARK: run} if run else {})
     return [
-        Leftover("process", f"{process.pid} {process.info['name']}", lambda process=process: _kill(process))
+        Leftover("process", f"{process.pid} {process.info['name']}", partial(_kill, process))
         for process in marks.processes(marked)
         if process.pid not in within
     ]
@@ -58,19 +59,14 @@ def scratch_files(run: str = "") -> list[Leftover]:
     """What lies in the scratch folder and drafts of files, or what one run has put there: its id is part of the name."""
     found = sorted(paths.SCRATCH.iterdir()) if paths.SCRATCH.is_dir() else []
     return [
-        Leftover("file", str(path), lambda path=path: disk.remove(path))
-        for path in [*found, *disk.drafts()]
-        if run in path.name
+        Leftover("file", str(path), partial(disk.remove, path)) for path in [*found, *disk.drafts()] if run in path.name
     ]
 
 
 def control_groups(run: str = "") -> list[Leftover]:
     """The control groups that we made, or that one run did; only root makes any."""
     found = [path for path in cgroups.ours() if run in path.name]
-    return [
-        Leftover("control group", str(path), lambda path=path: cgroups.Group((path,)).remove(kill=True))
-        for path in found
-    ]
+    return [Leftover("control group", str(path), partial(cgroups.Group((path,)).remove, kill=True)) for path in found]
 
 
 def engine_objects(images: bool = False) -> list[Leftover]:
@@ -89,12 +85,13 @@ def engine_objects(images: bool = False) -> list[Leftover]:
 def _running(run: str = "") -> list[Leftover]:
     """Containers, networks and volumes that a run of ours made, or one certain run."""
     client = engine.connect()
-    made_by_us = {"label": [f"{engine.OWNER_LABEL}={marks.owner()}", engine.RUN_LABEL + (f"={run}" if run else "")]}
+    labels = [f"{engine.OWNER_LABEL}={marks.owner()}", engine.RUN_LABEL + (f"={run}" if run else "")]
+    made_by_us: dict[str, str | list[str] | bool] = {"label": labels}
     found = [
-        Leftover("container", c.name, lambda c=c: _remove_container(c))
+        Leftover("container", c.name or "", partial(_remove_container, c))
         for c in client.containers.list(all=True, filters=made_by_us, ignore_removed=True)
     ]
-    found += [Leftover("network", n.name, n.remove) for n in client.networks.list(filters=made_by_us)]
+    found += [Leftover("network", n.name or "", n.remove) for n in client.networks.list(filters=made_by_us)]
     return found + [Leftover("volume", v.name, v.remove) for v in client.volumes.list(filters=made_by_us)]
 
 
@@ -113,7 +110,7 @@ def _named(wanted: Callable[[str], bool]) -> list[Leftover]:
     """Names of ours that images have; what they alone stand on goes with them."""
     client = engine.connect()
     return [
-        Leftover("image", name, lambda name=name: client.images.remove(name))
+        Leftover("image", name, partial(client.images.remove, name))
         for image in engine.images(filters={"reference": f"{images.PREFIX}*"})
         for name in image.tags
         if images.short_name(name).startswith(images.PREFIX) and wanted(images.short_name(name))
@@ -134,7 +131,7 @@ def _built() -> list[Leftover]:
     """What experiments built for themselves, and images without a name that a build of ours has left behind."""
     client = engine.connect()
     return _named(lambda name: _is_passing(name, *images.PASSING)) + [
-        Leftover("image", image.id, lambda image=image: client.images.remove(image.id)) for image in builder.unnamed()
+        Leftover("image", image.id or "", partial(client.images.remove, image.id or "")) for image in builder.unnamed()
     ]
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ def summary(record: Record, reference: str | None = "container") -> pd.DataFrame
     rows = {}
     for kind in record.arms:
         values = np.array(list(record.kept(kind).values()))
-        row = {"n": len(values), "failed": len(record.failures(kind))}
+        row: dict[str, Any] = {"n": len(values), "failed": len(record.failures(kind))}
         if len(values):
             median, say = record.median(kind), partial(record.say, record.main)
             low, high = np.percentile(values, [25, 75])
@@ -28,7 +29,7 @@ def summary(record: Record, reference: str | None = "container") -> pd.DataFrame
                 "middle half": f"{say(low)} – {say(high)}",
                 "stable": "; ".join(stats.instability(values)) or "yes",
             }
-            if kind != reference and record.kept(reference):
+            if reference and kind != reference and record.kept(reference):
                 row[f"× {reference}"] = with_interval(record.ratio(kind, reference))
         shown = [
             name
@@ -44,7 +45,7 @@ def levels(record: Record, metric: str | None = None) -> pd.DataFrame:
     metric = metric or record.main
     rows = {}
     for kind in record.arms:
-        row = {"n": len(record.points(kind, metric, 1)[0]), "failed": len(record.failures(kind))}
+        row: dict[str, Any] = {"n": len(record.points(kind, metric, 1)[0]), "failed": len(record.failures(kind))}
         try:
             line = record.line(kind, metric)
         except RecordError as error:
@@ -79,7 +80,7 @@ def _medians(record: Record, kind: str, metrics: list[str]) -> dict[str, str]:
     }
 
 
-def _table(record: Record, rows: dict[str, dict]) -> pd.DataFrame:
+def _table(record: Record, rows: dict[str, dict[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
     table.index.name = f"{record.experiment}, profile {record.profile}"
     return table

@@ -151,7 +151,7 @@ def test_layers_are_counted_once_and_shrink_when_they_travel():
     assert len({layer.id for layer in found}) == len(found)
     shared = [layer for layer in found if layer.images == tuple(tags)]
     assert sum(layer.size for layer in shared) > 0.99 * sum(layer.size for layer in found)
-    assert all(0 < layer.compressed for layer in found)
+    assert all(layer.compressed > 0 for layer in found)
     assert sum(layer.compressed for layer in found) < 0.6 * sum(layer.size for layer in found)
 
 

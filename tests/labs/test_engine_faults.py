@@ -513,9 +513,9 @@ def _runs(runtime):
 
 
 def test_an_engine_that_starts_no_container_is_no_mistake_of_the_learners(work, failing_runtime):
-    with pytest.raises(engine.EngineError, match="starts no container") as caught:
-        with work.container("containers-measured/base", ["nowhere"], runtime=failing_runtime):
-            pass
+    never = work.container("containers-measured/base", ["nowhere"], runtime=failing_runtime)
+    with pytest.raises(engine.EngineError, match="starts no container") as caught, never:
+        pass
     assert caught.value.fix and len(caught.value.args[0].splitlines()) == 1
 
 

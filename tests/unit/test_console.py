@@ -68,7 +68,7 @@ def test_garbage_is_not_readiness():
 
 
 def test_a_silent_process_is_left_at_the_deadline_and_still_runs():
-    process = HostProcess(["sleep", "infinity"], {"PATH": "/usr/bin:/bin"})
+    process = HostProcess(["sleep", "1000"], {"PATH": "/usr/bin:/bin"})
     try:
         with pytest.raises(NotReady, match="within 0.2 s"):
             Console(process, WORKLOAD_MARKS, time.monotonic()).wait_for("ready", 0.2)
@@ -78,7 +78,7 @@ def test_a_silent_process_is_left_at_the_deadline_and_still_runs():
 
 
 def test_a_process_deaf_to_sigterm_is_killed_with_all_below_it():
-    process = HostProcess(["sh", "-c", "trap '' TERM; sleep infinity & echo up; wait; wait"], {"PATH": "/usr/bin:/bin"})
+    process = HostProcess(["sh", "-c", "trap '' TERM; sleep 1000 & echo up; wait; wait"], {"PATH": "/usr/bin:/bin"})
     assert process.read(HANG_S) == b"up\n"
     family = [psutil.Process(pid) for pid in process.pids()]
     assert len(family) == 2
@@ -87,7 +87,7 @@ def test_a_process_deaf_to_sigterm_is_killed_with_all_below_it():
 
 
 def test_children_of_a_process_that_ends_go_with_it():
-    process = HostProcess(["sh", "-c", "sleep infinity & echo up; read line"], {"PATH": "/usr/bin:/bin"})
+    process = HostProcess(["sh", "-c", "sleep 1000 & echo up; read line"], {"PATH": "/usr/bin:/bin"})
     assert process.read(HANG_S) == b"up\n"
     family = [psutil.Process(pid) for pid in process.pids()]
     process.stop()

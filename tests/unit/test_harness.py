@@ -40,7 +40,7 @@ def test_a_command_that_shows_a_traceback_fails_a_test(script):
 
 
 def test_a_command_that_runs_beside_a_test_ends_with_it():
-    with command.started("sleep", "infinity") as process:
+    with command.started("sleep", "1000") as process:
         pass
     assert process.returncode == -9
 

@@ -56,7 +56,7 @@ def test_arm64_has_its_own_machine(monkeypatch):
 
 
 def test_a_command_ends_when_its_owners_input_closes():
-    process = HostProcess([*qemu.WATCHED, "sleep", "infinity"], {"PATH": "/usr/bin:/bin"})
+    process = HostProcess([*qemu.WATCHED, "sleep", "1000"], {"PATH": "/usr/bin:/bin"})
     try:
         process._process.stdin.close()
         assert process._process.wait(HANG_S) == 128 + signal.SIGTERM
@@ -272,7 +272,7 @@ def test_kvm_that_hung_on_a_busy_machine_is_tried_again_once_when_it_is_idle(pro
 
 
 def test_kvm_is_tried_again_when_that_is_asked_for(probe):
-    boots, tried = probe
+    boots, _ = probe
     boots |= {"kvm": HUNG, "tcg": 2.5}
     accelerator.choose()
     boots["kvm"] = 0.4
@@ -339,7 +339,7 @@ def test_a_verdict_of_another_version_of_ours_is_none(probe, text):
 
 
 def test_a_verdict_from_another_qemu_does_not_count(probe, monkeypatch):
-    boots, tried = probe
+    boots, _ = probe
     boots["kvm"] = 0.4
     accelerator.choose()
     monkeypatch.setattr(qemu, "version", lambda: "9.0")

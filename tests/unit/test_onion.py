@@ -56,7 +56,7 @@ def sockets(monkeypatch, tmp_path):
     for socket in found:
         socket.touch()
     stopped = []
-    probe = SimpleNamespace(id="c0ffee", stop=lambda grace_s: stopped.append(grace_s))
+    probe = SimpleNamespace(id="c0ffee", stop=lambda grace_s: stopped.append(grace_s))  # noqa: PLW0108  # called by name
     monkeypatch.setattr(onion, "CONTAINERD_SOCKETS", tuple(found))
     monkeypatch.setattr(onion, "EngineContainer", lambda *_, **__: probe)
     monkeypatch.setattr(onion.engine, "is_local", lambda: True)
@@ -75,7 +75,7 @@ def sockets(monkeypatch, tmp_path):
 
 
 def test_the_containerd_that_knows_the_engines_container_is_the_engines(sockets):
-    one, other = sockets(None)
+    _, other = sockets(None)
     sockets(other)
     assert onion._containerd_of_the_engine(IMAGE) == other
 

@@ -150,7 +150,7 @@ def test_rounds_must_be_positive(rounds):
 
 def test_unknown_names_are_refused_with_the_known_ones():
     with pytest.raises(BoxlabError, match="one of: process, container, restored-vm, microvm, full-vm"):
-        experiments.startup(["containr"], rounds=1)
+        experiments.startup(["jail"], rounds=1)
     with pytest.raises(BoxlabError, match="one of: quick, class, paper"):
         experiments.startup([Pretended("a")], profile="fast")
 

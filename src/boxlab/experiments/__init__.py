@@ -7,4 +7,4 @@ from boxlab.experiments.memory import engine_figure
 for _experiment in catalogue.EXPERIMENTS:
     globals()[_experiment.identifier] = _experiment.function()
 
-__all__ = ["engine_figure", *(experiment.identifier for experiment in catalogue.EXPERIMENTS)]
+__all__ = ["engine_figure"]  # besides those of the catalogue

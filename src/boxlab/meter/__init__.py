@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from boxlab import engine, images
 from boxlab.errors import NotReady
@@ -43,8 +44,8 @@ class Reading:
         installed: bytes that it has.
     """
 
-    processes: list[dict]
-    cgroups: list[dict]
+    processes: list[dict[str, Any]]
+    cgroups: list[dict[str, Any]]
     available: int
     installed: int
 
@@ -101,11 +102,12 @@ class Meter:
                 raise NotReady(f"the {box.kind} has ended: no process of it is there to be read")
         return Reading(answer["processes"], answer["cgroups"], answer["available"], answer["total"])
 
-    def _ask(self, request: dict) -> dict:
-        if not self._console:
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        if not self._console or not self._spawned:
             return agent.answer(request)
         self._spawned.send(json.dumps(request).encode() + b"\n")
-        return json.loads(self._console.next("meter: answer (.*)", ANSWER_S))
+        answer: dict[str, Any] = json.loads(self._console.next("meter: answer (.*)", ANSWER_S))
+        return answer
 
 
 @contextmanager
@@ -146,7 +148,7 @@ def refusal(runtime: Runtime) -> str:
     return ""
 
 
-def _give_roles(processes: list[dict]) -> None:
+def _give_roles(processes: list[dict[str, Any]]) -> None:
     """Say of each process of one box what it is there for."""
     watched = any(process["name"].startswith(VMM) for process in processes)
     for process in processes:

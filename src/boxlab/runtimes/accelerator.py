@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from boxlab import disk, engine, images, paths, progress, provenance, rootfs, turns
 from boxlab.errors import EngineError, NotReady, Unavailable
@@ -155,7 +156,7 @@ def _turn() -> str:
 
 def _prove() -> _Verdict:
     """Boot a guest by the best accelerator that does."""
-    load, hardware = _load(), _HARDWARE.get(sys.platform)
+    load, hardware = _load(), _HARDWARE.get(sys.platform, "")
     reason, hung = _refusal(hardware), False
     for name in ("tcg",) if reason else (hardware, "tcg"):
         progress.say(f"virtual machines: trying one by {LABELS[name]}")
@@ -177,7 +178,7 @@ def attempts() -> dict[str, float | str]:
         BuildError, EngineError: the guest's image cannot be made.
     """
     found: dict[str, float | str] = {}
-    for name in (_HARDWARE.get(sys.platform), "tcg"):
+    for name in (_HARDWARE.get(sys.platform, ""), "tcg"):
         refusal = _refusal(name) if name != "tcg" else ""
         try:
             found[LABELS.get(name, "hardware")] = refusal or _boot(name)
@@ -186,9 +187,9 @@ def attempts() -> dict[str, float | str]:
     return found
 
 
-def _refusal(hardware: str | None) -> str:
+def _refusal(hardware: str) -> str:
     """Why the machine's hardware virtualization need not even be tried; empty where it may work."""
-    if hardware is None:
+    if not hardware:
         return f"no accelerator is known for {sys.platform}"
     if qemu.in_container() and not engine.is_local():
         return "QEMU runs in a container on the engine's own virtual machine"
@@ -206,7 +207,7 @@ def _boot(name: str) -> float:
     deadline_s = EMULATION_S if name == "tcg" else HARDWARE_S
     workload = Workload()
     disk = rootfs.disk(images.ensure(workload.image), rootfs.TINY_INIT)
-    guest = qemu.guest(disk, rootfs.kernel(), name, workload.cpus, workload.memory_mib)
+    guest = qemu.guest(disk, rootfs.kernel(), name, int(workload.cpus), workload.memory_mib)
     began, spawned = time.monotonic(), None
     try:
         with deferred():
@@ -243,7 +244,7 @@ def _file() -> Path:
     return paths.CACHE / "accelerator.json"
 
 
-def _circumstances() -> dict:
+def _circumstances() -> dict[str, Any]:
     kvm, host = Path("/dev/kvm"), provenance.host()
     return {
         "kernel": host["kernel"],

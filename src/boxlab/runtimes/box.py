@@ -4,7 +4,8 @@ import json
 import math
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from boxlab.interrupts import deferred
 from boxlab.runtimes.console import Console
@@ -51,7 +52,7 @@ class Observation:
         id: by which programs that serve it call it, where it is a container; else empty.
     """
 
-    inside: dict
+    inside: dict[str, Any]
     pids: list[int]
     id: str = ""
 
@@ -73,6 +74,7 @@ class Box:
     marks: dict[str, float]
     answer: str
     answer_s: float = ANSWER_S
+    _stopped: bool = field(default=False, init=False)
 
     def observe(self) -> Observation:
         """Look at it from inside and from the host.
@@ -100,10 +102,10 @@ class Box:
         """
         began = ended = time.monotonic()
         with deferred():
-            if self.spawned:
+            if not self._stopped:
                 self.spawned.stop()
                 ended = self.spawned.times.get("ended", time.monotonic())
-                self.spawned = None
+                self._stopped = True
         return ended - began
 
     def __enter__(self) -> "Box":
@@ -150,7 +152,7 @@ class Runtime(ABC):
         """Patterns of the lines that end a phase, beside the workload's own or in their place."""
         return {}
 
-    def details(self) -> dict:
+    def details(self) -> dict[str, Any]:
         """What a record should say of this runtime beyond its name."""
         return {}
 

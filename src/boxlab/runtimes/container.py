@@ -1,5 +1,7 @@
 """A container of the Docker Engine."""
 
+from typing import Any
+
 from boxlab import engine, images
 from boxlab.errors import EngineError, Unavailable
 from boxlab.interrupts import deferred
@@ -59,7 +61,7 @@ class Container(Runtime):
         except EngineError as error:
             raise Unavailable(f"{self.oci_runtime} does not start a container here: {error}") from error
 
-    def details(self) -> dict:
+    def details(self) -> dict[str, Any]:
         return {"network": self.network, "oci_runtime": self.oci_runtime, "pids": self.pids}
 
     def _spawn(self, workload: Workload) -> EngineContainer:

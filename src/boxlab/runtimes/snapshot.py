@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from qemu.qmp import QMPClient, QMPError
 
@@ -141,7 +142,7 @@ async def _migrate(client: QMPClient, command: str, uri: str, deadline_s: float)
         await client.execute(command, {"uri": uri})
         status = ""
         while status != "completed":
-            report = await asyncio.wait_for(reports.get(), deadline_s)
+            report: Any = await asyncio.wait_for(reports.get(), deadline_s)
             status = report["data"]["status"]
             if status == "failed":
                 raise QMPError(f"{command} failed")
@@ -179,4 +180,5 @@ class RestoredVM(MicroVM):
         return _Resumable(**booted, folder=folder, resumes=resumes, deadline_s=self.deadline_s)
 
     def _spawn(self, workload: Workload) -> HostProcess:
+        assert isinstance(self.guest, _Resumable)  # by `prepare`
         return self.guest.resume()

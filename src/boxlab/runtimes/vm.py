@@ -1,6 +1,7 @@
 """Virtual machines: a microVM that boots a kernel and the application, and a full one that boots an operating system."""
 
 from dataclasses import asdict
+from typing import Any
 
 from boxlab import images, rootfs
 from boxlab.errors import Unavailable
@@ -59,7 +60,7 @@ class MicroVM(Runtime):
     def marks(self) -> dict[str, str]:
         return KERNEL_MARKS
 
-    def details(self) -> dict:
+    def details(self) -> dict[str, Any]:
         label = self._accelerator.label + (", QEMU in a container" if qemu.in_container() else "")
         return {
             "accelerator": asdict(self._accelerator) | {"label": label},
