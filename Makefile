@@ -11,9 +11,11 @@ BIN := .venv/bin
 WORKERS := 2
 TOGETHER := --census --numprocesses=$(WORKERS)
 INSTALLED := .venv/.installed
+CODE := src tests labs book tools
+CHECKS := style format types imports shell spelling
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-engines unit mutants lab doctor bench notebooks lock engine machines clean host FORCE
+.PHONY: help book test test-engines unit check $(CHECKS:%=check-%) mutants lab doctor bench notebooks lock engine machines clean host FORCE
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -26,6 +28,7 @@ test: export PROFILE := quick
 test: export BOXLAB_TERMINAL :=
 test: PARTS := tests
 test: host $(INSTALLED) ## prove it: library, engine, virtual machines, notebooks, rendered pages
+	@$(MAKE) --no-print-directory check
 	@$(BIN)/boxlab prepare
 	@EXECUTE=off BOOK_OUT=_build/test tools/book.sh
 	@# Notebooks are tests as well: nbval runs them and compares the outputs of their deterministic cells.
@@ -40,6 +43,23 @@ test-engines: host $(INSTALLED) ## only the tests that depend on the kind of eng
 
 unit: $(if $(PYTHON),,$(INSTALLED)) ## only the tests that need no engine, in seconds; PYTHON=3.14 with that one
 	@$(if $(PYTHON),tools/pythons.sh $(PYTHON) make unit,$(BIN)/pytest -p no:nbval --numprocesses=$(WORKERS) tests/unit)
+
+check: $(INSTALLED) ## look at the sources without running them, in seconds (or ONLY=… a part of it)
+	@began=$$(date +%s); \
+	  $(MAKE) --no-print-directory --keep-going --jobs $(filter --output-sync,$(.FEATURES:%=--%)) $(addprefix check-,$(or $(ONLY),$(CHECKS))); \
+	  status=$$?; echo "check: took $$(($$(date +%s) - began)) s"; exit $$status
+check-style:
+	@$(BIN)/ruff check --quiet $(CODE)
+check-format:
+	@$(BIN)/ruff format --quiet --diff $(CODE)
+check-types:
+	@$(BIN)/mypy --no-error-summary
+check-imports:
+	@said=$$($(BIN)/lint-imports --no-logo) || { echo "$$said"; exit 1; }
+check-shell:
+	@shellcheck tools/boxlab tools/*.sh .ci/run images/*/*.sh
+check-spelling:
+	@$(BIN)/codespell $(CODE) images notebooks *.md *.yml Makefile pyproject.toml .ci .github
 
 mutants: host $(INSTALLED) ## authors: take out each check of each lab, and see that `boxlab verify` notices
 	@$(BIN)/boxlab verify --mutants
@@ -60,8 +80,8 @@ notebooks: host $(INSTALLED) ## authors: run the notebooks (or NOTEBOOKS=…) an
 	@$(BIN)/boxlab prepare
 	@tools/book.sh store $(NOTEBOOKS)
 
-lock: ## authors: resolve pyproject.toml into requirements.txt
-	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-annotate \
+lock: $(INSTALLED) ## authors: resolve pyproject.toml into requirements.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-find-links pyproject.toml --output-file requirements.txt
 
 engine: ## authors: start a current engine beside this machine's own (tools/engine.sh says how to use it)
@@ -71,7 +91,7 @@ machines: $(if $(M),$(INSTALLED)) ## authors: a reader's whole machine as a gues
 	@tools/machines.sh $(M) $(if $(M),$(if $(RUN),run "$$RUN",start))
 
 clean: ## remove what was made here: containers, caches, the rendered book, images that no other checkout shares
-	@rm -rf _build .pytest_cache
+	@rm -rf _build .*_cache
 	@if [ -x $(BIN)/boxlab ]; then $(BIN)/boxlab clean --images; fi
 	@if [ -d .cache/engine ]; then tools/engine.sh remove; fi
 	@for machine in .cache/machines/*/; do if [ -d "$$machine" ]; then tools/machines.sh "$$(basename "$$machine")" remove; fi; done

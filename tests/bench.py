@@ -14,8 +14,9 @@ from collections.abc import Callable
 import numpy as np
 from promises import PARTS, Line, bare_start
 
-from boxlab import images, records
+from boxlab import images
 from boxlab.errors import BoxlabError
+from boxlab.formatting import seconds
 
 PROMISED_ON = {"work": 0.07, "container start": 0.18}
 """Seconds that the two took on the quiet machine on which the budgets were set."""
@@ -41,7 +42,7 @@ def calibrate(say: Callable[[str], None]) -> float:
         measure()  # warms up
         here = float(np.median([measure() for _ in range(5)]))
         factor = max(factor, here / PROMISED_ON[name])
-        say(row(f"calibration: {name}", records.seconds(here), f"{records.seconds(PROMISED_ON[name])} where promised"))
+        say(row(f"calibration: {name}", seconds(here), f"{seconds(PROMISED_ON[name])} where promised"))
     return factor
 
 
@@ -55,7 +56,7 @@ def judged(line: Line, factor: float) -> str:
         return row(line.what, line.measured, line.promise)
     allowed = line.budget_s * factor
     verdict = "kept" if line.seconds <= allowed else "NOT KEPT"
-    return row(line.what, line.measured, f"under {line.budget_s:g} s, here {records.seconds(allowed)}: {verdict}")
+    return row(line.what, line.measured, f"under {line.budget_s:g} s, here {seconds(allowed)}: {verdict}")
 
 
 def measure(names: list[str], say: Callable[[str], None]) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 
 import engines
@@ -12,15 +13,17 @@ from xdist.scheduler import LoadScopeScheduling
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ.update(owners.variables(worker))  # before the library is imported, which reads them once
 
-# A shell's `&`, nohup and cron start us deaf to Ctrl-C, and what tests start would inherit that.
+# A shell's `&`, nohup and cron start us deaf to Ctrl-C or to a hang-up, and what tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGHUP, signal.SIGTERM):
+    signal.signal(number, signal.SIG_DFL)
 
-from census import census, disk, grown
+from census import census, disk, grown  # noqa: E402  # by then
 
-from boxlab import sweep
+from boxlab import sweep  # noqa: E402
 
 ALL_LABS = "tests/labs/test_all_labs.py::"
-MEASURING = ("tests/engine/", "tests/vm/", "notebooks/", f"{ALL_LABS}test_the_lab_is_proven[07-")
+MEASURING = ("tests/engine/test_experiments.py", "tests/vm/", "notebooks/", f"{ALL_LABS}test_the_lab_is_proven[07-")
 """One after another: measurements side by side would measure each other."""
 
 APART = ("tests/unit/", ALL_LABS)
@@ -57,6 +60,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScope
 def pytest_itemcollected(item: pytest.Item) -> None:
     if engines.named(item.nodeid):
         item.add_marker(pytest.mark.engines)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("linux") and sys.platform != "linux":
+        pytest.skip("only Linux has what it looks at")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -3,7 +3,7 @@
 from boxlab import records
 
 
-def run(emulated: bool = True, rounds: int = 5) -> records.Run:
+def run(emulated: bool = True, rounds: int = 6) -> records.Record:
     def arm(kind, label, base, phases, details):
         return {
             "kind": kind,
@@ -39,7 +39,7 @@ def run(emulated: bool = True, rounds: int = 5) -> records.Run:
             marks = {mark: seconds * (i + 1) / len(plan["phases"]) for i, mark in enumerate(plan["phases"])}
             values = {"seconds": seconds, "stop": 0.05, "machine_cpu": seconds}
             samples.append(records.Sample(plan["kind"], number, position, number == 0, None, values, marks))
-    return records.Run(
+    return records.Record(
         experiment="startup",
         profile="quick",
         created="2026-01-02T03:04:05+00:00",
@@ -66,7 +66,7 @@ def run(emulated: bool = True, rounds: int = 5) -> records.Run:
     )
 
 
-def levels(factor: float = 1, noise: float = 1.0) -> records.Run:
+def levels(factor: float = 1, noise: float = 1.0) -> records.Record:
     """A density run: one instance takes 7 MiB and all together 13, times `factor`; `noise` MiB up and down."""
     result = run()
     mib = factor * 2**20

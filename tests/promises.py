@@ -17,8 +17,7 @@ import numpy as np
 import toy_lab
 from docker.errors import NotFound
 
-from boxlab import engine, experiments, images, paths, progress, records, runtimes, stats
-from boxlab.cli import EXPERIMENTS
+from boxlab import catalogue, engine, experiments, formatting, images, paths, progress, runtimes, stats
 from boxlab.errors import BoxlabError
 from boxlab.labs import lab, runner, verify
 from boxlab.runtimes.onion import Command
@@ -52,7 +51,7 @@ class Line:
 
 
 def timed(what: str, seconds: float, budget_s: float | None = None) -> Line:
-    return Line(what, records.seconds(seconds), "", float(seconds), budget_s)
+    return Line(what, formatting.seconds(seconds), "", float(seconds), budget_s)
 
 
 def seconds_of(*command: object) -> float:
@@ -108,8 +107,8 @@ def overhead() -> tuple[stats.Estimate, stats.Estimate]:
     runtime.prepare(runtimes.Workload())
     arms: dict[str, Callable[[], float]] = {
         "library": lambda: with_library(runtime),
-        "bare": lambda: bare_start(),
-        "bare again": lambda: bare_start(),
+        "bare": bare_start,
+        "bare again": bare_start,
     }
     times = {name: [] for name in arms}
     with progress.bar("overhead", total=(PAIRS + 1) * len(arms), unit="start") as bar:
@@ -146,13 +145,13 @@ def agreement() -> tuple[stats.Estimate, stats.Estimate]:
         raise BoxlabError("hyperfine is not installed", "`sudo apt-get install hyperfine`")
     runtime = Command()
     runtime.prepare(runtimes.Workload())
-    command = runtime.command(runtimes.Workload())
+    call = runtime.command(runtimes.Workload())
     theirs, ours = [], []
     with progress.bar("agreement", total=2 * BLOCKS, unit="block") as bar, tempfile.TemporaryDirectory() as folder:
         for block in range(BLOCKS):
             by_peer, by_us = (
-                (lambda: theirs.extend(_hyperfine(command, folder))),
-                (lambda: ours.extend(_stopwatch(command))),
+                (lambda: theirs.extend(_hyperfine(*call, folder))),
+                (lambda: ours.extend(_stopwatch(*call))),
             )
             for measure in (by_peer, by_us) if block % 2 else (by_us, by_peer):
                 measure()
@@ -160,19 +159,19 @@ def agreement() -> tuple[stats.Estimate, stats.Estimate]:
     return stats.median(theirs), stats.median(ours)
 
 
-def _hyperfine(command: list[str], folder: str) -> list[float]:
+def _hyperfine(command: list[str], environment: dict[str, str], folder: str) -> list[float]:
     report = Path(folder) / "report.json"
     options = ["--shell=none", "--style=none", f"--warmup={WARM_UPS}", f"--runs={BLOCK}", f"--export-json={report}"]
-    subprocess.run(["hyperfine", *options, shlex.join(command)], check=True, capture_output=True)
+    subprocess.run(["hyperfine", *options, shlex.join(command)], env=environment, check=True, capture_output=True)
     return json.loads(report.read_text())["results"][0]["times"]
 
 
-def _stopwatch(command: list[str]) -> list[float]:
+def _stopwatch(command: list[str], environment: dict[str, str]) -> list[float]:
     """The same by what our experiments are made of: a process of the library, read until it has ended, on its clock."""
     times = []
     for number in range(WARM_UPS + BLOCK):
         began = time.monotonic()
-        process = HostProcess(command, dict(os.environ))
+        process = HostProcess(command, environment)
         try:
             while process.read(STALLED_S):
                 pass
@@ -222,11 +221,11 @@ def labs() -> Iterator[Line]:
 def all_experiments() -> Iterator[Line]:
     """Each experiment as `quick` runs it."""
     total = 0.0
-    for name in EXPERIMENTS:
+    for experiment in catalogue.EXPERIMENTS:
         began = time.monotonic()
-        getattr(experiments, name.replace("-", "_"))(profile="quick")
+        experiment.function()(profile="quick")
         total += (took := time.monotonic() - began)
-        yield timed(f"experiment {name}, quick", took)
+        yield timed(f"experiment {experiment.name}, quick", took)
     yield timed("all experiments, quick", total, ALL_S)
 
 
@@ -248,8 +247,8 @@ def peer() -> Iterator[Line]:
     """The same command by hyperfine and by our stopwatch."""
     theirs, ours = agreement()
     for who, found in (("hyperfine", theirs), ("our stopwatch", ours)):
-        interval = f"({records.seconds(found.low)} – {records.seconds(found.high)}), n = {BLOCKS * BLOCK}"
-        yield Line(f"docker run, by {who}", f"{records.seconds(found.value)} {interval}")
+        interval = f"({formatting.seconds(found.low)} – {formatting.seconds(found.high)}), n = {BLOCKS * BLOCK}"
+        yield Line(f"docker run, by {who}", f"{formatting.seconds(found.value)} {interval}")
     yield Line(
         "both intervals", "overlap" if theirs.low <= ours.high and ours.low <= theirs.high else "DO NOT", "overlap"
     )

@@ -32,7 +32,7 @@ if __name__ == "__main__":  # until `main` there is nothing to clean up, and the
 
 from tqdm import tqdm
 
-from boxlab import disk, engine, outputs, progress
+from boxlab import disk, engine, outputs, profiles, progress
 from boxlab.errors import BoxlabError, EngineError
 from boxlab.interrupts import deferred
 
@@ -140,9 +140,7 @@ def measure(folder: Path, found: dict) -> list[str]:
         BoxlabError: there is no such profile.
         Mistake: a page is wrong; everything was measured all the same.
     """
-    from boxlab.experiments import profiles  # not always: it takes long to load
-
-    profiles.profile(found["profile"])  # or every notebook would fail by it
+    profiles.named(found["profile"])  # or every notebook would fail by it
     todo, failed, mistake = due(folder), [], None
     expected = {path: expected_s(path, found["profile"]) for path in todo}
     say(f"measuring {len(todo)} of {len(NOTEBOOKS)} notebooks, one after the other; {left(sum(expected.values()))}")
@@ -313,7 +311,7 @@ def kernel_environment() -> dict[str, str]:
 def alone() -> Iterator[None]:
     """One at a time in one folder."""
     OUT.mkdir(parents=True, exist_ok=True)
-    with open(OUT / ".lock", "w") as lock:
+    with (OUT / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

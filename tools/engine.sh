@@ -182,6 +182,7 @@ environment() {
   mkdir -p "$config/cli-plugins" "$bin"
   for plugin in buildx compose; do ln -sfn "$ROOT/usr/libexec/docker/cli-plugins/docker-$plugin" "$config/cli-plugins/"; done
   ln -sfn "$ROOT/usr/bin/docker" "$bin/docker"
+  # shellcheck disable=SC2016  # it is the reader's shell's
   printf 'export DOCKER_HOST=unix://%q DOCKER_CONFIG=%q PATH=%q:"$PATH"\nunset DOCKER_CONTEXT DOCKER_BUILDKIT DOCKER_API_VERSION\n' \
     "$SOCKET" "$config" "$bin"
 }

@@ -3,7 +3,7 @@
 # Does what is missing and may be done, and says in one line what is left to the reader.
 #
 #   tools/setup.sh host             the engine, QEMU, and what builds the base image
-#   tools/setup.sh host tests       and what only tests need: a browser with fonts, a second OCI runtime, a peer to agree with
+#   tools/setup.sh host tests       and what only tests need: a browser with fonts, a second OCI runtime, a peer to agree with, shellcheck
 #   tools/setup.sh venv             .venv with the locked packages and boxlab itself
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -33,6 +33,7 @@ check_path() {
 # Whether a process of that name runs; one that has ended and is not yet cleared away has no command line any more.
 running() {
   local comm
+  # shellcheck disable=SC2013  # these names have no spaces
   for comm in $(grep -lsx "$1" /proc/[0-9]*/comm); do
     if grep -qs . "${comm%comm}cmdline"; then return 0; fi
   done
@@ -81,6 +82,7 @@ missing_for_tests() {
   ldconfig -p | grep 'libatomic\.so\.1' >/dev/null || echo libatomic1 # what drives the browser is linked against it
   have crun || echo crun
   have hyperfine || echo hyperfine
+  have shellcheck || echo shellcheck
 }
 
 # Compose and buildx, which each release has under another name, or none.
@@ -279,12 +281,13 @@ venv() {
   fi
   identity >"$stamp"
   say "installing the locked packages into .venv"
-  # uv does in seconds what takes pip a minute; where it cannot be had or does not get through, pip does it.
-  if ! have uv && ! .venv/bin/python -m pip install --quiet uv 2>/dev/null ||
-    ! VIRTUAL_ENV=$PWD/.venv PATH=$PATH:$PWD/.venv/bin uv pip install --quiet --requirements requirements.txt; then
-    .venv/bin/python -m pip install --quiet --requirement requirements.txt
+  # uv, itself one of them, does in seconds what takes pip a minute; where it cannot be had or does not get through, pip does it.
+  sed -n '/^uv==/,/[^\\]$/p' requirements.txt >.venv/uv.txt
+  if ! .venv/bin/python -m pip install --quiet --require-hashes --requirement .venv/uv.txt 2>/dev/null ||
+    ! .venv/bin/python -m uv pip install --quiet --require-hashes --requirements requirements.txt; then
+    .venv/bin/python -m pip install --quiet --require-hashes --requirement requirements.txt
   fi
-  .venv/bin/python -m pip install --quiet --no-deps --editable .
+  .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
   wanted >"$stamp"
 }
 

@@ -27,7 +27,7 @@ def data(name: str) -> list[dict]:
 
 def chapter_name(slug: str) -> str:
     """How prose calls the chapter book/SLUG.md."""
-    return f"chapter {int(slug.split('-')[0])}"
+    return f"chapter {int(slug.split('-', maxsplit=1)[0])}"
 
 
 class _Table(SphinxDirective):

@@ -4,3 +4,4 @@ The way of data is one straight line: experiment -> runtime -> record -> plot an
 """
 
 __version__ = "0.1.0"
+"""The version stands here; CHANGELOG.md and CITATION.cff, which people read, repeat it."""

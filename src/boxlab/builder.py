@@ -28,7 +28,7 @@ from typing import IO
 import docker.errors
 import requests
 import urllib3
-from docker.models.images import Image
+from docker.models.images import Image as SdkImage
 
 from boxlab import client, engine, marks, paths, progress
 
@@ -157,8 +157,8 @@ def proxies() -> dict[str, str]:
     return client.configured_proxies() | named
 
 
-def remove_unused(image_id: str) -> None:
-    """Remove an image that a newer one has replaced, unless something still uses it or has given it a name."""
+def remove_unused(image_id: str) -> bool:
+    """Remove an image, unless it has a name or something uses it; returns whether it is a container that does."""
     client = engine.connect()
     try:
         if not client.images.get(image_id).tags:
@@ -166,9 +166,11 @@ def remove_unused(image_id: str) -> None:
     except docker.errors.APIError as error:
         if error.status_code not in (404, 409):  # gone already, or in use
             raise
+        return error.status_code == 409 and "container" in str(error.explanation)
+    return False
 
 
-def unnamed(label: str = "") -> list[Image]:
+def unnamed(label: str = "") -> list[SdkImage]:
     """The images without a name that carry a label, by default this owner's: those that have lost it, and steps that a build has left.
 
     Without what others stand on, where images have parents. What a reader builds on an image inherits its labels.
@@ -194,7 +196,7 @@ def staged(folder: Path, more: dict[str, bytes | None] | None = None, without: s
     Raises:
         OSError: no room, or a file cannot be read.
     """
-    with tempfile.TemporaryDirectory(dir=paths.scratch(), prefix=f"context-{engine.RUN}-") as scratch:
+    with tempfile.TemporaryDirectory(dir=paths.scratch(), prefix=f"context-{marks.RUN}-") as scratch:
         copy = Path(scratch) / "context"
         shutil.copytree(folder, copy, symlinks=True, ignore=shutil.ignore_patterns(without))
         for name, content in (more or {}).items():
@@ -270,15 +272,12 @@ class _Output:
 
 def _by_command(way, folder, tag, labels, arguments, proxied, network, cached, seconds, output: _Output) -> str:
     """Build by the docker command; what went wrong."""
-    environment = os.environ | engine.environment()
-    environment |= {"DOCKER_BUILDKIT": str(int(way is not Way.CLASSIC)), "BUILDKIT_PROGRESS": "plain"}
-    environment |= {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"} | marks.environment() | proxied
+    variables = {"DOCKER_BUILDKIT": str(int(way is not Way.CLASSIC)), "BUILDKIT_PROGRESS": "plain"}
+    variables |= {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"} | proxied
+    verb = ["buildx", "build", "--load"] if way is Way.BUILDX else ["build", "--force-rm"]
+    command, environment = engine.docker_call(*verb, **variables)
     if way is Way.BUILDX:  # the engine's own builder, whatever other one the reader has chosen
-        context = client.context_name()
-        command = ["docker", "buildx", "build", "--load"]
-        command += [f"--builder={'default' if environment.get('DOCKER_HOST') else context}"]
-    else:
-        command = ["docker", "build", "--force-rm"]
+        command += [f"--builder={'default' if environment.get('DOCKER_HOST') else client.context_name()}"]
     command += [f"--tag={tag}", *(f"--label={name}={value}" for name, value in labels.items())]
     command += [f"--build-arg={name}={value}" for name, value in arguments.items()]
     command += [f"--build-arg={name}" for name in proxied]  # no value: everybody can read a command line
@@ -368,21 +367,8 @@ def _remove_steps(output: _Output) -> None:
     """Remove what the classic builder has made and nothing stands on, once the step that was interrupted has let go of it."""
     deadline = time.monotonic() + engine.TIMEOUT_S
     for step in reversed(output.steps()):
-        while _held_by_a_container(step) and time.monotonic() < deadline:
+        while remove_unused(step) and time.monotonic() < deadline:
             time.sleep(0.05)
-
-
-def _held_by_a_container(step: str) -> bool:
-    """Remove a step's image, unless it has a name or others stand on it; or say that a container of the build still runs on it."""
-    client = engine.connect()
-    try:
-        if not client.images.get(step).tags:
-            client.images.remove(step)
-    except docker.errors.APIError as error:
-        if error.status_code not in (404, 409):  # gone already, or in use
-            raise
-        return error.status_code == 409 and "container" in str(error.explanation)
-    return False
 
 
 def _name_steps(tag: str, output: _Output) -> None:

@@ -5,12 +5,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import NoReturn
 
 import click
 
 import boxlab
-from boxlab import errors, interrupts, terminal
+from boxlab import catalogue, errors, interrupts, profiles, terminal
 from boxlab.errors import BoxlabError, RecordError, UsageError
 from boxlab.labs import commands
 
@@ -105,57 +106,42 @@ def prepare() -> None:
     click.echo(f"ready to run: {', '.join(ready) or 'nothing'}")
 
 
-EXPERIMENTS = {
-    "startup": "How long each box takes from the call to its first output.",
-    "memory": "How much memory each box takes at rest, by every way of counting.",
-    "guest-tax": "How much of a virtual machine's memory its own kernel keeps.",
-    "density": "How much memory each further instance takes.",
-    "size": "How much disk each box takes.",
-    "dockerfile": "What a better Dockerfile saves, rung by rung.",
-    "limits": "What happens at a limit.",
-    "onion": "What each layer around a process adds to its start.",
-    "isolation": "What a stronger wall costs.",
-}
-TAKE_ARMS = ("startup", "memory", "density")
-"""Experiments whose arms are named on the command line."""
-
-
-def _experiment(name: str, help_text: str) -> click.Command:
+def _experiment(experiment: catalogue.Experiment) -> click.Command:
     """The command that runs one experiment and prints its table."""
+    about = experiment.about
 
     def run(arms: tuple[str, ...] = (), as_json: bool = False, **options) -> None:
-        from boxlab import experiments
-
-        options["save_as"] = options["save_as"] or name
-        chosen = [arms] if arms else []
-        result = getattr(experiments, name.replace("-", "_"))(*chosen, **options)
+        options["save_as"] = options["save_as"] or experiment.name
+        result = experiment.function()(*([arms] if arms else []), **options)
         if as_json:
             click.echo(json.dumps(result.to_json()))
             return
         _print_run(result)
 
     parameters = [
-        click.Option(["--profile"], type=click.Choice(["quick", "class", "paper"]), help="How thoroughly to measure."),
+        click.Option(["--profile"], type=click.Choice(list(profiles.ALL)), help="How thoroughly to measure."),
         click.Option(["--rounds"], type=int, help="Rounds that count; by default as many as the profile says."),
         click.Option(["--seed"], type=int, help="Seed of the order."),
         click.Option(["--save-as"], help="Name of the record in notebooks/results; by default the experiment's."),
         click.Option(["--json", "as_json"], is_flag=True, help="The whole record instead of a table."),
     ]
-    if name in TAKE_ARMS:
+    if experiment.takes_arms:
         parameters.append(click.Argument(["arms"], nargs=-1))
-        help_text += " ARMS are process, container, restored-vm, microvm, full-vm; by default those that make sense."
-    return click.Command(name, callback=run, params=parameters, help=help_text)
+        about += " ARMS are process, container, restored-vm, microvm, full-vm; by default those that make sense."
+    return click.Command(experiment.name, callback=run, params=parameters, help=about)
 
 
-for _name, _help in EXPERIMENTS.items():
-    main.add_command(_experiment(_name, _help))
+for _each in catalogue.EXPERIMENTS:
+    main.add_command(_experiment(_each))
 
 
 def _print_run(result) -> None:
     """A run's table, its caption, what was left out and what failed."""
-    table = result.levels_table() if result.levels else result.table().T
+    from boxlab import prose, tables
+
+    table = tables.levels(result) if result.levels else tables.summary(result).T
     click.echo(table.to_string())
-    click.echo(result.caption())
+    click.echo(prose.caption(result))
     for kind, lack in result.plan["left_out"].items():
         click.echo(f"left out: {kind}: {lack['reason']}")
     for kind in result.arms:
@@ -166,11 +152,13 @@ def _print_run(result) -> None:
 @main.command()
 @click.argument("a", type=click.Path())
 @click.argument("b", type=click.Path())
-@click.option("--plot", type=click.Path(dir_okay=False, writable=True), help="Write the plot to this SVG file.")
+@click.option(
+    "--plot", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Write the plot to this SVG file."
+)
 @click.option("--json", "as_json", is_flag=True, help="The table and what else differs, as data.")
-def compare(a: str, b: str, plot: str | None, as_json: bool) -> None:
+def compare(a: str, b: str, plot: Path | None, as_json: bool) -> None:
     """Put the records A and B side by side, or say why they cannot be compared."""
-    from boxlab import comparison, records
+    from boxlab import comparison, prose, records
 
     one, other = records.load(a), records.load(b)
     table, differences = comparison.table(one, other), comparison.differences(one, other)
@@ -178,15 +166,14 @@ def compare(a: str, b: str, plot: str | None, as_json: bool) -> None:
         click.echo(json.dumps({"table": table.to_dict("index"), "differences": differences}, indent=2))
     else:
         click.echo(table.to_string())
-        for name, run in zip(comparison.NAMES, (one, other), strict=True):
-            click.echo(f"{name}: {run.caption()}")
+        for name, record in zip(comparison.NAMES, (one, other), strict=True):
+            click.echo(f"{name}: {prose.caption(record)}")
         for difference in differences:
             click.echo(f"note: {difference}")
     if plot:
         from boxlab import plots
 
-        with open(plot, "w", encoding="utf-8") as file:
-            file.write(plots.compare(one, other).standalone())
+        plot.write_text(plots.compare(one, other).standalone(), encoding="utf-8")
 
 
 @main.command()

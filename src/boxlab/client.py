@@ -12,10 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import (  # type: ignore[attr-defined]  # typeshed knows one of the two
+    getproxies_environment,
+    proxy_bypass_environment,
+)
 
-from boxlab import paths
+from boxlab import disk, paths
 from boxlab.errors import EngineError
 
 HELPER_S = 5
@@ -134,7 +138,7 @@ def config_folder() -> Path:
     return Path(os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker"))
 
 
-def config() -> dict:
+def config() -> dict[str, Any]:
     """What the docker client is configured to do; nothing where that cannot be read, as the docker command takes it."""
     try:
         return _read_config()
@@ -142,7 +146,7 @@ def config() -> dict:
         return {}
 
 
-def _read_config() -> dict:
+def _read_config() -> dict[str, Any]:
     """The same.
 
     Raises:
@@ -220,16 +224,15 @@ def own_config() -> Path:
     content = json.dumps({"auths": {"none.invalid": {}}} | kept)
     file = ours / "config.json"
     if not file.exists() or file.read_text() != content:
-        new = ours / f"config-{os.getpid()}"
-        new.write_text(content)
-        new.replace(file)
+        disk.write(file, content)
     return ours
 
 
 def credentials_trouble() -> Iterator[EngineError]:
     """What is wrong with the configuration's credential helpers, which the reader's own docker commands will ask."""
     read = config()
-    helpers = read.get("credHelpers") if isinstance(read.get("credHelpers"), dict) else {}
+    helpers = read.get("credHelpers")
+    helpers = helpers if isinstance(helpers, dict) else {}
     for name in sorted({str(name) for name in [read.get("credsStore"), *helpers.values()] if name}):
         if wrong := _helper_trouble(f"docker-credential-{name}"):
             yield EngineError(
@@ -264,11 +267,8 @@ def _helper_trouble(command: str) -> str:
 def proxies(url: str) -> dict[str, str]:
     """The proxy on the way to an engine, by scheme: as for the docker command, none to this very machine."""
     parts = urlsplit(url)
-    if (
-        parts.hostname in ("localhost", "::1")
-        or parts.hostname.startswith("127.")
-        or proxy_bypass_environment(parts.netloc)
-    ):
+    host = parts.hostname or ""
+    if host in ("localhost", "::1") or host.startswith("127.") or proxy_bypass_environment(parts.netloc):
         return {}
     return {scheme: proxy for scheme, proxy in getproxies_environment().items() if scheme == parts.scheme}
 

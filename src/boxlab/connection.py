@@ -13,9 +13,11 @@ import threading
 import weakref
 from collections.abc import Iterator
 from http.client import HTTPException
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 import docker
+import docker.constants
 import docker.tls
 import requests
 import requests.adapters
@@ -33,7 +35,7 @@ STOP_S = 5
 """How long ssh may take to end once its connection is gone."""
 
 
-def open_client(endpoint: client.Endpoint, version: str, timeout_s: float) -> docker.DockerClient:
+def open_client(endpoint: client.Endpoint, version: str, timeout_s: int) -> docker.DockerClient:
     """A client that has asked the engine nothing yet, and says on standard error when it waits for it.
 
     To close it is to hang up, also on what it is still being answered; the SDK's own would only forget idle connections.
@@ -60,20 +62,20 @@ def open_client(endpoint: client.Endpoint, version: str, timeout_s: float) -> do
     send, close = api.send, api.close
     answers: weakref.WeakSet[requests.Response] = weakref.WeakSet()
 
-    def said(request, **options):
-        path = urlsplit(request.url).path
+    def said(request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        path = urlsplit(str(request.url)).path
         at_once = not (path.endswith("/wait") or "/exec/" in path)  # these answer when what runs has ended
         with progress.waiting(f"the engine at {endpoint.address}") if at_once else contextlib.nullcontext():
             answer = send(request, **options)
         answers.add(answer)
         return answer
 
-    def hang_up():
+    def hang_up() -> None:
         for answer in list(answers):
             answer.close()
         close()
 
-    api.send, api.close = said, hang_up
+    api.send, api.close = said, hang_up  # type: ignore[method-assign]  # of this one client
     return made
 
 
@@ -94,8 +96,8 @@ def _configured() -> Iterator[None]:
 def _tls(endpoint: client.Endpoint) -> docker.tls.TLSConfig | bool:
     if not endpoint.certificates:
         return False
-    authority, *own = (str(endpoint.certificates / name) for name in client.TLS_FILES)
-    own = tuple(own) if all(map(os.path.isfile, own)) else None
+    authority, certificate, key = (str(endpoint.certificates / name) for name in client.TLS_FILES)
+    own = (certificate, key) if os.path.isfile(certificate) and os.path.isfile(key) else None
     known = authority if os.path.isfile(authority) else None
     return docker.tls.TLSConfig(client_cert=own, ca_cert=known, verify=endpoint.verify)
 
@@ -103,7 +105,7 @@ def _tls(endpoint: client.Endpoint) -> docker.tls.TLSConfig | bool:
 class _TlsAdapter(requests.adapters.HTTPAdapter):
     """Takes the certificates that the docker command takes: from 3.13 on, Python wants more of them than Docker's guide makes."""
 
-    def init_poolmanager(self, *arguments, **options):
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         context = urllib3.util.ssl_.create_urllib3_context()
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         super().init_poolmanager(*arguments, **options, ssl_context=context)
@@ -112,7 +114,7 @@ class _TlsAdapter(requests.adapters.HTTPAdapter):
 class _Adapter(BaseHTTPAdapter):
     """Sends requests over one kind of connection, which needs neither names nor proxies."""
 
-    def __init__(self, kind: type[urllib3.connection.HTTPConnection], timeout_s: float, **options):
+    def __init__(self, kind: type[urllib3.connection.HTTPConnection], timeout_s: float, **options: Any):
         super().__init__()
         self._kind, self._options = (
             kind,
@@ -120,16 +122,16 @@ class _Adapter(BaseHTTPAdapter):
         )
         self._pool: urllib3.HTTPConnectionPool | None = None
 
-    def get_connection(self, url, proxies=None):
+    def get_connection(self, url: str | bytes, proxies: object = None) -> urllib3.HTTPConnectionPool:
         if not self._pool:
             self._pool = urllib3.HTTPConnectionPool("localhost", **self._options)
             self._pool.ConnectionCls = self._kind
         return self._pool
 
-    def request_url(self, request, proxies):
+    def request_url(self, request: requests.PreparedRequest, proxies: object) -> str:
         return request.path_url
 
-    def close(self):
+    def close(self) -> None:
         """Hang up; the next request connects again."""
         if self._pool:
             self._pool.close()
@@ -140,7 +142,7 @@ class _Adapter(BaseHTTPAdapter):
 class _UnixConnection(urllib3.connection.HTTPConnection):
     """A connection to a socket; unlike the SDK's, it leaves none open where nobody listens."""
 
-    def __init__(self, *arguments, path: str, **options):
+    def __init__(self, *arguments: Any, path: str, **options: Any):
         super().__init__(*arguments, **options)
         self._path = path
 
@@ -157,7 +159,7 @@ class _UnixConnection(urllib3.connection.HTTPConnection):
 class _SshConnection(urllib3.connection.HTTPConnection):
     """A connection whose other end is the input and output of an ssh process."""
 
-    def __init__(self, *arguments, ssh, **options):
+    def __init__(self, *arguments: Any, ssh: SplitResult, **options: Any):
         super().__init__(*arguments, **options)
         self._ssh = ssh
 
@@ -173,7 +175,7 @@ class _SshConnection(urllib3.connection.HTTPConnection):
         ]
         near, far = socket.socketpair()
         try:
-            self._ended = _Ended([*command, "--", self._ssh.hostname, *remote], far)
+            self._ended = _Ended([*command, "--", self._ssh.hostname or "", *remote], far)
         except FileNotFoundError as error:
             near.close()
             fix = "`sudo apt-get install openssh-client`"
@@ -183,7 +185,7 @@ class _SshConnection(urllib3.connection.HTTPConnection):
         near.settimeout(self.timeout)
         self.sock = near
 
-    def getresponse(self):
+    def getresponse(self) -> urllib3.response.HTTPResponse:  # type: ignore[override]  # as in urllib3
         try:
             return super().getresponse()
         except (HTTPException, ConnectionError) as error:
@@ -207,8 +209,8 @@ class _Ended(threading.Thread):
         self.said = ""
         self._process = subprocess.Popen(
             command,
-            stdin=connection,
-            stdout=connection,
+            stdin=connection.fileno(),
+            stdout=connection.fileno(),
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
@@ -218,4 +220,5 @@ class _Ended(threading.Thread):
 
     def run(self) -> None:
         with self._process as process:
+            assert process.stderr  # a pipe
             self.said = " ".join(process.stderr.read().split())

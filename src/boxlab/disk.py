@@ -46,7 +46,7 @@ def _settle(path: Path) -> None:
 
 def drafts() -> list[Path]:
     """What is left of files whose writing was killed."""
-    folders = (paths.RESULTS, paths.CACHE, paths.NAMES, paths.WORK / ".progress")
+    folders = (paths.RESULTS, paths.CACHE, paths.NAMES, paths.WORK / ".progress", *paths.CACHE.glob("docker/*"))
     return sorted(path for folder in folders for path in folder.glob(f".*.{marks.prefix()}*"))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import docker
 import psutil
@@ -146,7 +147,7 @@ def _device(folder: Path) -> int:
     return next(path for path in (folder, *folder.parents) if path.exists()).stat().st_dev
 
 
-def _storage(info: dict) -> Finding:
+def _storage(info: dict[str, Any]) -> Finding:
     """Where an engine of this machine keeps what it has, and how much room there is; only its driver of another's."""
     root = Path(info["DockerRootDir"])
     where = f"{info['Driver']} in {root}: images unpacked"
@@ -181,7 +182,7 @@ def _engine() -> Iterator[Finding]:
     )
 
 
-def _versions(server: dict) -> Finding:
+def _versions(server: dict[str, Any]) -> Finding:
     """What speaks to the engine, and whether it may."""
     said = f"server {server['Version']} (API {server['ApiVersion']}), command "
     if not shutil.which("docker"):

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from functools import cache
+from typing import Any
 
 import docker
 import requests
 import urllib3
-from docker.models.images import Image
+from docker.models.images import Image as SdkImage
 
 from boxlab import client, connection, marks, progress
 from boxlab.errors import EngineError
-from boxlab.marks import RUN
 
 LABEL = "org.containers-measured"
 """Label of every engine object of ours."""
@@ -30,7 +30,7 @@ TIMEOUT_S = 60
 START_FIX = "start Docker Desktop, or `sudo systemctl start docker` (without systemd: `sudo service docker start`)"
 
 
-def labels(run: str = RUN) -> dict[str, str]:
+def labels(run: str = marks.RUN) -> dict[str, str]:
     """The labels for a new container, network, volume or image of a run.
 
     Only the owner says that an object is ours: images that all share have the first label alone, and hand it on.
@@ -133,7 +133,7 @@ def another() -> docker.DockerClient:
     return connection.open_client(client.endpoint(), connect().api.api_version, TIMEOUT_S)
 
 
-def require_versions(spoken: dict) -> None:
+def require_versions(spoken: dict[str, Any]) -> None:
     """See that the docker client may speak as it is told to, with an engine that says `spoken` of itself.
 
     Raises:
@@ -192,7 +192,7 @@ def is_podman() -> bool:
     return any("Podman" in part["Name"] for part in connect().version().get("Components") or ())
 
 
-def images(**which) -> list[Image]:
+def images(**which: Any) -> list[SdkImage]:
     """The images on the engine, `which` as the SDK's call knows it; one that others remove meanwhile is left out.
 
     Raises:
@@ -205,12 +205,17 @@ def images(**which) -> list[Image]:
     return found
 
 
-def _listed(tries: int = 20, **which) -> list[dict]:
+def _listed(tries: int = 20, **which: Any) -> list[dict[str, Any]]:
     """The engine's own list of images: containerd's store fails to make one while an image is being removed."""
     for _ in range(tries):
         with suppress(docker.errors.NotFound):
-            return connect().api.images(**which)
-    return connect().api.images(**which)
+            return _rows(**which)
+    return _rows(**which)
+
+
+def _rows(**which: Any) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = connect().api.images(**which)
+    return rows
 
 
 @cache
@@ -245,7 +250,7 @@ def ping(timeout_s: float = 5) -> None:
         api.get(f"{api.base_url}/_ping", timeout=timeout_s).raise_for_status()
 
 
-def events(container: str, *actions: str, last: str = "", wait_s: int = 1) -> list[dict]:
+def events(container: str, *actions: str, last: str = "", wait_s: int = 1) -> list[dict[str, Any]]:
     """What the engine has noted of a container within the last hour: events of these actions, oldest first.
 
     Args:
@@ -258,7 +263,7 @@ def events(container: str, *actions: str, last: str = "", wait_s: int = 1) -> li
     now, of_it = now_there(), {"container": container}
     stream = connect().api.events(since=now - 3600, until=now + wait_s, filters=of_it, decode=True)
     noted = []
-    with closing(stream._response):
+    with closing(stream._response):  # type: ignore[attr-defined]  # the SDK shows it to nobody
         for event in stream:
             noted.append(event)
             if event["Action"] == last:
@@ -275,32 +280,33 @@ def now_there() -> int:
     return int(datetime.fromisoformat(connect().info()["SystemTime"]).timestamp())
 
 
-def environment() -> dict[str, str]:
-    """Variables by which the docker command uses the same engine as we do, needing no credentials.
+def docker_call(*arguments: str, **variables: str) -> tuple[list[str], dict[str, str]]:
+    """The docker command as words and environment: with the engine that we use, our marks, and `variables`; it needs no credentials.
 
     Raises:
         EngineError: what names the engine is wrong.
     """
     chosen = client.endpoint()
-    config = {"DOCKER_CONFIG": str(client.own_config())}
+    told = {"DOCKER_CONFIG": str(client.own_config())}
     if chosen.certificates and not os.environ.get("DOCKER_CERT_PATH") and chosen.said_by == "DOCKER_HOST":
-        config["DOCKER_CERT_PATH"] = str(
-            chosen.certificates
-        )  # by default they are looked for in the configuration's folder
-    return config if chosen.said_by else config | {"DOCKER_HOST": chosen.address}
+        told["DOCKER_CERT_PATH"] = str(chosen.certificates)  # by default they are looked for beside the configuration
+    if not chosen.said_by:
+        told["DOCKER_HOST"] = chosen.address
+    return ["docker", *arguments], os.environ | told | marks.environment() | variables
 
 
 def docker_command(*arguments: str, seconds: float = TIMEOUT_S, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the docker command to its end, with the engine that we use; `variables` are added to its environment.
+    """Run the docker command to its end; arguments as for `docker_call`.
 
     Raises:
         EngineError: there is no such command, or it does not end.
     """
+    command, environment = docker_call(*arguments, **variables)
     try:
         with progress.waiting(f"`docker {arguments[0]}`"):
             return subprocess.run(
-                ["docker", *arguments],
-                env=os.environ | environment() | marks.environment() | variables,
+                command,
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

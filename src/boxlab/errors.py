@@ -102,4 +102,4 @@ def of_system(error: OSError, where: str = "") -> BoxlabError:
     path = error.filename2 or error.filename or where or "the system"
     words = error.strerror or str(error) or type(error).__name__
     path = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else f"file descriptor {path}"
-    return BoxlabError(f"{path}: {words}", _REMEDIES.get(error.errno, "try again; if it stays so, report it"))
+    return BoxlabError(f"{path}: {words}", _REMEDIES.get(error.errno or 0, "try again; if it stays so, report it"))

@@ -16,7 +16,7 @@ import certifi
 import docker.errors
 import requests
 import urllib3
-from docker.models.images import Image
+from docker.models.images import Image as SdkImage
 
 from boxlab import builder, client, engine, marks, paths, progress, turns
 from boxlab.errors import BoxlabError, BuildError
@@ -112,7 +112,7 @@ def find(name: str) -> Built | None:
         return _built(name, image, fresh=False) if image else None
 
 
-def _candidates(name: str) -> Iterator[Image]:
+def _candidates(name: str) -> Iterator[SdkImage]:
     """The image of this checkout's own name, then those of other checkouts."""
     if image := _get(own(name)):
         yield image
@@ -141,8 +141,9 @@ def _adopted(built: Built) -> Built:
         for name in (own(built.name), f"{PREFIX}{built.name}:latest"):
             replaced = _get(name)
             if not replaced or replaced.id != built.id:
-                engine.connect().api.tag(built.id, *name.rsplit(":", 1))
-                if replaced:
+                repository, _, tag = name.rpartition(":")
+                engine.connect().api.tag(built.id, repository, tag)
+                if replaced and replaced.id:
                     builder.remove_unused(replaced.id)
     return built
 
@@ -160,10 +161,10 @@ def _made(name: str, context: Path, built_on: Built | None) -> Built:
             _build_base(context, labels)
         else:
             _build(name, context, labels, more={"Dockerfile": _on_own(context)})
-        return _built(name, _get(own(name)), fresh=True)
+        return _built(name, engine.connect().images.get(own(name)), fresh=True)
 
 
-def there() -> dict[str, Image]:
+def there() -> dict[str, SdkImage]:
     """The images of the book that this checkout has, or that it would find under the name for people, by name.
 
     Raises:
@@ -174,7 +175,7 @@ def there() -> dict[str, Image]:
     return {name: image for name, image in found.items() if image}
 
 
-def base_of(layers: Sequence[str]) -> Image | None:
+def base_of(layers: Sequence[str]) -> SdkImage | None:
     """The base image, whichever checkout's, that an image with these layers stands on, if it does.
 
     What learners build stands on the name for people, and another checkout may move that at any time.
@@ -196,7 +197,7 @@ def _build_base(context: Path, labels: dict[str, str]) -> None:
         _build("base", context, labels, {"ORIGIN": origin.image}, {"certificates": None} | more)
 
 
-def _lacking(base: Image) -> int:
+def _lacking(base: SdkImage) -> int:
     """How many certificate authorities that this machine needs are not in the base image."""
     there = base.labels.get(CERTIFICATES_LABEL, "").split()
     return sum(_fingerprint(pem) not in there for pem in extra_certificates())
@@ -272,7 +273,7 @@ def _from_packages(tag: str) -> _Origin:
     excluded = ("/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/man/*")
     command = ["mmdebstrap", "--variant=minbase", "--include=ca-certificates,python3,python3-venv"]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in excluded]
-    tarball = paths.scratch() / f"base-{engine.RUN}.tar"
+    tarball = paths.scratch() / f"base-{marks.RUN}.tar"
     try:
         with progress.bar("base", total=len(_MMDEBSTRAP_STEPS), unit="step") as bar:
             _mmdebstrap([*command, SUITE, str(tarball)], bar)
@@ -295,12 +296,13 @@ _MMDEBSTRAP_STEPS = (
 )
 
 
-def _mmdebstrap(command: list[str], bar: progress.tqdm) -> None:
+def _mmdebstrap(command: list[str], bar: "progress.Bar") -> None:
     """Run mmdebstrap, moving `bar` on as its steps begin."""
     environment = os.environ | {"TMPDIR": str(paths.scratch())} | marks.environment()
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         lines = []
         try:
+            assert process.stderr  # a pipe
             for line in process.stderr:
                 lines.append(line.rstrip())
                 if step := next((step for step in _MMDEBSTRAP_STEPS if step in line), None):
@@ -377,7 +379,7 @@ def _context(name: str) -> Path:
     return folder
 
 
-def _get(reference: str) -> Image | None:
+def _get(reference: str) -> SdkImage | None:
     """The image of that name, if there is one."""
     try:
         return engine.connect().images.get(reference)
@@ -405,12 +407,12 @@ def _files(context: Path) -> list[Path]:
     return sorted(p for p in context.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
 
 
-def _built(name: str, image: Image, fresh: bool) -> Built:
+def _built(name: str, image: SdkImage, fresh: bool) -> Built:
     config = image.attrs["Config"]  # newer engines leave out what is empty
     return Built(
         name=name,
         tag=own(name),
-        id=image.id,
+        id=image.id or "",
         environment=dict(variable.split("=", 1) for variable in config.get("Env") or ()),
         command=[*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())],
         working_dir=config.get("WorkingDir") or "/",

@@ -4,8 +4,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -84,12 +85,12 @@ def end() -> NoReturn:
     os._exit(STATUS)
 
 
-def _handle(handler) -> None:
+def _handle(handler: signal.Handlers | Callable[[int, FrameType | None], object]) -> None:
     for number in _heard:
         signal.signal(number, handler)
 
 
-def _not_lost(unraisable) -> None:
+def _not_lost(unraisable: "sys.UnraisableHookArgs") -> None:
     """Where Python drops exceptions, as in a finalizer, it drops an interrupt as well: let it strike again."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
         main = threading.main_thread().ident

@@ -4,13 +4,13 @@ import json
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from boxlab import engine, paths, progress
+from boxlab import engine, marks, paths, progress
 from boxlab.errors import EngineError
 
 GZIP_LEVEL = 6
@@ -58,7 +58,7 @@ def layers(*tags: str) -> list[Layer]:
     return [Layer(layer, *sizes[layer], tuple(owners[layer])) for layer in sizes]
 
 
-def unpacked(tag: str, without: set[str] = frozenset()) -> dict[str, int]:
+def unpacked(tag: str, without: Collection[str] = frozenset()) -> dict[str, int]:
     """Size of each layer's archive in bytes by its hash, without the layers that are not asked for.
 
     Raises:
@@ -89,7 +89,7 @@ def saved(tag: str) -> Iterator[tarfile.TarFile]:
     """
     if ":" not in tag.rpartition("/")[2]:
         tag += ":latest"  # without it, all tags of that name are saved
-    with tempfile.NamedTemporaryFile(dir=paths.scratch(), prefix=f"image-{engine.RUN}-", suffix=".tar") as file:
+    with tempfile.NamedTemporaryFile(dir=paths.scratch(), prefix=f"image-{marks.RUN}-", suffix=".tar") as file:
         _save(tag, file)
         file.seek(0)
         with tarfile.open(fileobj=file) as archive:
@@ -115,12 +115,18 @@ def layer_files(archive: tarfile.TarFile, wanted: Sequence[str]) -> Iterator[tup
     Raises:
         EngineError: they are not in the archive.
     """
-    for image in json.load(archive.extractfile("manifest.json")):
-        if json.load(archive.extractfile(image["Config"]))["rootfs"].get("diff_ids", []) == list(wanted):
+    for image in json.load(_file(archive, "manifest.json")):
+        if json.load(_file(archive, image["Config"]))["rootfs"].get("diff_ids", []) == list(wanted):
             for layer, name in zip(wanted, image["Layers"], strict=True):
-                yield layer, archive.extractfile(name)
+                yield layer, _file(archive, name)
             return
     raise EngineError("the engine has saved an image with other layers than it says", "pull or build it again")
+
+
+def _file(archive: tarfile.TarFile, name: str) -> IO[bytes]:
+    file = archive.extractfile(name)
+    assert file, f"{name} is a file in every image"
+    return file
 
 
 def compressed_size(path: Path) -> int:
@@ -147,12 +153,17 @@ def _sizes(file: IO[bytes], label: str) -> tuple[int, int]:
     """Size of a file as it is and compressed, in bytes; some engines keep layers compressed already."""
     first = file.read(len(_GZIP_MAGIC))
     packed = first == _GZIP_MAGIC
-    coder = zlib.decompressobj(_AS_GZIP) if packed else zlib.compressobj(GZIP_LEVEL, wbits=_AS_GZIP)
-    work = coder.decompress if packed else coder.compress
+    work: Callable[[bytes], bytes]
+    if packed:
+        unpacker = zlib.decompressobj(_AS_GZIP)
+        work, finish = unpacker.decompress, unpacker.flush
+    else:
+        packer = zlib.compressobj(GZIP_LEVEL, wbits=_AS_GZIP)
+        work, finish = packer.compress, packer.flush
     here, there = len(first), len(work(first))
     with progress.bar(label, unit="B", unit_scale=True) as bar:
         while block := file.read(_BLOCK):
             here, there = here + len(block), there + len(work(block))
             bar.update(len(block))
-    there += len(coder.flush())
+    there += len(finish())
     return (there, here) if packed else (here, there)

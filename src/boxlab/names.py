@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -253,14 +255,14 @@ def _ledgers(here: str = "", run: str = "") -> Iterator[_Ledger]:
                 yield ledger
 
 
-def _new(here: str, info: dict) -> _Ledger:
+def _new(here: str, info: dict[str, Any]) -> _Ledger:
     now = time.time()
     there = _seconds(info["SystemTime"]) if info.get("SystemTime") else now
     me = psutil.Process()
     return _Ledger(marks.RUN, marks.owner(), me.pid, me.create_time(), here, there - now, there)
 
 
-def _engine(info: dict) -> str:
+def _engine(info: dict[str, Any]) -> str:
     """What tells one engine from another."""
     return info.get("ID") or engine.host()
 
@@ -292,22 +294,21 @@ def _things() -> Iterator[_Thing]:
     client = engine.connect()
     api = client.api
     for found in api.containers(all=True):
-        remove = lambda id=found["Id"]: api.remove_container(id, force=True, v=True)
+        remove = partial(api.remove_container, found["Id"], force=True, v=True)
         for name in found["Names"]:
             yield _thing("container", name.lstrip("/"), found["Id"], found, f"of {found['Image']}", remove)
     for found in api.networks():
-        yield _thing("network", found["Name"], found["Id"], found, "", lambda id=found["Id"]: api.remove_network(id))
+        yield _thing("network", found["Name"], found["Id"], found, "", partial(api.remove_network, found["Id"]))
     for found in api.volumes()["Volumes"] or ():
         name = found["Name"]
         found["Created"] = found.get("CreatedAt") or 0
-        yield _thing("volume", name, f"{name} {found['Created']}", found, "", lambda name=name: api.remove_volume(name))
+        yield _thing("volume", name, f"{name} {found['Created']}", found, "", partial(api.remove_volume, name))
     for found in api.images():
         for name in [short_name(tag) for tag in found["RepoTags"] or () if tag != "<none>:<none>"] or [""]:
-            remove = lambda name=name or found["Id"]: api.remove_image(name)
-            yield _thing("image", name, found["Id"], found, "", remove)
+            yield _thing("image", name, found["Id"], found, "", partial(api.remove_image, name or found["Id"]))
 
 
-def _thing(kind: str, name: str, id: str, found: dict, about: str, remove: Callable[[], None]) -> _Thing:
+def _thing(kind: str, name: str, id: str, found: dict[str, Any], about: str, remove: Callable[[], None]) -> _Thing:
     labels = found.get("Labels") or {}
     project = labels.get(PROJECT_LABEL, "")
     if kind == "image" and not name.startswith((f"{project}-", f"{project}_")):

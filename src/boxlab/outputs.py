@@ -10,11 +10,14 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from boxlab import disk, engine, provenance
 from boxlab.errors import BoxlabError, EngineError, Unavailable
 from boxlab.runtimes import accelerator
+
+if TYPE_CHECKING:
+    from nbclient import NotebookClient
 
 MEASURED = "measured"
 """The key in a notebook's metadata that says on what its outputs were measured: see `run`."""
@@ -41,7 +44,7 @@ class CellFailed(BoxlabError):
         self.traceback = traceback
 
 
-def circumstances(root: Path) -> dict:
+def circumstances(root: Path) -> dict[str, Any]:
     """Everything outside a notebook that its results depend on: machine, engine, accelerator, profile, and `root`'s code.
 
     Without an engine, that is None. An accelerator that is not proven yet is None: see `accelerator.choose`.
@@ -67,7 +70,7 @@ def circumstances(root: Path) -> dict:
     }
 
 
-def key(found: dict) -> str:
+def key(found: dict[str, Any]) -> str:
     """A short name for what `circumstances` has found."""
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -90,7 +93,7 @@ def _code(root: Path) -> str:
     return digest.hexdigest()
 
 
-def load(path: Path, folder: Path | None = None) -> dict:
+def load(path: Path, folder: Path | None = None) -> dict[str, Any]:
     """The notebook at `path`, as plain data: with the outputs that it had when it ran into `folder`, or else the stored ones."""
     notebook = _read(path)
     if ran := folder and _ran(notebook, folder / path.name):
@@ -105,17 +108,18 @@ def holds(path: Path, folder: Path) -> bool:
     return _ran(_read(path), folder / path.name) is not None
 
 
-def measured(path: Path) -> dict:
+def measured(path: Path) -> dict[str, Any]:
     """On what a notebook's outputs were measured: see `run`; empty where that was not recorded."""
-    return _read(path)["metadata"].get(MEASURED, {})
+    found: dict[str, Any] = _read(path)["metadata"].get(MEASURED, {})
+    return found
 
 
-def code_cells(notebook: dict) -> list[dict]:
+def code_cells(notebook: dict[str, Any]) -> list[dict[str, Any]]:
     """The cells that run."""
     return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
 
 
-def _ran(notebook: dict, path: Path) -> dict | None:
+def _ran(notebook: dict[str, Any], path: Path) -> dict[str, Any] | None:
     """What is at `path`, if that is this notebook, whatever its text."""
     try:
         ran = _read(path)
@@ -125,18 +129,21 @@ def _ran(notebook: dict, path: Path) -> dict | None:
     return ran if sources[0] == sources[1] else None
 
 
-def _read(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8"))
+def _read(path: Path) -> dict[str, Any]:
+    notebook: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return notebook
 
 
-def save(notebook: dict, path: Path) -> None:
+def save(notebook: dict[str, Any], path: Path) -> None:
     """Write a notebook, whole or not at all."""
     import nbformat
 
     disk.write(path, nbformat.writes(nbformat.from_dict(notebook)) + "\n")
 
 
-def run(path: Path, found: dict, env: dict[str, str], on_cell: Callable[[], None] = lambda: None) -> dict:
+def run(
+    path: Path, found: dict[str, Any], env: dict[str, str], on_cell: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
     """Run a notebook from its first cell to its last, in a kernel of its own that ends with it.
 
     Args:
@@ -155,9 +162,9 @@ def run(path: Path, found: dict, env: dict[str, str], on_cell: Callable[[], None
     import nbformat
     from nbclient import NotebookClient
 
-    notebook = nbformat.read(path, as_version=4)
+    notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)
     # What a cell has shown may come long after its end on a busy machine: without it, its numbers would be missing.
-    late = {"iopub_timeout": CELL_S, "raise_on_iopub_timeout": True}
+    late: dict[str, Any] = {"iopub_timeout": CELL_S, "raise_on_iopub_timeout": True}
     client = NotebookClient(notebook, timeout=None, startup_timeout=START_S, **late)
     began, created = time.monotonic(), datetime.now(UTC)
     with tempfile.TemporaryFile(dir=env.get("TMPDIR")) as said:
@@ -173,11 +180,14 @@ def run(path: Path, found: dict, env: dict[str, str], on_cell: Callable[[], None
     return notebook
 
 
-async def _execute(client, path: Path, env: dict[str, str], on_cell: Callable[[], None], said: BinaryIO) -> None:
+async def _execute(
+    client: "NotebookClient", path: Path, env: dict[str, str], on_cell: Callable[[], None], said: BinaryIO
+) -> None:
     """Run a notebook's cells; what the kernel itself prints goes to `said`."""
     from nbclient.exceptions import CellExecutionError
 
-    manager, where = client.create_kernel_manager(), f"notebooks/{path.stem}"
+    manager: Any = client.create_kernel_manager()
+    where = f"notebooks/{path.stem}"
     try:
         await client.async_start_new_kernel(cwd=str(path.parent), env=env, stdout=said, stderr=said)
         await client.async_start_new_kernel_client()
@@ -203,13 +213,14 @@ async def _execute(client, path: Path, env: dict[str, str], on_cell: Callable[[]
             await manager.shutdown_kernel()
 
 
-async def _execute_cell(client, cell: dict, index: int) -> None:
+async def _execute_cell(client: "NotebookClient", cell: Any, index: int) -> None:
     """Run one cell; one that takes too long, or is cancelled, is interrupted and may end what it has started."""
     running = asyncio.ensure_future(client.async_execute_cell(cell, index, client.code_cells_executed + 1))
     try:
         await asyncio.wait_for(asyncio.shield(running), CELL_S)
     except (asyncio.CancelledError, TimeoutError):
-        await client.km.interrupt_kernel()
+        kernel: Any = client.km
+        await kernel.interrupt_kernel()
         await asyncio.wait({running}, timeout=GRACE_S)
         running.cancel() or running.exception()
         raise

@@ -4,12 +4,15 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TextIO, TypeVar
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn, TextIO, TypeAlias, TypeVar
 
 from tqdm import tqdm
 
 T = TypeVar("T")
+
+Bar: TypeAlias = "tqdm[NoReturn]"
+"""A bar that is moved on by hand."""
 
 TERMINAL = "BOXLAB_TERMINAL"
 """Environment variable: the terminal that bars are drawn on instead of the error output; set and empty, none is drawn."""
@@ -18,14 +21,23 @@ _SAID: set[str] = set()
 
 
 @contextmanager
-def bar(description: str, **options) -> Iterator[tqdm]:
+def bar(description: str, **options: Any) -> Iterator["Bar"]:
     """A progress bar with time left; `options` are tqdm's. Without a terminal or a notebook to draw on, silent."""
-    path = os.environ.get(TERMINAL)
-    file = _terminal(path) if path else None
-    silent = True if path is not None and not file else (False if file or _in_notebook() else None)
-    try:
-        with tqdm(desc=description, file=file, leave=not file, disable=silent, **options) as drawn:
+    with _drawn_on() as (file, silent):
+        asked = True if silent else False if file or _in_notebook() else None
+        with tqdm(desc=description, file=file, leave=not file, disable=asked, **options) as drawn:
             yield drawn
+
+
+@contextmanager
+def _drawn_on() -> Iterator[tuple[TextIO | None, bool]]:
+    """The terminal that we were told to draw on, without becoming its session's own; and whether we are to draw on none."""
+    path = os.environ.get(TERMINAL)
+    file = None
+    with suppress(OSError):  # it is not to be had any more
+        file = os.fdopen(os.open(path, os.O_WRONLY | os.O_NOCTTY), "w") if path else None
+    try:
+        yield file, path is not None and not file
     finally:
         if file:
             file.close()
@@ -38,15 +50,9 @@ def _in_notebook() -> bool:
 
 def say(text: str) -> None:
     """A line on what is waited for, above a bar if one is drawn; without a terminal it goes to the error output."""
-    path = os.environ.get(TERMINAL)
-    file = _terminal(path) if path else None
-    if path is not None and not file:
-        return
-    try:
-        tqdm.write(text, file=file or sys.stderr)
-    finally:
-        if file:
-            file.close()
+    with _drawn_on() as (file, silent):
+        if not silent:
+            tqdm.write(text, file=file or sys.stderr)
 
 
 def steps(description: str, items: Sequence[T], name: Callable[[T], str]) -> Iterator[T]:
@@ -58,14 +64,6 @@ def steps(description: str, items: Sequence[T], name: Callable[[T], str]) -> Ite
             drawn.set_postfix_str(name(item))
             yield item
             drawn.update()
-
-
-def _terminal(path: str) -> TextIO | None:
-    """The terminal at `path`, without becoming its session's own; None where it is not to be had any more."""
-    try:
-        return os.fdopen(os.open(path, os.O_WRONLY | os.O_NOCTTY), "w")
-    except OSError:
-        return None
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import platform
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -12,7 +13,7 @@ import boxlab
 from boxlab import engine, images, paths
 
 
-def collect() -> dict:
+def collect() -> dict[str, Any]:
     """Facts about the host, the engine, the images and this code, as plain data.
 
     Raises:
@@ -21,7 +22,7 @@ def collect() -> dict:
     return {"host": host(), "engine": engine_facts(), "images": image_facts(), "code": code()}
 
 
-def in_words(facts: dict) -> str:
+def in_words(facts: dict[str, Any]) -> str:
     """The machine and the engine of what `collect` has found, in a few words."""
     host, engine = facts["host"], facts["engine"]
     virtual = ", itself a virtual machine" if host["is_virtual"] else ""
@@ -31,12 +32,12 @@ def in_words(facts: dict) -> str:
     )
 
 
-def host() -> dict:
+def host() -> dict[str, Any]:
     """The machine that Python runs on."""
     cpuinfo = _read("/proc/cpuinfo")
     model = re.search(r"^model name\s*: (.+)", cpuinfo, re.MULTILINE)
     return {
-        "system": _pretty_name() or platform.platform(),
+        "system": _system(),
         "kernel": platform.release(),
         "architecture": platform.machine(),
         "cpu": model[1].strip() if model else platform.processor() or "unknown",
@@ -49,7 +50,7 @@ def host() -> dict:
     }
 
 
-def engine_facts() -> dict:
+def engine_facts() -> dict[str, Any]:
     """The engine that runs the containers, which need not be on this machine's own kernel."""
     with engine.plain_errors():
         client = engine.connect()
@@ -70,7 +71,7 @@ def engine_facts() -> dict:
     }
 
 
-def image_facts() -> dict:
+def image_facts() -> dict[str, Any]:
     """The images that are there now, and where their base came from."""
     there = images.there()
     return {
@@ -79,7 +80,7 @@ def image_facts() -> dict:
     }
 
 
-def code() -> dict:
+def code() -> dict[str, Any]:
     """This code's version, and the commit where it is a checkout."""
 
     def git(*arguments: str) -> str | None:
@@ -104,6 +105,9 @@ def _read(path: str) -> str:
     return file.read_text(errors="replace") if file.exists() else ""
 
 
-def _pretty_name() -> str:
-    found = re.search(r'^PRETTY_NAME="?([^"\n]+)', _read("/etc/os-release"), re.MULTILINE)
-    return found[1] if found else ""
+def _system() -> str:
+    """The operating system, as it calls itself."""
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:  # no Linux
+        return platform.platform()

@@ -1,4 +1,4 @@
-"""A run as data: the plan, every raw sample, and the machine; kept as JSON with a schema and a version."""
+"""A record: one run of one experiment as data: the plan, every raw sample, and the machine; kept as JSON with a schema and a version."""
 
 import json
 import os
@@ -10,20 +10,18 @@ from pathlib import Path
 
 import fastjsonschema
 import numpy as np
-import pandas as pd
 
-from boxlab import disk, paths, provenance, stats
+from boxlab import catalogue, disk, formatting, paths, profiles, stats
 from boxlab.errors import RecordError
 
 SCHEMA = "containers-measured/record"
 VERSION = 3
 
-NOT_MEASURED = "not measured here"
-
 STARTUP_METRICS = {
     "seconds": {"unit": "s", "label": "from the call to the first prediction"},
     "stop": {"unit": "s", "label": "stop"},
     "machine_cpu": {"unit": "s", "label": "CPU time of the whole machine", "in_table": False},
+    "woken": {"unit": "1", "label": "times that a serial port which said nothing was woken", "in_table": False},
 }
 """What is measured of a start. It stands here because records of version 1 hold nothing else."""
 
@@ -57,10 +55,15 @@ class Sample:
     notes: dict[str, str] = field(default_factory=dict)
     error: str | None = None
 
+    @property
+    def counts(self) -> bool:
+        """Whether it belongs to the result: what a failure has measured on its way does not."""
+        return not self.discarded and self.error is None
+
 
 @dataclass
-class Run:
-    """One run of one experiment. `record.schema.json` says what `plan` and `provenance` hold.
+class Record:
+    """One run of one experiment, as data. `record.schema.json` says what `plan` and `provenance` hold.
 
     Where a method takes a `metric`, None stands for the experiment's main one.
     """
@@ -104,20 +107,15 @@ class Run:
         }
         return ", ".join(sorted(labels)) or None
 
-    def frame(self) -> pd.DataFrame:
-        """Every sample, a row each; a metric, a phase and a note each have a column."""
-        return pd.json_normalize([asdict(sample) for sample in self.samples]).rename(
-            columns=lambda name: name.removeprefix("values.")
-        )
+    def counted(self, kind: str, metric: str | None = None) -> list[Sample]:
+        """The samples of one arm that count and have the metric."""
+        metric = metric or self.main
+        return [s for s in self.samples if s.arm == kind and s.counts and metric in s.values]
 
     def kept(self, kind: str, metric: str | None = None, level: int | None = None) -> dict[int, float]:
         """Values of one arm that count, by round."""
         metric = metric or self.main
-        return {
-            sample.round: sample.values[metric]
-            for sample in self.samples
-            if sample.arm == kind and not sample.discarded and sample.level == level and metric in sample.values
-        }
+        return {sample.round: sample.values[metric] for sample in self.counted(kind, metric) if sample.level == level}
 
     def median(self, kind: str, metric: str | None = None, level: int | None = None) -> stats.Estimate:
         """Median of one arm with its interval, in the metric's unit.
@@ -143,11 +141,7 @@ class Run:
     def points(self, kind: str, metric: str | None = None, least: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Levels and values of one arm's samples that count, from level `least` up."""
         metric = metric or self.main
-        chosen = [
-            (s.level, s.values[metric])
-            for s in self.samples
-            if s.arm == kind and not s.discarded and metric in s.values and (s.level or 0) >= least
-        ]
+        chosen = [(s.level, s.values[metric]) for s in self.counted(kind, metric) if (s.level or 0) >= least]
         return np.array([level for level, _ in chosen]), np.array([value for _, value in chosen])
 
     def line(self, kind: str, metric: str | None = None, least: int = 1) -> stats.Line:
@@ -177,8 +171,7 @@ class Run:
     def typical(self, kind: str) -> Sample:
         """The kept sample nearest to the median: a real one, whose phases add up."""
         middle = self.median(kind).value
-        kept = [s for s in self.samples if s.arm == kind and not s.discarded and self.main in s.values]
-        return min(kept, key=lambda sample: abs(sample.values[self.main] - middle))
+        return min(self.counted(kind), key=lambda sample: abs(sample.values[self.main] - middle))
 
     def failures(self, kind: str) -> list[str]:
         """Why measurements of one arm failed, discarded rounds included."""
@@ -186,163 +179,7 @@ class Run:
 
     def say(self, metric: str, value: float) -> str:
         """A value of `metric` as text."""
-        return quantity(value, self.plan["metrics"][metric]["unit"])
-
-    def table(self, reference: str | None = "container") -> pd.DataFrame:
-        """One row an arm: how often, median and interval of the main metric, spread, failures, whether it is stable, the
-        medians of the other metrics, and the ratio to `reference`."""
-        rows = {}
-        for kind in self.arms:
-            values = np.array(list(self.kept(kind).values()))
-            row = {"n": len(values), "failed": len(self.failures(kind))}
-            if len(values):
-                median = stats.median(values)
-                low, high = np.percentile(values, [25, 75])
-                row |= {
-                    "median": self.say(self.main, median.value),
-                    "95 % interval": f"{self.say(self.main, median.low)} – {self.say(self.main, median.high)}"
-                    + ("" if len(values) >= stats.FEWEST else " (range)"),
-                    "middle half": f"{self.say(self.main, low)} – {self.say(self.main, high)}",
-                    "stable": "; ".join(stats.instability(values)) or "yes",
-                }
-                if kind != reference and self.kept(reference):
-                    against = self.ratio(kind, reference)
-                    row[f"× {reference}"] = f"{times(against.value)} ({times(against.low)} – {times(against.high)})"
-            for metric, facts in self.plan["metrics"].items():
-                if metric != self.main and facts.get("in_table", True) and self.kept(kind, metric):
-                    row[facts["label"]] = self.say(metric, self.median(kind, metric).value)
-            rows[self.name(kind)] = row
-        table = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
-        table.index.name = f"{self.experiment}, profile {self.profile}"
-        return table
-
-    def levels_table(self, metric: str | None = None) -> pd.DataFrame:
-        """One row an arm: the line through its values over the levels, from one up."""
-        metric = metric or self.main
-        rows = {}
-        for kind in self.arms:
-            row = {"n": len(self.points(kind, metric, 1)[0]), "failed": len(self.failures(kind))}
-            try:
-                line = self.line(kind, metric)
-            except RecordError as error:
-                row["slope"] = str(error)
-            else:
-                for part, e in (("slope", line.slope), ("intercept", line.intercept)):
-                    row[part] = self.say(metric, e.value)
-                    row[f"{part}, 95 % interval"] = f"{self.say(metric, e.low)} – {self.say(metric, e.high)}"
-                row["largest residual"] = self.say(metric, float(np.abs(line.residuals).max()))
-            rows[self.name(kind)] = row
-        table = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
-        table.index.name = f"{self.experiment}, profile {self.profile}"
-        return table
-
-    def parts(self, metrics: list[str]) -> pd.DataFrame:
-        """One row an arm, one column a metric: medians as text, a dash where the arm has none such."""
-        rows = {
-            self.name(kind): {
-                self.plan["metrics"][metric]["label"]: self.say(metric, self.median(kind, metric).value)
-                for metric in metrics
-                if self.kept(kind, metric)
-            }
-            for kind in self.arms
-        }
-        table = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
-        table.index.name = f"{self.experiment}, profile {self.profile}"
-        return table
-
-    def texts(self) -> dict[str, str]:
-        """Every number of this run as text, under the name by which the prose quotes it.
-
-        For each arm KIND: KIND_median, KIND_low, KIND_high (interval of the median) of the main metric, KIND_n,
-        KIND_failed, KIND_stable, KIND_vs_OTHER (ratio of medians with its interval); KIND_METRIC for the median of every
-        other metric; KIND_MARK (end of a phase in the typical sample) and KIND_MARK_took (its length). With levels:
-        KIND_slope and KIND_intercept, each with _low and _high. An arm that did not run here has "not measured here"
-        under each name.
-        """
-        kinds = [*self.arms, *self.plan["left_out"]]
-        texts = {
-            "caption": self.caption(),
-            "machine": self.machine(),
-            "accelerator": self.accelerator() or "nothing: no virtual machine ran here",
-            "rounds": str(self.plan["rounds"]),
-            "profile": self.profile,
-        }
-        if workload := self.plan["workload"]:
-            texts |= {"cpus": f"{workload['cpus']:g}", "memory": f"{workload['memory_mib']} MiB"}
-        for kind in kinds:
-            texts |= dict.fromkeys(self._text_names(kind, kinds), NOT_MEASURED)
-            texts[f"{kind}_failed"] = str(len(self.failures(kind)))
-            for metric in self.plan["metrics"]:
-                if metric != self.main and self.kept(kind, metric):
-                    texts[f"{kind}_{metric}"] = self.say(metric, self.median(kind, metric).value)
-            if self.levels:
-                texts |= self._line_texts(kind)
-            elif self.kept(kind):
-                texts |= self._median_texts(kind, kinds)
-        return texts
-
-    def _text_names(self, kind: str, kinds: list[str]) -> list[str]:
-        left_out = self.plan["left_out"]
-        phases = left_out[kind]["phases"] if kind in left_out else self.arm(kind)["phases"]
-        names = ["median", "low", "high", "n", "failed", "stable"]
-        if self.levels:
-            names += [f"{part}{end}" for part in ("slope", "intercept") for end in ("", "_low", "_high")]
-        names += [metric for metric in self.plan["metrics"] if metric != self.main]
-        names += [f"vs_{other}" for other in kinds if other != kind]
-        names += [name for mark in phases for name in (mark, f"{mark}_took")]
-        return [f"{kind}_{name}" for name in names]
-
-    def _median_texts(self, kind: str, kinds: list[str]) -> dict[str, str]:
-        values, median, sample = list(self.kept(kind).values()), self.median(kind), self.typical(kind)
-        texts = {
-            f"{kind}_median": self.say(self.main, median.value),
-            f"{kind}_low": self.say(self.main, median.low),
-            f"{kind}_high": self.say(self.main, median.high),
-            f"{kind}_n": str(len(values)),
-            f"{kind}_stable": "; ".join(stats.instability(values)) or "yes",
-        }
-        before: float | None = 0.0
-        for mark in self.arm(kind)["phases"]:
-            if mark in sample.marks:
-                texts[f"{kind}_{mark}"] = seconds(sample.marks[mark])
-                if before is not None:  # else its beginning was not seen
-                    texts[f"{kind}_{mark}_took"] = seconds(sample.marks[mark] - before)
-            before = sample.marks.get(mark)
-        for other in kinds:
-            if other != kind and self.kept(kind).keys() & self.kept(other).keys():
-                against = self.ratio(kind, other)
-                texts[f"{kind}_vs_{other}"] = f"{times(against.value)} ({times(against.low)} – {times(against.high)})"
-        return texts
-
-    def _line_texts(self, kind: str) -> dict[str, str]:
-        try:
-            line = self.line(kind)
-        except RecordError:
-            return {}
-        parts = {"slope": line.slope, "intercept": line.intercept}
-        ends = {"": "value", "_low": "low", "_high": "high"}
-        return {
-            f"{kind}_{part}{end}": self.say(self.main, getattr(estimate, name))
-            for part, estimate in parts.items()
-            for end, name in ends.items()
-        } | {f"{kind}_n": str(line.n)}
-
-    def machine(self) -> str:
-        """The machine and the engine, in a few words."""
-        return provenance.in_words(self.provenance)
-
-    def caption(self) -> str:
-        """What was measured, how often, on what: one line that belongs under every plot and table of this run."""
-        warm_up = " after a discarded one" if self.plan["discarded_rounds"] else ""
-        rounds = self.plan["rounds"]
-        often = f"{rounds} round{'s' if rounds > 1 else ''}"
-        parts = [f"n = {often}{warm_up} (profile {self.profile})", self.machine()]
-        if accelerator := self.accelerator():
-            parts.append(f"VMs by {accelerator}")
-        parts.append(self.created[:10])
-        if not self.complete:
-            parts.append("INTERRUPTED, fewer rounds than planned")
-        return " · ".join(parts)
+        return formatting.quantity(value, self.plan["metrics"][metric]["unit"])
 
     def save(self, name: str) -> Path:
         """Write the record to notebooks/results, whole or not at all.
@@ -377,7 +214,7 @@ def _without_places(data: object) -> object:
     return data
 
 
-def load(path: Path | str) -> Run:
+def load(path: Path | str) -> Record:
     """Read a record.
 
     Raises:
@@ -404,7 +241,7 @@ def load(path: Path | str) -> Run:
     except fastjsonschema.JsonSchemaValueException as error:
         raise RecordError(f"{path} is not a valid record: {error.message[:200]}") from error
     samples = [Sample(**sample) for sample in data["samples"]]
-    return Run(**{k: v for k, v in data.items() if k not in ("schema", "version", "samples")}, samples=samples)
+    return Record(**{k: v for k, v in data.items() if k not in ("schema", "version", "samples")}, samples=samples)
 
 
 def _from_version_1(data: dict) -> dict:
@@ -451,47 +288,9 @@ _UPGRADES: dict[int, Callable[[dict], dict]] = {1: _from_version_1, 2: _from_ver
 """What makes of a record of this version one of the next."""
 
 
-def seconds(value: float) -> str:
-    """A time as text with three significant digits: 21.3 ms, 2.55 s, 90.1 ns; a dash where there is none (NaN)."""
-    if np.isnan(value):
-        return "–"
-    for unit, factor in (("s", 1), ("ms", 1e-3), ("µs", 1e-6)):
-        if abs(value) >= factor * 0.9995:
-            return f"{_three(value / factor)} {unit}"
-    return f"{_three(value * 1e9)} ns"
-
-
-def size(value: float) -> str:
-    """Bytes as text with three significant digits in binary units: 3.42 MiB, 238 MiB; a dash where there is none (NaN)."""
-    if np.isnan(value):
-        return "–"
-    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if abs(value) >= factor * 0.9995:
-            return f"{_three(value / factor)} {unit}"
-    return f"{value:.0f} B"
-
-
-def quantity(value: float, unit: str) -> str:
-    """A value as text: `unit` is s, B (bytes) or 1 (a count or a share)."""
-    if unit == "s":
-        return seconds(value)
-    if unit == "B":
-        return size(value)
-    return "–" if np.isnan(value) else f"{value:.0f}" if float(value).is_integer() else f"{value:.3g}"
-
-
-def times(value: float) -> str:
-    """A ratio as text with two significant digits: 0.11, 12; a dash where there is none (NaN)."""
-    if np.isnan(value):
-        return "–"
-    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
-
-
-def _three(value: float) -> str:
-    digits = max(0, 2 - int(np.floor(np.log10(abs(value))))) if value else 2
-    return f"{value:.{digits}f}"
-
-
 @cache
 def _validate() -> Callable[[dict], dict]:
-    return fastjsonschema.compile(json.loads(Path(__file__).with_name("record.schema.json").read_text()))
+    schema = json.loads(Path(__file__).with_name("record.schema.json").read_text())
+    schema["properties"]["experiment"]["enum"] = [experiment.name for experiment in catalogue.EXPERIMENTS]
+    schema["properties"]["profile"]["enum"] = list(profiles.ALL)
+    return fastjsonschema.compile(schema)

@@ -6,17 +6,18 @@ Nothing here needs root on the host or any tool beyond the engine: disks are mad
 import io
 import os
 import shlex
-import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from docker.models.containers import Container
+from docker.models.containers import Container as SdkContainer
 
-from boxlab import builder, engine, images, paths, progress
+from boxlab import builder, engine, images, marks, paths, progress
+from boxlab.disk import remove
 from boxlab.errors import BuildError
 from boxlab.interrupts import deferred
 
@@ -58,7 +59,7 @@ def directory(image: images.Built) -> Path:
     def make(path: Path) -> None:
         path.mkdir()
         with _container(image.tag) as source:
-            _untar(source.export(_BLOCK), path, image.name)
+            _untar(source.export(_BLOCK), path, image.name)  # type: ignore[arg-type]  # the stubs say str, it is bytes
 
     return made_once(paths.CACHE / "rootfs", image.name, image.id, make)
 
@@ -106,7 +107,9 @@ def kernel() -> Kernel:
                 for member in tar:
                     name = Path(member.name).name
                     if name.startswith(("vmlinux-", "initrd")):
-                        (path / name).write_bytes(tar.extractfile(member).read())
+                        file = tar.extractfile(member)
+                        assert file
+                        (path / name).write_bytes(file.read())
 
     folder = made_once(paths.CACHE / "kernels", "vm-kit", kit.id, make)
     [file] = folder.glob("vmlinux-*")
@@ -132,7 +135,7 @@ def machine(disk: Disk, kernel: Kernel) -> str:
                 member.size, member.mode = path.stat().st_size, 0o644
                 container.put_archive("/", tar_of(member, path))
             container.commit(*tag.rsplit(":", 1), changes=[f"LABEL {images.KEY_LABEL}={key}"])
-        if replaced:
+        if replaced and replaced.id:
             builder.remove_unused(replaced.id)
     return tag
 
@@ -159,28 +162,21 @@ def made_once(folder: Path, name: str, key: str, make: Callable[[Path], None]) -
     final = folder / f"{name}-{images.short_hash(key.encode())}"
     if final.exists():
         return final
-    draft = paths.scratch() / f"{final.name}.{engine.RUN}"
+    draft = paths.scratch() / f"{final.name}.{marks.RUN}"
     try:
         make(draft)
         folder.mkdir(parents=True, exist_ok=True)
         for older in set(folder.glob(f"{name}-*")) - {final}:
-            _remove(older)
+            remove(older)
         if not final.exists():  # another process may have been faster
             draft.replace(final)
     finally:
-        _remove(draft)
+        remove(draft)
     return final
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
 @contextmanager
-def _container(tag: str, command: list[str] | None = None) -> Iterator[Container]:
+def _container(tag: str, command: list[str] | None = None) -> Iterator[SdkContainer]:
     """A container of ours that is not running yet, and is gone afterwards."""
     container = None
     with engine.plain_errors():
@@ -203,6 +199,7 @@ def _untar(archive: Iterable[bytes], folder: Path, name: str) -> None:
     with subprocess.Popen(
         ["tar", "--extract", "--exclude=dev/*", "--directory", folder], stdin=subprocess.PIPE, stderr=subprocess.PIPE
     ) as tar:
+        assert tar.stdin and tar.stderr  # pipes
         try:
             with progress.bar(f"{name}: files", unit="B", unit_scale=True) as bar, tar.stdin:
                 for chunk in archive:
@@ -217,7 +214,7 @@ def _untar(archive: Iterable[bytes], folder: Path, name: str) -> None:
         )
 
 
-def _put(container: Container, folder: str, members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+def _put(container: SdkContainer, folder: str, members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
     """Put files into a container's `folder`."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
@@ -226,16 +223,19 @@ def _put(container: Container, folder: str, members: list[tuple[tarfile.TarInfo,
     container.put_archive(folder, buffer.getvalue())
 
 
-def _fetch(container: Container, file: str, path: Path, label: str) -> None:
+def _fetch(container: SdkContainer, file: str, path: Path, label: str) -> None:
     """Copy one file out of a container, leaving blocks of zeros as holes, so that only what is used is allocated."""
     chunks, facts = container.get_archive(file, _BLOCK)
+    assert facts
     reader = io.BufferedReader(_Chunks(chunks), _BLOCK)
     with (
         tarfile.open(fileobj=reader, mode="r|") as tar,
         path.open("wb") as sink,
         progress.bar(label, total=facts["size"], unit="B", unit_scale=True) as bar,
     ):
-        source = tar.extractfile(tar.next())
+        member = tar.next()
+        source = member and tar.extractfile(member)
+        assert source
         while block := source.read(_BLOCK):
             if block.strip(b"\0"):
                 sink.write(block)
@@ -255,7 +255,7 @@ class _Chunks(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         self._rest = self._rest or next(self._chunks, b"")
         taken = self._rest[: len(buffer)]
         self._rest = self._rest[len(taken) :]

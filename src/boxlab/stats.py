@@ -1,15 +1,24 @@
 """Medians, ratios and their intervals, and whether a set of samples is fit to be quoted. scipy does the work."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import bootstrap, linregress
 from scipy.stats import t as student_t
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
-FEWEST = 5
-"""Fewer samples than this give no interval at `CONFIDENCE` but their range: that of four covers the median in 87.5 %."""
+FEWEST = 6
+"""Fewer samples than this give no interval at `CONFIDENCE` but their range: that of n covers the median in 1 - 2 * 0.5**n."""
+
+WIDE = 0.10
+"""Share of the mean that the standard deviation may be, and of the median that a sample may be away from it."""
+
+OUTLIER = 10 * 1.4826
+"""A sample so many median deviations from the median is an outlier: ten standard deviations, were they normal."""
 
 SEED = 20260101
 """Fixed, so that the same samples always give the same interval."""
@@ -17,11 +26,16 @@ SEED = 20260101
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its interval at `CONFIDENCE`; `low` and `high` are NaN where fewer than two samples exist."""
+    """A value with its interval at `CONFIDENCE`; `low` and `high` are NaN where fewer than two samples exist.
+
+    Attributes:
+        is_range: whether there were too few samples (see `FEWEST`) for an interval, so that it is their range at most.
+    """
 
     value: float
     low: float
     high: float
+    is_range: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,7 +61,7 @@ class Line:
         return (budget - self.intercept.value) / self.slope.value
 
 
-def line(x: np.ndarray, y: np.ndarray) -> Line:
+def line(x: ArrayLike, y: ArrayLike) -> Line:
     """The least-squares line through points, with Student's intervals of slope and intercept (shape of both: n).
 
     The intervals take the residuals for independent and normal: look at them.
@@ -71,11 +85,10 @@ def line(x: np.ndarray, y: np.ndarray) -> Line:
     )
 
 
-def median(samples: np.ndarray) -> Estimate:
+def median(samples: ArrayLike) -> Estimate:
     """Median of `samples` (shape: n) with its percentile bootstrap interval.
 
-    For very few samples the interval is about the range of the samples, and covers less than it says (at n = 5 at most
-    94 %: 1 - 2 * 0.5**5).
+    By the bootstrap as the ratios are, and not by order statistics (scipy's quantile_test): one method, and one explanation.
 
     Raises:
         ValueError: there are no samples.
@@ -83,7 +96,7 @@ def median(samples: np.ndarray) -> Estimate:
     return _estimate((np.asarray(samples, float),), _median, paired=False)
 
 
-def ratio(numerator: np.ndarray, denominator: np.ndarray) -> Estimate:
+def ratio(numerator: ArrayLike, denominator: ArrayLike) -> Estimate:
     """Ratio of two medians with its percentile bootstrap interval.
 
     Args:
@@ -96,40 +109,30 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> Estimate:
     return _estimate((np.asarray(numerator, float), np.asarray(denominator, float)), _ratio_of_medians, paired=True)
 
 
-def independent_ratio(numerator: np.ndarray, denominator: np.ndarray) -> Estimate:
+def independent_ratio(numerator: ArrayLike, denominator: ArrayLike) -> Estimate:
     """Ratio of the medians of two sets of samples that have no rounds in common, as those of two runs (shapes: n and m).
 
     Raises:
         ValueError: one is empty.
     """
-    numerator, denominator = np.asarray(numerator, float), np.asarray(denominator, float)
-    if not len(numerator) or not len(denominator):
-        raise ValueError("a ratio needs samples on both sides")
-    value = float(_ratio_of_medians(numerator, denominator))
-    if len(numerator) < 2 or len(denominator) < 2:
-        return Estimate(value, np.nan, np.nan)
-    return _interval((numerator, denominator), _ratio_of_medians, value, paired=False)
+    return _estimate((np.asarray(numerator, float), np.asarray(denominator, float)), _ratio_of_medians, paired=False)
 
 
-def _median(samples, axis=-1):
+def _median(samples: np.ndarray, axis: int = -1) -> Any:
     return np.median(samples, axis=axis)
 
 
-def _ratio_of_medians(numerator, denominator, axis=-1):
+def _ratio_of_medians(numerator: np.ndarray, denominator: np.ndarray, axis: int = -1) -> Any:
     return np.median(numerator, axis=axis) / np.median(denominator, axis=axis)
 
 
-def _estimate(data: tuple[np.ndarray, ...], statistic, paired: bool) -> Estimate:
-    sizes = {len(samples) for samples in data}
-    if sizes == {0} or len(sizes) > 1:
-        raise ValueError(f"expected samples of one and the same size above zero, got {[len(s) for s in data]}")
+def _estimate(data: tuple[np.ndarray, ...], statistic: Callable[..., Any], paired: bool) -> Estimate:
+    fewest = min(map(len, data))
+    if not fewest or (paired and len(set(map(len, data))) > 1):
+        raise ValueError(f"expected samples on every side, as many on each if paired, got {[len(s) for s in data]}")
     value = float(statistic(*data))
-    if sizes == {1}:
-        return Estimate(value, np.nan, np.nan)
-    return _interval(data, statistic, value, paired)
-
-
-def _interval(data: tuple[np.ndarray, ...], statistic, value: float, paired: bool) -> Estimate:
+    if fewest == 1:
+        return Estimate(value, np.nan, np.nan, is_range=True)
     interval = bootstrap(
         data,
         statistic,
@@ -140,22 +143,26 @@ def _interval(data: tuple[np.ndarray, ...], statistic, value: float, paired: boo
         method="percentile",
         rng=np.random.default_rng(SEED),
     ).confidence_interval
-    return Estimate(value, float(interval.low), float(interval.high))
+    return Estimate(value, float(interval.low), float(interval.high), fewest < FEWEST)
 
 
-def instability(samples: np.ndarray) -> list[str]:
+def instability(samples: ArrayLike) -> list[str]:
     """Why `samples` (shape: n) should not be quoted yet; empty where nothing speaks against it.
 
-    The bounds are those of pyperf's `check` command: a standard deviation of 10 % of the mean, extremes 50 % away from it.
+    A standard deviation of 10 % of the mean is too wide (as pyperf's `check` command has it). An outlier is told by the
+    median deviation (as hyperfine tells it), which holds near zero as well, and must be as far off as that.
     """
     samples = np.asarray(samples, float)
     if len(samples) < 2:
         return ["fewer than two samples"]
-    mean = samples.mean()
+    mean, middle, deviation = abs(samples.mean()), np.median(samples), samples.std(ddof=1)
     reasons = []
-    if (share := samples.std(ddof=1) / mean) >= 0.10:
-        reasons.append(f"the standard deviation is {share:.0%} of the mean")
-    for name, extreme in (("fastest", samples.min()), ("slowest", samples.max())):
-        if abs(share := extreme / mean - 1) >= 0.50:
-            reasons.append(f"the {name} is {abs(share):.0%} {'above' if share > 0 else 'below'} the mean")
+    if deviation > WIDE * mean:
+        share = f"{deviation / mean:.0%} of the mean" if mean else "more than the mean, which is zero"
+        reasons.append(f"the standard deviation is {share}")
+    away = np.abs(samples - middle)
+    bound = max(OUTLIER * np.median(away), WIDE * abs(middle))
+    for name, extreme in (("smallest", samples.min()), ("largest", samples.max())):
+        if abs(extreme - middle) > bound:
+            reasons.append(f"the {name} is an outlier")
     return reasons

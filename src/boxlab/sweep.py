@@ -6,11 +6,12 @@ Other checkouts, and other users, may be at work on this machine and on this eng
 import os
 import select
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import docker
 import docker.errors
 import psutil
-from docker.models.containers import Container
+from docker.models.containers import Container as SdkContainer
 
 from boxlab import builder, cgroups, disk, engine, images, leftover, marks, names, paths
 from boxlab.errors import BoxlabError
@@ -28,7 +29,7 @@ def processes(run: str | None = None) -> list[Leftover]:
     within = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     marked = {marks.OWNER_MARK: marks.owner()} | ({marks.MARK: run} if run else {})
     return [
-        Leftover("process", f"{process.pid} {process.info['name']}", lambda process=process: _kill(process))
+        Leftover("process", f"{process.pid} {process.info['name']}", partial(_kill, process))
         for process in marks.processes(marked)
         if process.pid not in within
     ]
@@ -58,19 +59,14 @@ def scratch_files(run: str = "") -> list[Leftover]:
     """What lies in the scratch folder and drafts of files, or what one run has put there: its id is part of the name."""
     found = sorted(paths.SCRATCH.iterdir()) if paths.SCRATCH.is_dir() else []
     return [
-        Leftover("file", str(path), lambda path=path: disk.remove(path))
-        for path in [*found, *disk.drafts()]
-        if run in path.name
+        Leftover("file", str(path), partial(disk.remove, path)) for path in [*found, *disk.drafts()] if run in path.name
     ]
 
 
 def control_groups(run: str = "") -> list[Leftover]:
     """The control groups that we made, or that one run did; only root makes any."""
     found = [path for path in cgroups.ours() if run in path.name]
-    return [
-        Leftover("control group", str(path), lambda path=path: cgroups.Group((path,)).remove(kill=True))
-        for path in found
-    ]
+    return [Leftover("control group", str(path), partial(cgroups.Group((path,)).remove, kill=True)) for path in found]
 
 
 def engine_objects(images: bool = False) -> list[Leftover]:
@@ -82,23 +78,24 @@ def engine_objects(images: bool = False) -> list[Leftover]:
     Raises:
         EngineError: the engine does not answer.
     """
-    with engine.plain_errors():
-        client = engine.connect()
-        return _running(client) + names.made() + _built(client) + (_named(client, _is_own) if images else [])
+    return _running() + names.made() + _built() + (_named(_is_own) if images else [])
 
 
-def _running(client: docker.DockerClient, run: str = "") -> list[Leftover]:
+@engine.plain_errors()
+def _running(run: str = "") -> list[Leftover]:
     """Containers, networks and volumes that a run of ours made, or one certain run."""
-    made_by_us = {"label": [f"{engine.OWNER_LABEL}={marks.owner()}", engine.RUN_LABEL + (f"={run}" if run else "")]}
+    client = engine.connect()
+    labels = [f"{engine.OWNER_LABEL}={marks.owner()}", engine.RUN_LABEL + (f"={run}" if run else "")]
+    made_by_us: dict[str, str | list[str] | bool] = {"label": labels}
     found = [
-        Leftover("container", c.name, lambda c=c: _remove_container(c))
+        Leftover("container", c.name or "", partial(_remove_container, c))
         for c in client.containers.list(all=True, filters=made_by_us, ignore_removed=True)
     ]
-    found += [Leftover("network", n.name, n.remove) for n in client.networks.list(filters=made_by_us)]
+    found += [Leftover("network", n.name or "", n.remove) for n in client.networks.list(filters=made_by_us)]
     return found + [Leftover("volume", v.name, v.remove) for v in client.volumes.list(filters=made_by_us)]
 
 
-def _remove_container(container: Container) -> None:
+def _remove_container(container: SdkContainer) -> None:
     """Remove it, or wait until whoever is at it already has done so."""
     try:
         container.remove(force=True, v=True)
@@ -108,10 +105,12 @@ def _remove_container(container: Container) -> None:
         container.wait(timeout=KILLED_S, condition="removed")
 
 
-def _named(client: docker.DockerClient, wanted: Callable[[str], bool]) -> list[Leftover]:
+@engine.plain_errors()
+def _named(wanted: Callable[[str], bool]) -> list[Leftover]:
     """Names of ours that images have; what they alone stand on goes with them."""
+    client = engine.connect()
     return [
-        Leftover("image", name, lambda name=name: client.images.remove(name))
+        Leftover("image", name, partial(client.images.remove, name))
         for image in engine.images(filters={"reference": f"{images.PREFIX}*"})
         for name in image.tags
         if images.short_name(name).startswith(images.PREFIX) and wanted(images.short_name(name))
@@ -128,10 +127,11 @@ def _is_passing(name: str, *beginnings: str) -> bool:
     return name.startswith(beginnings) and name.partition(":")[0].endswith(f"-{marks.owner()}")
 
 
-def _built(client: docker.DockerClient) -> list[Leftover]:
+def _built() -> list[Leftover]:
     """What experiments built for themselves, and images without a name that a build of ours has left behind."""
-    return _named(client, lambda name: _is_passing(name, *images.PASSING)) + [
-        Leftover("image", image.id, lambda image=image: client.images.remove(image.id)) for image in builder.unnamed()
+    client = engine.connect()
+    return _named(lambda name: _is_passing(name, *images.PASSING)) + [
+        Leftover("image", image.id or "", partial(client.images.remove, image.id or "")) for image in builder.unnamed()
     ]
 
 
@@ -141,9 +141,7 @@ def remove_built() -> None:
     Raises:
         EngineError: the engine does not answer, or something uses them.
     """
-    with engine.plain_errors():
-        client = engine.connect()
-    leftover.remove(lambda: _built(client))
+    leftover.remove(_built)
 
 
 def leftovers(images: bool = False) -> list[Leftover]:
@@ -163,8 +161,7 @@ def of_run(run: str, on_engine: bool = True) -> list[Leftover]:
     """
     found = processes(run) + control_groups(run) + scratch_files(run)
     if on_engine:
-        with engine.plain_errors():
-            found += _running(engine.connect(), run) + names.made(run)
+        found += _running(run) + names.made(run)
     return found
 
 
@@ -184,9 +181,7 @@ def remove_lab_images(lab_id: str) -> None:
     Raises:
         EngineError: the engine does not answer, or something uses them.
     """
-    with engine.plain_errors():
-        client = engine.connect()
-    leftover.remove(lambda: _named(client, lambda n: _is_passing(n, f"{images.LAB_PREFIX}{lab_id}-")))
+    leftover.remove(lambda: _named(lambda n: _is_passing(n, f"{images.LAB_PREFIX}{lab_id}-")))
 
 
 def sweep(
@@ -225,8 +220,7 @@ def lab_images() -> list[Leftover]:
     Raises:
         EngineError: the engine does not answer.
     """
-    with engine.plain_errors():
-        return _named(engine.connect(), lambda name: _is_passing(name, images.LAB_PREFIX))
+    return _named(lambda name: _is_passing(name, images.LAB_PREFIX))
 
 
 def remove_images(*names: str) -> None:
@@ -240,5 +234,4 @@ def remove_images(*names: str) -> None:
 
 def _shared(names: Iterable[str]) -> list[Leftover]:
     wanted = {images.PREFIX + name for name in names}
-    with engine.plain_errors():
-        return _named(engine.connect(), lambda name: name.partition(":")[0] in wanted)
+    return _named(lambda name: name.partition(":")[0] in wanted)

@@ -63,7 +63,8 @@ def _open_descriptors() -> None:
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
         if getattr(sys, name) is None:
-            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))
+            stream = open(number, "w" if number else "r", encoding="utf-8", closefd=False)  # noqa: SIM115  # it stays
+            setattr(sys, name, stream)
 
 
 def _home() -> str:
@@ -89,6 +90,7 @@ def _ascii(name: str) -> codecs.CodecInfo | None:
 
 def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
     """In place of what cannot be shown: its like in ASCII, or its number; a byte of a file's name stays what it is."""
+    assert isinstance(error, UnicodeEncodeError)  # `ASCII` is what we write, never what we read
     character = error.object[error.start]
     if "\udc80" <= character <= "\udcff":
         return bytes([ord(character) - 0xDC00]), error.start + 1
@@ -98,6 +100,8 @@ def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
 
 class _Stream(io.TextIOWrapper):
     """A stream whose errors name it."""
+
+    called: str
 
     def write(self, text: str) -> int:
         with disk.named(self.called):

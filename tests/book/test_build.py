@@ -31,7 +31,7 @@ Four boxes.
 
 SPOILED = {
     "a missing picture": ("assets/four-boxes.svg", "assets/five-boxes.svg", 5, "five-boxes.svg"),
-    "an unknown term": ("{term}`kernel`", "{term}`kernal`", 3, "kernal"),
+    "an unknown term": ("{term}`kernel`", "{term}`colonel`", 3, "colonel"),
     "a name that no notebook glues": ("{measured}`answer`", "{measured}`reply`", 3, "'reply'"),
     "a link to nowhere": ("A {term}", "[A](07-nowhere.md) {term}", 3, "07-nowhere.md"),
 }

@@ -1,11 +1,9 @@
-"""What the prose promises: numbers that are glued or cited, words that are spelt right, links that lead somewhere."""
+"""What the prose promises: numbers that are glued or cited, links that lead somewhere."""
 
 import re
-import sys
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
-import command
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
@@ -99,24 +97,6 @@ def test_every_allowed_number_is_needed():
     texts = [p.read_text() for p in PROSE] + [markdown_cells(p) for p in NOTEBOOKS]
     found = {" ".join(n[0].split()) for text in texts for _, line in paragraphs(text) for n in NUMBER.finditer(line)}
     assert ALLOWED.keys() - found == set()
-
-
-def misspelt(*files: Path) -> str:
-    options = ["--builtin=clear,rare,informal,names", "--check-filenames"]
-    return command.run(sys.executable, "-m", "codespell_lib", *options, *files).stdout
-
-
-def test_words_are_spelt_right(tmp_path):
-    documents = [paths.ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
-    cells = [tmp_path / path.with_suffix(".md").name for path in NOTEBOOKS]
-    for path, copy in zip(NOTEBOOKS, cells, strict=True):
-        copy.write_text(markdown_cells(path))
-    assert misspelt(*PROSE, *documents, *cells, *(paths.ROOT / "book").glob("*.yml")) == ""
-
-
-def test_the_checker_finds_a_misspelt_word(tmp_path):
-    (tmp_path / "page.md").write_text("A contianer is a proccess.")
-    assert {"contianer", "proccess"} <= set(misspelt(tmp_path / "page.md").split())
 
 
 @pytest.fixture(scope="module")

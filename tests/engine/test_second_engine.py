@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from boxlab import engine, images, sweep
+from boxlab import engine, images, marks, sweep
 from boxlab.errors import EngineError
 from boxlab.second_engine import SecondEngine
 
@@ -83,4 +83,4 @@ def test_it_is_gone_with_the_process_that_started_it(second):
         owner.kill()
         container.wait(condition="removed")
     assert {volume.name for volume in client.volumes.list()} == volumes
-    assert not [item for item in sweep.of_run(engine.RUN) if started.startswith(item.name)]
+    assert not [item for item in sweep.of_run(marks.RUN) if started.startswith(item.name)]

@@ -61,7 +61,7 @@ def nothing_stays():
     sweep.remove_lab_images("99-toy")
     assert engine.images(filters={"reference": f"{images.LAB_PREFIX}99-toy-*"}) == []
     waiting.until(lambda: unnamed() <= before)
-    assert sweep.of_run(engine.RUN) == []
+    assert sweep.of_run(marks.RUN) == []
 
 
 @pytest.fixture
@@ -227,7 +227,7 @@ def test_a_container_that_does_not_answer_is_a_mismatch_and_goes(work, words):
     ):
         box.ask("anybody there?", seconds=1)
     assert words.strip() in caught.value.actual
-    assert sweep.of_run(engine.RUN) == []
+    assert sweep.of_run(marks.RUN) == []
 
 
 def test_a_container_whose_command_is_not_there_is_a_mismatch(work):
@@ -493,7 +493,7 @@ def test_a_mistake_in_a_dockerfile_stays_the_learners(work, name):
     dockerfile(work, MISTAKES[name])
     with pytest.raises(Mismatch):
         work.build()
-    assert engine.images(name=f"{images.LAB_PREFIX}control-{engine.RUN}") == []
+    assert engine.images(name=f"{images.LAB_PREFIX}control-{marks.RUN}") == []
 
 
 @pytest.fixture(scope="module")
@@ -513,9 +513,9 @@ def _runs(runtime):
 
 
 def test_an_engine_that_starts_no_container_is_no_mistake_of_the_learners(work, failing_runtime):
-    with pytest.raises(engine.EngineError, match="starts no container") as caught:
-        with work.container("containers-measured/base", ["nowhere"], runtime=failing_runtime):
-            pass
+    never = work.container("containers-measured/base", ["nowhere"], runtime=failing_runtime)
+    with pytest.raises(engine.EngineError, match="starts no container") as caught, never:
+        pass
     assert caught.value.fix and len(caught.value.args[0].splitlines()) == 1
 
 

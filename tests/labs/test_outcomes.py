@@ -218,8 +218,12 @@ def refuses(work):
     bound = [argument.replace("=-", "=-sys_ptrace,-") for argument in bound]  # nor may root look into others' processes
     ran = subprocess.run([*bound, *toy_lab.command(places, "check", "01")], capture_output=True, text=True)
     assert ran.returncode in (1, 3) and "passed" not in ran.stdout, ran.stdout
-    assert not any("forged = json" in " ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"]))
-    theirs = os.environ.get("BOXLAB_SCRATCH") or paths.ROOT / ".cache" / "scratch"  # of the command, which knows no `places`
+    assert not any(
+        "forged = json" in " ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])
+    )
+    theirs = (
+        os.environ.get("BOXLAB_SCRATCH") or paths.ROOT / ".cache" / "scratch"
+    )  # of the command, which knows no `places`
     assert [name for name in os.listdir(theirs) if name.startswith("program-")] == []
 
 

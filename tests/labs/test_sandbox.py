@@ -209,7 +209,9 @@ class TestInAContainer:
         assert int(facts["CapEff"], 16) == int(facts["CapBnd"], 16) == 0 and facts["NoNewPrivs"] == "1"
         assert run(containers, "import os; print(os.listdir('/sys/class/net'))").output == "['lo']\n"
 
-    @pytest.mark.parametrize("path", ["/etc/passwd", "/opt/venv/pyvenv.cfg", "/proc/1/mem", "/proc/1/fd/0", "/proc/1/environ"])
+    @pytest.mark.parametrize(
+        "path", ["/etc/passwd", "/opt/venv/pyvenv.cfg", "/proc/1/mem", "/proc/1/fd/0", "/proc/1/environ"]
+    )
     def test_it_may_not_open(self, containers, path):
         """Not the system's files, and nothing of launch.py's, which holds the secret of the last line."""
         ran = run(containers, f"open({path!r}, 'r+b').read(1)")

@@ -152,7 +152,7 @@ def slow(work):
     workspace.start(toy_lab.make(places / "labs", checks))
     os.mkfifo(places / "pipe")
     with Terminal(toy_lab.command(places, "check", "01", "--watch")) as terminal:
-        with open(places / "pipe", "w"):
+        with (places / "pipe").open("w"):
             (paths.WORK / "01-toy" / "answer.txt").write_text("new\n")
         terminal.expect("0 of 3 points")
         terminal.expect("passed: 3 of 3 points")
@@ -229,7 +229,7 @@ def test_a_reader_that_has_gone_is_no_error(copy, places):
 
 
 def test_an_output_that_is_full_is_named(copy, places):
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         ended = subprocess.run(toy_lab.command(places, "labs"), stdout=full, stderr=subprocess.PIPE, text=True)
     assert ended.returncode == 3
     assert ended.stderr.startswith("boxlab: the standard output: No space left") and "fix: make room" in ended.stderr

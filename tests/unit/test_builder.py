@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from boxlab import builder
+from boxlab import builder, client, marks
 from boxlab.builder import Way
 
 CLASSIC = """Step 1/4 : FROM base AS first
@@ -156,6 +156,14 @@ def said(monkeypatch, tmp_path):
     return run
 
 
+def test_a_build_asks_the_engine_that_we_use_and_is_ours(said, monkeypatch):
+    monkeypatch.setattr(client, "endpoint", lambda: client.Endpoint("unix:///ours"))
+    for way in (Way.BUILDX, Way.BUILDKIT, Way.CLASSIC):
+        _, environment = said(way)
+        assert environment["DOCKER_HOST"] == "unix:///ours"
+        assert marks.environment().items() <= environment.items()
+
+
 @pytest.mark.parametrize(
     ("environment", "name"),
     [
@@ -165,7 +173,7 @@ def said(monkeypatch, tmp_path):
 )
 def test_the_engines_own_builder_is_used_whatever_other_one_the_reader_has_chosen(said, monkeypatch, environment, name):
     monkeypatch.delenv("DOCKER_HOST", raising=False)
-    monkeypatch.setattr(builder.engine, "environment", dict)
+    monkeypatch.setattr(client, "endpoint", lambda: client.Endpoint("unix:///x", "what the reader has chosen"))
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
     arguments, _ = said(Way.BUILDX)
@@ -174,7 +182,6 @@ def test_the_engines_own_builder_is_used_whatever_other_one_the_reader_has_chose
 
 def test_a_proxys_password_is_not_on_the_command_line(said, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://me:secret@proxy:1")
-    monkeypatch.setattr(builder.engine, "environment", dict)
     for way in (Way.BUILDX, Way.CLASSIC):
         arguments, environment = said(way, proxied=builder.proxies())
         assert "--build-arg=http_proxy" in arguments and "secret" not in str(arguments)

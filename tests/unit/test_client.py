@@ -133,7 +133,7 @@ def test_an_engine_behind_ssh_is_reached_by_the_systems_own_ssh(fake, monkeypatc
     assert engine.connect().ping()
     assert not engine.is_local()
     assert log.read_text().splitlines()[0].endswith("-T -l me -p 2222 -- there docker system dial-stdio")
-    assert engine.environment().get("DOCKER_HOST") is None
+    assert engine.docker_call()[1]["DOCKER_HOST"] == "ssh://me@there:2222"
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,8 @@ def test_a_context_is_used_by_us_and_by_the_docker_command(fake, monkeypatch, su
     shown = client.own_config()
     assert json.loads((shown / "config.json").read_text())["currentContext"] == "mine"
     assert (shown / "contexts/meta").is_dir() and "credsStore" not in (shown / "config.json").read_text()
-    assert engine.environment() == {"DOCKER_CONFIG": str(shown)}
+    _, environment = engine.docker_call()
+    assert environment["DOCKER_CONFIG"] == str(shown) and "DOCKER_HOST" not in environment
 
 
 HELPERS = {

@@ -95,7 +95,7 @@ def test_slopes_are_compared_where_there_are_levels():
 def test_the_plot_shows_both_and_names_emulation():
     plot = plots.compare(runs.run(emulated=True), runs.run(emulated=False))
     assert "A: microVM, emulated" in plot.svg and "B: microVM" in plot.svg
-    assert plot.caption.count("n = 5") == 2
+    assert plot.caption.count("n = 6") == 2
     assert plot.standalone().startswith("<svg ") and "<title>Two records" in plot.standalone()
 
 

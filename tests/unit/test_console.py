@@ -6,7 +6,7 @@ from waiting import HANG_S, until
 
 from boxlab.errors import NotReady
 from boxlab.runtimes.box import WORKLOAD_MARKS
-from boxlab.runtimes.console import LIMIT_BYTES, Console
+from boxlab.runtimes.console import AWAKE, LIMIT_BYTES, SILENT_S, Console
 from boxlab.runtimes.spawn import HostProcess, _Frames
 
 
@@ -68,7 +68,7 @@ def test_garbage_is_not_readiness():
 
 
 def test_a_silent_process_is_left_at_the_deadline_and_still_runs():
-    process = HostProcess(["sleep", "infinity"], {"PATH": "/usr/bin:/bin"})
+    process = HostProcess(["sleep", "1000"], {"PATH": "/usr/bin:/bin"})
     try:
         with pytest.raises(NotReady, match="within 0.2 s"):
             Console(process, WORKLOAD_MARKS, time.monotonic()).wait_for("ready", 0.2)
@@ -78,7 +78,7 @@ def test_a_silent_process_is_left_at_the_deadline_and_still_runs():
 
 
 def test_a_process_deaf_to_sigterm_is_killed_with_all_below_it():
-    process = HostProcess(["sh", "-c", "trap '' TERM; sleep infinity & echo up; wait; wait"], {"PATH": "/usr/bin:/bin"})
+    process = HostProcess(["sh", "-c", "trap '' TERM; sleep 1000 & echo up; wait; wait"], {"PATH": "/usr/bin:/bin"})
     assert process.read(HANG_S) == b"up\n"
     family = [psutil.Process(pid) for pid in process.pids()]
     assert len(family) == 2
@@ -87,7 +87,7 @@ def test_a_process_deaf_to_sigterm_is_killed_with_all_below_it():
 
 
 def test_children_of_a_process_that_ends_go_with_it():
-    process = HostProcess(["sh", "-c", "sleep infinity & echo up; read line"], {"PATH": "/usr/bin:/bin"})
+    process = HostProcess(["sh", "-c", "sleep 1000 & echo up; read line"], {"PATH": "/usr/bin:/bin"})
     assert process.read(HANG_S) == b"up\n"
     family = [psutil.Process(pid) for pid in process.pids()]
     process.stop()
@@ -99,3 +99,41 @@ def test_frames_are_taken_apart_wherever_the_stream_is_cut(cut):
     stream = b"\x01\0\0\0\0\0\0\x03one" + b"\x02\0\0\0\0\0\0\x05three"
     frames = _Frames()
     assert frames.payload(stream[:cut]) + frames.payload(stream[cut:]) == b"onethree"
+
+
+class Stuck:
+    """A serial port whose interrupt was lost: it says what it has to say once a byte has come."""
+
+    def __init__(self):
+        self.sent, self.patience = b"", []
+
+    def read(self, timeout_s):
+        self.patience.append(timeout_s)
+        return b"workload: ready 1\n" if self.sent else None
+
+    def send(self, data):
+        self.sent += data
+
+
+def test_a_serial_port_that_says_nothing_is_woken():
+    stuck = Stuck()
+    box = Console(stuck, WORKLOAD_MARKS, time.monotonic(), serial=True)
+    assert box.wait_for("ready", HANG_S) == "1"
+    assert (stuck.sent, box.woken) == (AWAKE, 1) and stuck.patience[0] <= SILENT_S
+
+
+def test_what_is_no_serial_port_is_left_alone():
+    stuck = Stuck()
+    with pytest.raises(NotReady):
+        Console(stuck, WORKLOAD_MARKS, time.monotonic()).wait_for("ready", 0)
+    assert stuck.sent == b""
+
+
+def test_a_machine_that_ends_while_it_is_woken_says_why():
+    class Gone(Scripted):
+        def send(self, data):
+            raise NotReady("it has ended")
+
+    box = Console(Gone(None, b""), WORKLOAD_MARKS, time.monotonic(), serial=True)
+    with pytest.raises(NotReady, match="exit status 3"):
+        box.wait_for("ready", HANG_S)

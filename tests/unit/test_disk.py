@@ -83,7 +83,7 @@ def test_an_odd_error_of_the_system_has_words_as_well(error):
     assert "None" not in str(errors.of_system(error)) and errors.of_system(error).args[0]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="mounts are looked for in Linux's own files")
+@pytest.mark.linux
 def test_what_is_mounted_in_a_folder_stays(tmp_path):
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "file").touch()

@@ -16,10 +16,12 @@ def test_a_draft_that_a_killed_process_left_is_found_and_is_this_owners(tmp_path
     for name in ("RESULTS", "CACHE", "NAMES"):
         monkeypatch.setattr(paths, name, tmp_path / name)
         (tmp_path / name).mkdir()
-    left = paths.RESULTS / f".06-startup.json.{marks.name()}"
-    left.write_text("half")
-    (paths.RESULTS / ".06-startup.json.boxlab-another").write_text("half")
-    assert disk.drafts() == [left]
+    docker = paths.CACHE / "docker" / "0123abcd"
+    docker.mkdir(parents=True)
+    left = [docker / f".config.json.{marks.name()}", paths.RESULTS / f".06-startup.json.{marks.name()}"]
+    for path in (*left, paths.RESULTS / ".06-startup.json.boxlab-another"):
+        path.write_text("half")
+    assert disk.drafts() == left
 
 
 def test_nothing_goes_wrong_where_there_is_nothing(tmp_path):

@@ -71,11 +71,12 @@ def test_without_an_engine_connecting_says_what_to_do(monkeypatch):
     engine.connect.cache_clear()
 
 
+@pytest.mark.linux
 def test_processes_of_ours_are_found_and_removed_and_no_others(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "SCRATCH", tmp_path)
     (tmp_path / "draft").write_text("x")
     monkeypatch.setattr(sweep, "engine_objects", lambda images=False: [])
-    ours = HostProcess(["sleep", "infinity"], {"PATH": "/usr/bin:/bin"})
+    ours = HostProcess(["sleep", "1000"], {"PATH": "/usr/bin:/bin"})
     found = [item.name for item in sweep.processes()]
     assert any(name.startswith(f"{ours.pid} ") for name in found)
     leftover.remove(lambda: [i for i in sweep.processes() if i.name.startswith(f"{ours.pid} ")])
@@ -85,6 +86,7 @@ def test_processes_of_ours_are_found_and_removed_and_no_others(monkeypatch, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.linux
 def test_a_killed_process_whose_parent_does_not_ask_how_it_ended_is_gone():
     with subprocess.Popen(["sleep", "60"], env=marks.environment()) as process:
         [item] = [item for item in sweep.processes() if item.name.startswith(f"{process.pid} ")]

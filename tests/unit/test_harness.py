@@ -40,9 +40,22 @@ def test_a_command_that_shows_a_traceback_fails_a_test(script):
 
 
 def test_a_command_that_runs_beside_a_test_ends_with_it():
-    with command.started("sleep", "infinity") as process:
+    with command.started("sleep", "1000") as process:
         pass
     assert process.returncode == -9
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP", "SIGTERM"])
+def test_what_tests_start_hears_a_signal_though_a_shell_or_nohup_had_it_ignored(name):
+    script = f"""
+import signal, subprocess, sys
+signal.signal(signal.{name}, signal.SIG_IGN)
+sys.path.insert(0, "tests")
+import conftest
+heard = f"import signal; print(signal.getsignal(signal.{name}) != signal.SIG_IGN)"
+print(subprocess.run([sys.executable, "-c", heard], capture_output=True, text=True).stdout)
+"""
+    assert command.run(sys.executable, "-c", script, cwd=paths.ROOT).stdout.strip() == "True"
 
 
 def test_no_test_asserts_how_long_something_took():

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from waiting import HANG_S
 
-from boxlab import images, paths, progress, rootfs, runtimes
+from boxlab import images, paths, progress, rootfs, runtimes, turns
 from boxlab.errors import NotReady, Unavailable
 from boxlab.runtimes import accelerator, qemu, snapshot
 from boxlab.runtimes.spawn import HostProcess
@@ -56,7 +56,7 @@ def test_arm64_has_its_own_machine(monkeypatch):
 
 
 def test_a_command_ends_when_its_owners_input_closes():
-    process = HostProcess([*qemu.WATCHED, "sleep", "infinity"], {"PATH": "/usr/bin:/bin"})
+    process = HostProcess([*qemu.WATCHED, "sleep", "1000"], {"PATH": "/usr/bin:/bin"})
     try:
         process._process.stdin.close()
         assert process._process.wait(HANG_S) == 128 + signal.SIGTERM
@@ -272,7 +272,7 @@ def test_kvm_that_hung_on_a_busy_machine_is_tried_again_once_when_it_is_idle(pro
 
 
 def test_kvm_is_tried_again_when_that_is_asked_for(probe):
-    boots, tried = probe
+    boots, _ = probe
     boots |= {"kvm": HUNG, "tcg": 2.5}
     accelerator.choose()
     boots["kvm"] = 0.4
@@ -295,12 +295,16 @@ def test_of_several_processes_one_proves_and_the_others_wait_for_it(probe, monke
     boots["kvm"] = 0.4
     said, waiting = [], threading.Event()
     monkeypatch.setattr(accelerator.progress, "say", lambda text: (said.append(text), waiting.set()))
-    with ThreadPoolExecutor(1) as other, accelerator._turn():
-        found = other.submit(accelerator.choose)
-        assert waiting.wait(HANG_S)
-        accelerator._remember(accelerator._prove())
+    held = turns.take(accelerator._turn())
+    with ThreadPoolExecutor(1) as other:
+        try:
+            found = other.submit(accelerator.choose)
+            assert waiting.wait(HANG_S)
+            accelerator._remember(accelerator._prove())
+        finally:
+            turns.give(accelerator._turn(), held)
     assert found.result().name == "kvm" and tried == ["kvm"]
-    assert "waiting for another process" in said[0]
+    assert "waiting until it is known how virtual machines run here" in said[0]
 
 
 def test_an_unreadable_verdict_is_none(probe):
@@ -335,7 +339,7 @@ def test_a_verdict_of_another_version_of_ours_is_none(probe, text):
 
 
 def test_a_verdict_from_another_qemu_does_not_count(probe, monkeypatch):
-    boots, tried = probe
+    boots, _ = probe
     boots["kvm"] = 0.4
     accelerator.choose()
     monkeypatch.setattr(qemu, "version", lambda: "9.0")

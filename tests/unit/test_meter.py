@@ -1,12 +1,17 @@
 """Reading memory, from a /proc and control groups that are only files."""
 
+import shutil
+from types import SimpleNamespace
+
 import pytest
 
 from boxlab import meter
+from boxlab.errors import NotReady
 from boxlab.experiments import engine_figure
 from boxlab.experiments.memory import figures
 from boxlab.meter import agent
 from boxlab.runtimes import Workload
+from boxlab.runtimes.spawn import EngineContainer
 
 ROLLUP = """55d0-7ffe ---p 00000000 00:00 0    [rollup]
 Rss:               {rss} kB
@@ -94,8 +99,8 @@ def test_a_container_without_a_memory_controller_has_no_figures(proc):
 
 
 def reading(answer):
-    processes = [process | {"role": meter._role(process["name"])} for process in answer["processes"]]
-    return meter.Reading(processes, answer["cgroups"], answer["available"], answer["total"])
+    meter._give_roles(answer["processes"])
+    return meter.Reading(answer["processes"], answer["cgroups"], answer["available"], answer["total"])
 
 
 def test_a_machines_memory_is_divided_and_translated_code_stands_apart(proc):
@@ -124,10 +129,47 @@ def test_what_a_box_has_not_is_missing_and_not_zero(proc):
     assert machine["configured"] == 256 << 20 and "application" not in machine
 
 
-def test_our_own_watch_counts_for_nothing():
-    processes = [
-        {"name": "qemu-system-x86", "role": "vmm", "rss": 5, "pss": 5, "uss": 5},
-        {"name": "bash", "role": "watch", "rss": 3, "pss": 3, "uss": 3},
-    ]
-    assert meter.Reading(processes, [], 0, 0).total("pss") == 5
-    assert meter._role("bash") == meter._role("cat") == "watch"
+def named(proc, pid, name):
+    """A process of the machine gets another name, or is a new one."""
+    folder = proc / "proc" / str(pid)
+    if not folder.exists():
+        shutil.copytree(proc / "proc" / "21", folder)
+        (folder / "stat").write_text(f"{pid} ({name}) S 1 0 0")
+    (folder / "comm").write_text(name + "\n")
+
+
+def plain(*pids):
+    return SimpleNamespace(kind="box", spawned=SimpleNamespace(pids=lambda: list(pids)))
+
+
+def container():
+    spawned = EngineContainer.__new__(EngineContainer)
+    spawned.id = ID
+    return SimpleNamespace(kind="container", spawned=spawned)
+
+
+def test_our_own_watch_counts_for_nothing(proc):
+    named(proc, 40, "bash")
+    read = meter.Meter(None).read(plain(30, 40))
+    assert [p["role"] for p in read.processes] == ["vmm", "watch"]
+    assert read.total("pss") == 190000 * 1024
+
+
+@pytest.mark.parametrize("name", meter.WATCH)
+def test_a_shell_is_an_application_like_any_other_where_no_machine_runs(proc, name):
+    named(proc, 10, name)
+    named(proc, 40, name)
+    read = meter.Meter(None).read(container(), plain(40))
+    assert [p["pid"] for p in read.processes if p["role"] == "application"] == [10, 40]
+    assert read.total("pss") == (3000 + 2000 + 400 + 400) * 1024
+
+
+def test_many_processes_of_one_box_do_not_stand_for_another_that_has_ended(proc):
+    named(proc, 40, "python3")
+    named(proc, 41, "python3")
+    with pytest.raises(NotReady, match="the box has ended"):
+        meter.Meter(None).read(plain(40, 41), plain(99))
+    shutil.rmtree(proc / "proc" / "10")
+    shutil.rmtree(proc / "proc" / "21")  # of the container only its shim is left
+    with pytest.raises(NotReady, match="the container has ended"):
+        meter.Meter(None).read(plain(40, 41), container())

@@ -195,7 +195,7 @@ def test_an_engine_that_is_gone_after_a_cell_leaves_the_end_open(there, monkeypa
     monkeypatch.setattr(names, "_things", gone)
     names._after_cell()
     assert next(names._ledgers()).until is None
-    monkeypatch.setattr(names, "_things", lambda: [])
+    monkeypatch.setattr(names, "_things", list)
 
 
 @pytest.mark.parametrize(

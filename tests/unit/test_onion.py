@@ -42,7 +42,7 @@ def test_what_a_record_says_starts_no_program(layer, monkeypatch):
 def test_the_docker_command_uses_our_engine(monkeypatch):
     started = []
     monkeypatch.setattr(onion.HostProcess, "__init__", lambda self, argv, environment: started.append(environment))
-    monkeypatch.setattr(engine, "environment", lambda: {"DOCKER_HOST": "unix:///ours"})
+    monkeypatch.setattr(engine.client, "endpoint", lambda: engine.client.Endpoint("unix:///ours"))
     command = onion.Command()
     command._image = IMAGE
     command._spawn(Workload())
@@ -56,7 +56,7 @@ def sockets(monkeypatch, tmp_path):
     for socket in found:
         socket.touch()
     stopped = []
-    probe = SimpleNamespace(id="c0ffee", stop=lambda grace_s: stopped.append(grace_s))
+    probe = SimpleNamespace(id="c0ffee", stop=lambda grace_s: stopped.append(grace_s))  # noqa: PLW0108  # called by name
     monkeypatch.setattr(onion, "CONTAINERD_SOCKETS", tuple(found))
     monkeypatch.setattr(onion, "EngineContainer", lambda *_, **__: probe)
     monkeypatch.setattr(onion.engine, "is_local", lambda: True)
@@ -75,7 +75,7 @@ def sockets(monkeypatch, tmp_path):
 
 
 def test_the_containerd_that_knows_the_engines_container_is_the_engines(sockets):
-    one, other = sockets(None)
+    _, other = sockets(None)
     sockets(other)
     assert onion._containerd_of_the_engine(IMAGE) == other
 

@@ -185,5 +185,5 @@ def test_stored_outputs_say_on_what_they_were_measured(path):
     assert glued["accelerator"] in (facts["accelerator"], "nothing: no virtual machine ran here")
     stored = [p for p in paths.RESULTS.glob(f"{path.stem[:2]}-*.json") if not p.stem.endswith(".local")]
     for run in map(records.load, stored):
-        assert (run.machine(), run.profile) == (facts["machine"], facts["profile"])
+        assert (provenance.in_words(run.provenance), run.profile) == (facts["machine"], facts["profile"])
         assert run.created >= facts["created"]

@@ -3,7 +3,7 @@ import re
 import pretended_run as runs
 import pytest
 
-from boxlab import plots
+from boxlab import plots, prose
 from boxlab.plots import style
 
 
@@ -35,7 +35,7 @@ def test_an_arm_that_never_became_ready_is_said_in_words():
         if sample.arm == "microvm":
             sample.values, sample.error = {}, "hung"
     plot = plots.startup(run)
-    assert "never ready: 6 failed" in plot.svg
+    assert "never ready: 7 failed" in plot.svg
     assert "microVM, emulated: never ready" in plot.alt
     assert "microVM" not in plots.phases(run).alt
 
@@ -72,7 +72,7 @@ def test_a_phase_whose_end_was_not_seen_is_part_of_the_next():
         sample.marks.pop("app", None)
     plot = plots.phases(run, ("container",))
     assert "interpreter + imports" in plot.svg
-    texts = run.texts()
+    texts = prose.texts(run)
     assert texts["container_app"] == texts["container_ready_took"] == "not measured here"
     assert texts["container_ready"].endswith("ms")
 

@@ -1,11 +1,42 @@
 """Rules of the repository itself."""
 
+import ast
 import re
 
 import command
 import pytest
+import yaml
 
-from boxlab import paths
+from boxlab import __version__, paths
+
+REACHING = {
+    "labs/04-kernel/checks.py": {
+        "boxlab.errors",
+        "boxlab.images",
+        "boxlab.interrupts",
+        "boxlab.runtimes",
+        "boxlab.runtimes.box",
+        "boxlab.runtimes.console",
+        "boxlab.runtimes.spawn",
+    },
+    "labs/05-by-hand/checks.py": {"boxlab.errors"},
+    "labs/06-startup/starter/real.py": {"boxlab.images", "boxlab.runtimes.spawn"},
+    "labs/07-memory/checks.py": {"boxlab.errors", "boxlab.stats"},
+    "labs/07-memory/starter/measure.py": {
+        "boxlab.engine",
+        "boxlab.errors",
+        "boxlab.experiments",
+        "boxlab.images",
+        "boxlab.interrupts",
+        "boxlab.meter",
+        "boxlab.progress",
+        "boxlab.runtimes",
+        "boxlab.runtimes.console",
+        "boxlab.runtimes.spawn",
+    },
+    "labs/09-limits/checks.py": {"boxlab.engine", "boxlab.errors", "boxlab.interrupts"},
+}
+"""What a lab still imports beyond what it should: its checks `boxlab.labs` alone, what learners read and write nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -26,17 +57,12 @@ def test_no_file_holds_the_address_of_a_package_registry(files):
         assert not hosts.search(path.read_text(errors="ignore")), path
 
 
-def test_every_requirement_is_pinned():
-    lines = (paths.ROOT / "requirements.txt").read_text().splitlines()
-    assert lines
-    assert all(re.match(r"[\w.-]+==\S+( ;.*)?$", line) for line in lines)
-
-
-def test_scripts_are_sound(files):
-    scripts = [path for path in files if path.suffix == ".sh" or path.match(".ci/run")]
-    assert scripts
-    for script in scripts:
-        assert command.run("bash", "-n", script).stderr == ""
+def test_every_requirement_is_pinned_with_its_hashes():
+    requirements = (paths.ROOT / "requirements.txt").read_text().replace("\\\n", "").splitlines()
+    assert requirements
+    assert all(
+        re.fullmatch(r"[\w.-]+==\S+ (; \S.*?\S )?( +--hash=sha256:[0-9a-f]{64})+", line) for line in requirements
+    )
 
 
 def test_every_text_has_the_line_ends_of_linux_wherever_it_is_cloned():
@@ -45,3 +71,42 @@ def test_every_text_has_the_line_ends_of_linux_wherever_it_is_cloned():
     assert lines
     for ends, name in lines:
         assert "attr/text=auto eol=lf" in ends and "crlf" not in ends and "mixed" not in ends, name
+
+
+def imported(path):
+    """The modules of ours that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "boxlab":
+            found |= {f"boxlab.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module)
+    return {name for name in found if name.split(".")[0] == "boxlab"}
+
+
+def test_checks_of_labs_import_the_library_of_labs_alone_and_what_learners_have_imports_none(files):
+    reaching = {}
+    for path in files:
+        if path.suffix == ".py" and path.is_relative_to(paths.ROOT / "labs"):
+            imports = imported(path)
+            if path.name == "checks.py":
+                assert "boxlab.labs" in imports, path
+                imports = {name for name in imports if name.split(".")[:2] != ["boxlab", "labs"]}
+            if imports:
+                reaching[str(path.relative_to(paths.ROOT))] = imports
+    assert reaching == REACHING
+
+
+def test_hooks_before_a_commit_are_the_parts_of_make_check():
+    parts = re.search(r"^CHECKS := (.*)$", (paths.ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
+    (local,) = yaml.safe_load((paths.ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert parts and [hook["entry"] for hook in local["hooks"]] == [f"make check ONLY={part}" for part in parts]
+
+
+def test_the_newest_changes_and_the_citation_are_of_this_version():
+    newest = re.search(r"^## \[(\d.*?)\]", (paths.ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1]
+    citation = yaml.safe_load((paths.ROOT / "CITATION.cff").read_text())
+    assert newest == citation["version"] == __version__
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()

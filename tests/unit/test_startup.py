@@ -5,9 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from boxlab import experiments, paths, provenance, records
+from boxlab import experiments, paths, profiles, provenance, records
 from boxlab.errors import BoxlabError, NotReady, Unavailable
-from boxlab.experiments import profiles
 from boxlab.runtimes import Observation, Runtime
 
 
@@ -151,7 +150,7 @@ def test_rounds_must_be_positive(rounds):
 
 def test_unknown_names_are_refused_with_the_known_ones():
     with pytest.raises(BoxlabError, match="one of: process, container, restored-vm, microvm, full-vm"):
-        experiments.startup(["containr"], rounds=1)
+        experiments.startup(["jail"], rounds=1)
     with pytest.raises(BoxlabError, match="one of: quick, class, paper"):
         experiments.startup([Pretended("a")], profile="fast")
 
@@ -160,4 +159,4 @@ def test_the_profile_comes_from_the_environment(monkeypatch):
     monkeypatch.setenv(profiles.VARIABLE, "quick")
     assert experiments.startup([Pretended("a")]).plan["rounds"] == profiles.ALL["quick"].rounds
     monkeypatch.delenv(profiles.VARIABLE)
-    assert profiles.profile().name == "class"
+    assert profiles.named().name == "class"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from boxlab import stats
+from boxlab import profiles, stats
 
 RNG = np.random.default_rng(7)
 
@@ -63,15 +63,43 @@ def test_slow_rounds_for_both_do_not_widen_the_ratio():
 
 @pytest.mark.parametrize("data", [([], []), ([1.0], [1.0, 2.0])])
 def test_ratio_refuses_what_cannot_be_paired(data):
-    with pytest.raises(ValueError, match="one and the same size"):
+    with pytest.raises(ValueError, match="as many on each"):
         stats.ratio(*data)
 
 
 def test_instability_names_the_reason():
     assert stats.instability(np.full(10, 2.0)) == []
     assert any("standard deviation" in r for r in stats.instability([1, 1.5, 1, 1.6]))
-    assert any("slowest" in r for r in stats.instability([1.0] * 30 + [2.0]))
+    assert any("largest" in r for r in stats.instability([1.0] * 30 + [2.0]))
     assert stats.instability([1.0]) == ["fewer than two samples"]
+
+
+def test_near_zero_what_is_an_outlier_is_told_by_the_others():
+    """Differences of two measurements may be of any sign, and their mean next to nothing."""
+    around = [-3e-9, -2e-9, -1e-9, 1e-9, 2e-9, 3e-9]
+    assert [reason for reason in stats.instability(around) if "outlier" in reason] == []
+    assert "the largest is an outlier" in stats.instability([*around, 9e-8])
+    assert "the smallest is an outlier" in stats.instability([*around, -9e-8])
+    assert any("deviation" in reason for reason in stats.instability([-1.0, -1.5, -1.0, -1.6]))
+    assert stats.instability([0.0] * 6) == []
+
+
+def test_a_page_more_or_less_is_no_outlier_though_all_others_are_alike():
+    assert stats.instability([50 << 20] * 9 + [(50 << 20) + 4096]) == []
+
+
+@pytest.mark.parametrize(("n", "is_range"), [(1, True), (5, True), (6, False)])
+def test_too_few_samples_for_an_interval_are_a_range(n, is_range):
+    """The range of five covers the median in 93.75 % at most."""
+    samples = np.linspace(1, 2, n)
+    assert stats.median(samples).is_range is is_range
+    assert stats.ratio(samples, samples).is_range is is_range
+    assert stats.independent_ratio(samples, np.ones(30)).is_range is is_range
+
+
+def test_profiles_that_promise_an_interval_have_the_samples_for_one():
+    assert min(profile.rounds for profile in profiles.ALL.values()) == stats.FEWEST
+    assert min(profile.steady for profile in profiles.ALL.values() if profile.name != "quick") == stats.FEWEST
 
 
 def test_a_line_finds_slope_and_intercept_and_leaves_the_rest():
@@ -97,5 +125,5 @@ def test_a_line_needs_three_points_at_two_places(x):
 def test_independent_samples_may_differ_in_number():
     ratio = stats.independent_ratio(RNG.normal(2, 0.1, 12), RNG.normal(1, 0.1, 30))
     assert ratio.low < 2 < ratio.high
-    with pytest.raises(ValueError, match="both sides"):
+    with pytest.raises(ValueError, match="every side"):
         stats.independent_ratio([], [1.0])

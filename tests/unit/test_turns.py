@@ -108,7 +108,7 @@ def test_what_another_user_has_laid_there_is_not_touched(tmp_path, trap):
     with pytest.raises(BoxlabError, match=r"measuring\.lock") as caught:
         turns.take("measuring")
     assert caught.value.fix and "\n" not in caught.value.args[0]
-    assert trap == "dangling link" and not victim.exists() or victim.read_text() == "precious"
+    assert (trap == "dangling link" and not victim.exists()) or victim.read_text() == "precious"
 
 
 def test_where_nothing_can_be_shared_it_is_said(monkeypatch):

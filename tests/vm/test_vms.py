@@ -33,7 +33,7 @@ def test_a_vm_runs_the_containers_files_on_a_kernel_of_its_own(kind, first_proce
         assert box.answer == "37.2"
         assert set(runtime.phases) <= set(box.marks)
         assert seen.inside["files_sha256"] == container_files
-        assert seen.inside["kernel"] == box.details["guest_kernel"]
+        assert seen.inside["kernel"] == runtime.details()["guest_kernel"]
         assert (seen.inside["pid"] == 1) is first_process
         assert any(psutil.Process(pid).name().startswith("qemu-system") for pid in seen.pids)
         box.stop()
@@ -63,7 +63,7 @@ def test_a_clone_may_lie_in_a_folder_of_any_name(monkeypatch, tmp_path):
         runtime.prepare(WORKLOAD)
         with runtime.start(WORKLOAD) as box:
             assert box.answer == "37.2"
-            assert str(tmp_path) not in str(box.details)
+            assert str(tmp_path) not in str(runtime.details())
 
 
 def test_a_broken_snapshot_is_a_failure_and_leaves_nothing():
@@ -176,7 +176,7 @@ def test_a_host_without_qemu_needs_nothing_but_the_engine(qemu_in_a_container, c
     with runtime.start(WORKLOAD) as box:
         assert set(runtime.phases) <= set(box.marks)
         assert box.observe().inside["files_sha256"] == container_files
-        assert "QEMU in a container" in box.details["accelerator"]["label"]
+        assert "QEMU in a container" in runtime.details()["accelerator"]["label"]
     assert not engine.connect().containers.list(all=True, filters={"label": f"{engine.OWNER_LABEL}={marks.owner()}"})
 
 

@@ -10,10 +10,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TypedDict
 
-from boxlab import progress, provenance, records, runtimes, turns
+from boxlab import profiles, progress, provenance, records, runtimes, turns
 from boxlab.errors import BoxlabError, NotReady, Unavailable
-from boxlab.experiments.profiles import Profile
-from boxlab.experiments.profiles import profile as named_profile
 from boxlab.runtimes import Runtime, Workload
 
 WARM_UP = 1
@@ -21,7 +19,14 @@ WARM_UP = 1
 
 
 class Options(TypedDict, total=False):
-    """What every experiment takes beside its own arguments; `startup` says what each means."""
+    """What every experiment takes beside its own arguments.
+
+    Attributes:
+        rounds: how many rounds count; by default as many as the profile says.
+        profile: quick, class or paper; by default what the variable PROFILE says, else class.
+        seed: of the order; drawn if not given, and recorded.
+        save_as: name of the record; it is written after every round, so that an interrupted run is kept.
+    """
 
     rounds: int | None
     profile: str | None
@@ -95,7 +100,7 @@ def plan_of(runtime: Runtime) -> dict:
 def run(
     experiment: str,
     arms: list[dict],
-    measure: Callable[[records.Run, records.Sample], None],
+    measure: Callable[[records.Record, records.Sample], None],
     *,
     metrics: dict[str, dict],
     measures: str,
@@ -103,7 +108,7 @@ def run(
     workload: Workload | None = None,
     levels: Sequence[int] | None = None,
     level_means: str = "",
-    usual: Callable[[Profile], int] = lambda profile: profile.rounds,
+    usual: Callable[[profiles.Profile], int] = lambda profile: profile.rounds,
     warm_up: int = WARM_UP,
     before: int = 0,
     after_arm: Callable[[], None] = lambda: None,
@@ -111,7 +116,7 @@ def run(
     profile: str | None = None,
     seed: int | None = None,
     save_as: str | None = None,
-) -> records.Run:
+) -> records.Record:
     """Measure every arm once a round; with levels, every arm at each of them, in an order of its own.
 
     Whoever measures on this machine at the same time, in this checkout or another, is waited for.
@@ -129,13 +134,13 @@ def run(
         warm_up: rounds that come first and do not count.
         before: rounds that come first, count, and measure something else.
         after_arm: called when an arm's part of a block is over, however it ended.
-        rounds, profile, seed, save_as: see `startup`.
+        rounds, profile, seed, save_as: see `Options`.
 
     Raises:
         BoxlabError: bad arguments.
         KeyboardInterrupt: passed on, once the record is saved.
     """
-    chosen = named_profile(profile)
+    chosen = profiles.named(profile)
     rounds = usual(chosen) if rounds is None else rounds
     if rounds < 1:
         raise BoxlabError(f"{rounds} rounds cannot be measured", "ask for at least one")
@@ -150,7 +155,7 @@ def run(
             for kind in draw.sample(kinds, len(kinds))
         ]
         blocks.append(block)
-    result = records.Run(
+    result = records.Record(
         experiment=experiment,
         profile=chosen.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -193,26 +198,28 @@ def run(
     return result
 
 
-def _take(run: records.Run, sample: records.Sample, measure: Callable[[records.Run, records.Sample], None]) -> None:
+def _take(
+    record: records.Record, sample: records.Sample, measure: Callable[[records.Record, records.Sample], None]
+) -> None:
     try:
-        measure(run, sample)
+        measure(record, sample)
     except NotReady as error:
-        sample.values.pop(run.main, None)
+        sample.values.pop(record.main, None)
         sample.error = str(error)
-    run.samples.append(sample)
+    record.samples.append(sample)
 
 
 def _cell(kind: str, level: int | None) -> str:
     return kind if level is None else f"{kind} {level}"
 
 
-def same_files(run: records.Run, kind: str, sha256: str) -> None:
+def same_files(record: records.Record, kind: str, sha256: str) -> None:
     """Check that an arm ran the files that the arms before it ran.
 
     Raises:
         BoxlabError: it ran others.
     """
-    expected = run.plan["files_sha256"] = run.plan["files_sha256"] or sha256
+    expected = record.plan["files_sha256"] = record.plan["files_sha256"] or sha256
     if sha256 != expected:
         raise BoxlabError(
             f"{kind} ran other files than the boxes before it: nothing was compared", "`make clean`, then again"

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Unpack
 
-from boxlab import meter, records
+from boxlab import meter, profiles, records
 from boxlab.errors import BoxlabError, NotReady
 from boxlab.experiments import blocks
-from boxlab.experiments.profiles import profile as named_profile
+from boxlab.formatting import size
 from boxlab.interrupts import deferred
 from boxlab.runtimes import Box, MicroVM, Runtime, Workload
 
@@ -46,7 +46,7 @@ def density(
     levels: Iterable[int] | None = None,
     workload: Workload = Workload(),
     **options: Unpack[blocks.Options],
-) -> records.Run:
+) -> records.Record:
     """Run 0, 1, 2, 4, 8... instances of each box, in drawn order, and read what they take together.
 
     Before each start it checks that all instances may take what they are allowed and still leave the machine its `reserve`:
@@ -59,7 +59,7 @@ def density(
     Raises:
         As `startup` does.
     """
-    levels = sorted(set(LEVELS[named_profile(options.get("profile")).name] if levels is None else levels))
+    levels = sorted(set(LEVELS[profiles.named(options.get("profile")).name] if levels is None else levels))
     if not levels or levels[0] < 0:
         raise BoxlabError(f"{levels} are no numbers of instances", "give at least one, from zero up")
     ready, left_out = blocks.prepared(arms, workload, meter.refusal)
@@ -74,7 +74,7 @@ def density(
 
     with meter.open_meter() as gauge:
 
-        def measure(run: records.Run, sample: records.Sample) -> None:
+        def measure(record: records.Record, sample: records.Sample) -> None:
             runtime = ready[sample.arm]
             alone[:] = alone or [gauge.read().available]
             while len(pool) > sample.level:
@@ -87,7 +87,7 @@ def density(
                     started = _start_at_once(runtime, workload, batch)
                     pool.extend(started)
                 for box in started:
-                    blocks.same_files(run, sample.arm, box.observe().inside["files_sha256"])
+                    blocks.same_files(record, sample.arm, box.observe().inside["files_sha256"])
             if len(pool) > before:
                 last = max(box.console.t0 + box.marks["ready"] for box in pool)
                 sample.values |= {"added": len(pool) - before, "scale_out": last - began}
@@ -140,6 +140,6 @@ def _spare(gauge: meter.Meter, alone: int, each: int, running: int, more: int) -
     kept = reserve(now.installed)
     if min(alone - (running + more) * each, now.available - more * each) < kept:
         raise NotReady(
-            f"stopped at {running} instances: {more} more, each allowed {records.size(each)}, might leave less than the "
-            f"reserve of {records.size(kept)} ({records.size(now.available)} are available)"
+            f"stopped at {running} instances: {more} more, each allowed {size(each)}, might leave less than the "
+            f"reserve of {size(kept)} ({size(now.available)} are available)"
         )

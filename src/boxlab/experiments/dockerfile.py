@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Unpack
 
-from boxlab import builder, engine, images, layers, paths, records, sweep
+from boxlab import builder, engine, images, layers, marks, paths, records, sweep
 from boxlab.errors import BuildError
 from boxlab.experiments import blocks
 
@@ -44,7 +44,7 @@ def rungs() -> list[Path]:
 def dockerfile(
     files: list[Path] | None = None,
     **options: Unpack[blocks.Options],
-) -> records.Run:
+) -> records.Record:
     """Build each Dockerfile once from nothing, and then again after every edit.
 
     None of the images stays. What BuildKit keeps in its cache stays until it drops it: it cannot be removed by build.
@@ -61,10 +61,10 @@ def dockerfile(
     beneath = images.ensure("base").layers
     with _workplace() as folder:
 
-        def measure(run: records.Run, sample: records.Sample) -> None:
+        def measure(record: records.Record, sample: records.Sample) -> None:
             file = next(file for file in files if _kind(file) == sample.arm)
             tag = images.passing(f"rung-{sample.arm}")
-            _lay_out(folder, file, version=f"{engine.RUN}-{sample.round}")
+            _lay_out(folder, file, version=f"{marks.RUN}-{sample.round}")
             first = sample.round == 0
             sample.values["build" if first else "rebuild"] = _build(folder, tag, cached=not first)
             sample.values["layers"] = len(layers.hashes(tag)) - len(beneath)

@@ -42,7 +42,7 @@ def runtimes() -> list[Runtime]:
 def isolation(
     arms: Iterable[Runtime] | None = None,
     **options: Unpack[blocks.Options],
-) -> records.Run:
+) -> records.Record:
     """Start the program under each runtime, read its memory, and let it make system calls.
 
     What the engine does not know, or does not get to run, is left out. Arguments and errors as for `startup`.
@@ -50,7 +50,7 @@ def isolation(
     ready, left_out = blocks.prepared(runtimes() if arms is None else arms, WORKLOAD, meter.refusal)
     with meter.open_meter() as gauge:
 
-        def measure(run: records.Run, sample: records.Sample) -> None:
+        def measure(record: records.Record, sample: records.Sample) -> None:
             with ready[sample.arm].start(WORKLOAD) as box:
                 box.observe()
                 sample.values["pss"] = gauge.read(box).total("pss")

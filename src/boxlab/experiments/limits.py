@@ -61,29 +61,26 @@ def trials() -> list[Trial]:
     def stress(memory_mib: int = STRESS_MIB) -> Workload:
         return Workload("stress", 1, memory_mib)
 
-    def container(**options) -> Container:
-        return Container(**options)
-
     found = [
-        Trial("memory-container", "container: memory", container(), stress(MEMORY_MIB), _memory),
+        Trial("memory-container", "container: memory", Container(), stress(MEMORY_MIB), _memory),
         Trial("memory-microvm", "microVM: memory", MicroVM(), stress(MEMORY_MIB), _memory),
-        Trial("cpu-container", "container: processors", container(), stress(), _processors),
+        Trial("cpu-container", "container: processors", Container(), stress(), _processors),
         Trial("cpu-microvm", "microVM: processors", MicroVM(), stress(), _processors),
-        Trial("pids-container", "container: processes", container(pids=PIDS), stress(), _processes),
+        Trial("pids-container", "container: processes", Container(pids=PIDS), stress(), _processes),
         Trial("pids-microvm", "microVM: processes", MicroVM(), stress(), _processes),
-        Trial("breathe-container", "container: holds and gives back", container(), stress(), _breathe),
+        Trial("breathe-container", "container: holds and gives back", Container(), stress(), _breathe),
         Trial("breathe-microvm", "microVM: holds and gives back", MicroVM(), stress(), _breathe),
     ]
     for limit in (64, 256, 1024):
         label = f"container at rest, limit {limit} MiB"
-        found.append(Trial(f"rest-{limit}", label, container(), stress(limit), _rest))
+        found.append(Trial(f"rest-{limit}", label, Container(), stress(limit), _rest))
     return found
 
 
 def limits(
     wanted: list[Trial] | None = None,
     **options: Unpack[blocks.Options],
-) -> records.Run:
+) -> records.Record:
     """Try every limit in every box; `wanted` are `trials()` by default. Further arguments and errors as for `startup`.
 
     Raises:
@@ -104,7 +101,7 @@ def limits(
     blocks.check_that_some(ready, left_out)
     with meter.open_meter() as gauge:
 
-        def measure(run: records.Run, sample: records.Sample) -> None:
+        def measure(record: records.Record, sample: records.Sample) -> None:
             trial = ready[sample.arm]
             with trial.runtime.start(trial.workload) as box:
                 box.observe()

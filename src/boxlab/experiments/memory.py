@@ -44,15 +44,15 @@ def memory(
     *,
     workload: Workload = Workload(),
     **options: Unpack[blocks.Options],
-) -> records.Run:
+) -> records.Record:
     """Start each box, read it at rest from the host, stop it; arguments and errors as for `startup`."""
     ready, left_out = blocks.prepared(arms, workload, meter.refusal)
     with meter.open_meter() as gauge:
 
-        def measure(run: records.Run, sample: records.Sample) -> None:
+        def measure(record: records.Record, sample: records.Sample) -> None:
             before = gauge.read().available
             with ready[sample.arm].start(workload) as box:
-                blocks.same_files(run, sample.arm, box.observe().inside["files_sha256"])
+                blocks.same_files(record, sample.arm, box.observe().inside["files_sha256"])
                 reading = gauge.read(box)
             sample.values |= figures(reading, workload) | {"taken": before - reading.available}
 
@@ -97,7 +97,7 @@ def engine_figure(cgroup: dict) -> int:
 def guest_tax(
     sizes_mib: Iterable[int] = (128, 512, 1024),
     **options: Unpack[blocks.Options],
-) -> records.Run:
+) -> records.Record:
     """How much of the memory that a machine is given does its kernel keep for itself? A microVM of each size, in MiB.
 
     Arguments and errors as for `startup`.
@@ -107,7 +107,7 @@ def guest_tax(
         blocks.prepared([runtime], Workload(memory_mib=size), meter.refusal)
     with meter.open_meter() as gauge:
 
-        def measure(run: records.Run, sample: records.Sample) -> None:
+        def measure(record: records.Record, sample: records.Sample) -> None:
             workload = Workload(memory_mib=sample.level)
             with sizes[sample.level].start(workload) as box:
                 inside = box.observe().inside

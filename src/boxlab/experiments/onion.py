@@ -8,6 +8,7 @@ from boxlab import records
 from boxlab.experiments import blocks
 from boxlab.experiments.startup import MEASURES, timed_start
 from boxlab.runtimes import Container, Process, Runtime, Workload, kernel_events
+from boxlab.runtimes.box import INSIDE
 from boxlab.runtimes.onion import NAMESPACES, Command, Containerd, Grouped, Namespaced, OCIRuntime
 
 BEGIN = {
@@ -30,9 +31,7 @@ ENGINE_PHASES = {
     "runc": "shim",
     "hook": "runc: namespaces, cgroup, mounts",
     "exec": "engine: network",
-    "app": "interpreter",
-    "ready": "imports, model, prediction",
-}
+} | INSIDE
 
 
 def _as_this_engine_has_them(runtime: Runtime, workload: Workload) -> dict[str, str]:
@@ -81,7 +80,7 @@ def onion(
     *,
     workload: Workload = Workload(),
     **options: Unpack[blocks.Options],
-) -> records.Run:
+) -> records.Record:
     """Start the same program with ever more around it, and note which program began when.
 
     Arguments and errors as for `startup`; by default every layer that this machine has.
@@ -92,10 +91,10 @@ def onion(
         if "hook" in runtime.phases and not refusal:
             runtime.phases = _as_this_engine_has_them(runtime, workload)
 
-    def measure(run: records.Run, sample: records.Sample) -> None:
+    def measure(record: records.Record, sample: records.Sample) -> None:
         runtime = ready[sample.arm]
         with nullcontext() if refusal else kernel_events.watch() as events:
-            t0, seen = timed_start(run, sample, runtime, workload)
+            t0, seen = timed_start(record, sample, runtime, workload)
         if events:
             for look, patterns in ((events.began, BEGIN), (events.ended, END)):
                 found = {mark: look(pattern, t0, seen) for mark, pattern in patterns.items() if mark in runtime.phases}

@@ -37,7 +37,7 @@ MEASURES = (
 )
 
 
-def size(**options: Unpack[blocks.Options]) -> records.Run:
+def size(**options: Unpack[blocks.Options]) -> records.Record:
     """Disk taken by the workload as one container, as ten, and as each kind of virtual machine.
 
     Sizes do not vary from one time to the next: one round by default. Arguments and errors as for `startup`.
@@ -58,7 +58,7 @@ def size(**options: Unpack[blocks.Options]) -> records.Run:
             measured[kind] = lambda runtime=runtime: _containers(runtime, workload, 1)
             measured[many] = lambda runtime=runtime: _containers(runtime, workload, MANY)
 
-    def measure(run: records.Run, sample: records.Sample) -> None:
+    def measure(record: records.Record, sample: records.Sample) -> None:
         values = measured[sample.arm]() | transfer[sample.arm.partition("-x")[0]]
         parts = ("image", "packed", "kernel", "disk", "writable")
         sample.values |= {"total": sum(values.get(part, 0) for part in parts)} | values
@@ -82,7 +82,7 @@ def _transfers(ready: dict[str, Runtime], workload: Workload) -> dict[str, dict]
 
     def container() -> dict:
         own = layers.layers(images.ensure(workload.image).tag)
-        beneath = set(engine.connect().api.inspect_image(images.ensure("base").tag)["RootFS"]["Layers"])
+        beneath = images.ensure("base").layers
         shared = sum(layer.size for layer in own if layer.id in beneath)
         whole = sum(layer.size for layer in own)
         travels = sum(layer.compressed for layer in own)

@@ -1,6 +1,7 @@
 """How long does each kind of box take from the call to its first useful output?"""
 
 from collections.abc import Iterable
+from typing import Unpack
 
 import psutil
 
@@ -18,21 +19,15 @@ MEASURES = (
 def startup(
     arms: Iterable[str | Runtime] = ("process", "container", "microvm", "full-vm"),
     *,
-    rounds: int | None = None,
-    profile: str | None = None,
-    seed: int | None = None,
     workload: Workload = Workload(),
-    save_as: str | None = None,
-) -> records.Run:
+    **options: Unpack[blocks.Options],
+) -> records.Record:
     """Start every box once a round, in an order drawn anew for each round.
 
     Args:
         arms: names of runtimes, or runtimes. One that this machine cannot run is left out, and the record says why.
-        rounds: how many rounds count; by default as many as the profile says.
-        profile: quick, class or paper; by default what the variable PROFILE says, else class.
-        seed: of the order; drawn if not given, and recorded.
         workload: what to start, and what it may use.
-        save_as: name of the record; it is written after every round, so that an interrupted run is kept.
+        options: `blocks.Options`, which every experiment takes.
 
     Raises:
         BoxlabError: bad arguments, or boxes that did not run the same files.
@@ -42,8 +37,8 @@ def startup(
     """
     ready, left_out = blocks.prepared(arms, workload)
 
-    def measure(run: records.Run, sample: records.Sample) -> None:
-        timed_start(run, sample, ready[sample.arm], workload)
+    def measure(record: records.Record, sample: records.Sample) -> None:
+        timed_start(record, sample, ready[sample.arm], workload)
 
     return blocks.run(
         "startup",
@@ -53,15 +48,12 @@ def startup(
         measures=MEASURES,
         left_out=left_out,
         workload=workload,
-        rounds=rounds,
-        profile=profile,
-        seed=seed,
-        save_as=save_as,
+        **options,
     )
 
 
 def timed_start(
-    run: records.Run, sample: records.Sample, runtime: Runtime, workload: Workload
+    record: records.Record, sample: records.Sample, runtime: Runtime, workload: Workload
 ) -> tuple[float, Observation]:
     """One start, observed and stopped; returns t0 on the monotonic clock, in seconds, and what was observed."""
     busy = machine_cpu_seconds()
@@ -69,9 +61,11 @@ def timed_start(
         with runtime.start(workload) as box:
             sample.values["machine_cpu"] = machine_cpu_seconds() - busy
             seen = box.observe()
-            blocks.same_files(run, runtime.kind, seen.inside["files_sha256"])
+            blocks.same_files(record, runtime.kind, seen.inside["files_sha256"])
             sample.values["stop"] = box.stop()
             sample.values["seconds"], sample.marks = box.marks["ready"], box.marks
+            if runtime.serial:
+                sample.values["woken"] = box.console.woken
             return box.console.t0, seen
     except NotReady:
         sample.values["machine_cpu"] = machine_cpu_seconds() - busy

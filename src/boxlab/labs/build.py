@@ -12,7 +12,7 @@ from pathlib import Path
 
 import docker.errors
 
-from boxlab import builder, client, engine, images, layers, paths
+from boxlab import builder, client, engine, images, layers, marks, paths
 from boxlab.errors import EngineError
 from boxlab.labs.checks import Mismatch, next_difference, printed
 
@@ -154,8 +154,8 @@ def _require_build() -> None:
     Raises:
         EngineError: none can, so that whatever is not built is not the learner's mistake.
     """
-    tag = images.passing(f"lab-control-{engine.RUN}")
-    with tempfile.TemporaryDirectory(dir=paths.scratch(), prefix=f"control-{engine.RUN}-") as folder:
+    tag = images.passing(f"lab-control-{marks.RUN}")
+    with tempfile.TemporaryDirectory(dir=paths.scratch(), prefix=f"control-{marks.RUN}-") as folder:
         Path(folder, "Dockerfile").write_text(f"FROM {images.PREFIX}base\nRUN true\n")
         try:
             labels = engine.labels("lab")

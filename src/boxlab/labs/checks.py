@@ -83,7 +83,7 @@ def same(expected: str, actual: str, *, why: str, next: str) -> None:
 def next_difference(one: Iterable, other: Iterable) -> int:
     """How many items two sequences have in common at their beginning."""
     count = 0
-    for a, b in zip(one, other):
+    for a, b in zip(one, other, strict=False):
         if a != b:
             break
         count += 1

@@ -15,6 +15,8 @@ import sys
 import tempfile
 import threading
 import time
+from pathlib import Path
+from typing import Any
 
 MARK = b"\n\x1e"
 """How the last line begins; one byte that no text has."""
@@ -40,7 +42,7 @@ def hide() -> None:
         ctypes.CDLL(None).prctl(4, 0)  # PR_SET_DUMPABLE, linux/prctl.h; ends with exec
 
 
-def become(job: dict, failed: int) -> None:
+def become(job: dict[str, Any], failed: int) -> None:
     """In the new process: be the program, or write to `failed` why not."""
     try:
         os.setsid()
@@ -78,10 +80,10 @@ def main() -> None:
     hide()
     job = json.loads(take(int(take(10))))
     for name, content in job["files"].items():
-        os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
-        with open(name, "w", encoding="latin-1", newline="") as file:
-            file.write(content)
-        os.chmod(name, 0o755)
+        path = Path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode("latin-1"))
+        path.chmod(0o755)
     reads, writes = os.pipe()  # closed by exec
     began = time.monotonic()
     child = os.fork()
@@ -91,7 +93,9 @@ def main() -> None:
     failed = os.read(reads, 1000).decode(errors="replace")
     threading.Thread(target=end_with_input, args=[child], daemon=True).start()
     while True:
-        pid, status = os.wait()  # in a container it is the first process, and whatever loses its parent becomes its child
+        pid, status = (
+            os.wait()
+        )  # in a container it is the first process, and whatever loses its parent becomes its child
         if pid == child:
             break
     ended = {

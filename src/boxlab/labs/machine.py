@@ -10,7 +10,7 @@ from boxlab.errors import NotReady, Unavailable
 from boxlab.labs.checks import Mismatch
 from boxlab.runtimes import Box, MicroVM, RestoredVM, Workload
 
-ANSWERING = '''
+ANSWERING = """
 import json as _json, sys as _sys
 
 def _serve():
@@ -30,7 +30,7 @@ def _serve():
             print("workload: answer null", flush=True)
 
 _serve()
-'''
+"""
 """What makes of a program's function `answer`, from JSON to JSON, a workload that our runtimes start and ask."""
 
 PIECE = 1000

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import psutil
 
@@ -24,6 +24,9 @@ from boxlab import cgroups, disk, marks, paths
 from boxlab.errors import BoxlabError, NotReady
 from boxlab.interrupts import deferred
 from boxlab.labs.checks import Mismatch, printed
+
+if TYPE_CHECKING:  # whoever has no engine need not wait for its library
+    from boxlab.runtimes.spawn import EngineContainer, HostProcess
 
 LAUNCH = Path(__file__).with_name("launch.py").read_text(encoding="utf-8")
 
@@ -93,9 +96,9 @@ class _Box(Protocol):
     processes: int | None
     """What launch.py has to hold, where nothing else does."""
 
-    def read(self, timeout_s: float) -> bytes | None: ...
-    def send(self, data: bytes) -> None: ...
-    def exit_reason(self) -> str: ...
+    def spawned(self) -> "HostProcess | EngineContainer":
+        """What to talk to."""
+
     def end(self) -> None:
         """Kill and remove all of it."""
 
@@ -103,9 +106,13 @@ class _Box(Protocol):
 class Sandbox(Protocol):
     """A way to start programs."""
 
-    python: str
-    held: str
-    """What holds the programs, for the report; empty where it is the usual."""
+    @property
+    def python(self) -> str:
+        """Its own Python."""
+
+    @property
+    def held(self) -> str:
+        """What holds the programs, for the report; empty where it is the usual."""
 
     def start(self, limits: Limits) -> _Box:
         """A box in which launch.py waits for its job."""
@@ -124,7 +131,9 @@ def choose(needs_engine: bool) -> Sandbox:
     except BoxlabError as error:
         if needs_engine:
             raise
-        return Processes(f"your program ran as a process of yours, with limits, and not in a container: {error.args[0]}")
+        return Processes(
+            f"your program ran as a process of yours, with limits, and not in a container: {error.args[0]}"
+        )
 
 
 def run(
@@ -136,7 +145,7 @@ def run(
     serve: Serve | None = None,
     name: str = "",
     next: str = "",
-    **limits: float,
+    **limits: Any,
 ) -> Ran:
     """Run a program to its end.
 
@@ -216,11 +225,13 @@ def _let_run(
             "secret": secret,
         }
         head = json.dumps(job).encode()
-        box.send(b"%010d" % len(head) + head)
+        box.spawned().send(b"%010d" % len(head) + head)
         _listen(box, talk, ENDED + secret.encode(), limits, serve)
         return talk
     except NotReady as error:
-        raise BoxlabError(f"the sandbox of a program: {error.args[0]}", "check again; if it stays so, report it") from error
+        raise BoxlabError(
+            f"the sandbox of a program: {error.args[0]}", "check again; if it stays so, report it"
+        ) from error
     finally:
         with deferred():
             box.end()
@@ -234,11 +245,11 @@ def _listen(box: _Box, talk: _Talk, ended: bytes, limits: Limits, serve: Serve |
     """
     deadline, rest = time.monotonic() + limits.seconds, b""
     while True:
-        chunk = box.read(max(0.0, deadline - time.monotonic()))
+        chunk = box.spawned().read(max(0.0, deadline - time.monotonic()))
         if chunk is None:
             talk.trouble = LATE
         elif not chunk:
-            if (reason := box.exit_reason()) != "out of memory":
+            if (reason := box.spawned().exit_reason()) != "out of memory":
                 raise NotReady(f"it has ended: {reason}: {printed(rest[-300:].decode(errors='replace'))}")
             talk.trouble = f"it took more than {limits.memory_mib} MiB of memory"
         else:
@@ -263,7 +274,7 @@ def _answered(box: _Box, talk: _Talk, data: bytes, serve: Serve) -> bytes:
     for line in lines:
         if line.startswith(ASKS):
             with contextlib.suppress(ValueError):
-                box.send(json.dumps(serve(json.loads(line[1:]))).encode() + b"\n")
+                box.spawned().send(json.dumps(serve(json.loads(line[1:]))).encode() + b"\n")
                 continue
         talk.output += line + b"\n"
     return rest
@@ -281,7 +292,7 @@ class Containers:
     held: str = ""
     python: str = "python3"
 
-    def start(self, limits: Limits) -> "_Container":
+    def start(self, limits: Limits) -> _Box:
         return _Container(self.image, limits)
 
 
@@ -293,7 +304,7 @@ class _Container:
         "HOME": FOLDER,
         "PATH": "/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     }
-    processes = None
+    processes: int | None = None
 
     def __init__(self, image: str, limits: Limits):
         from docker.types import LogConfig
@@ -315,7 +326,9 @@ class _Container:
             pids_limit=limits.processes + 2,  # launch.py has two threads
             log_config=LogConfig(type="none"),  # what it prints comes to us, and fills no disk
         )
-        self.read, self.send, self.exit_reason = self._spawned.read, self._spawned.send, self._spawned.exit_reason
+
+    def spawned(self) -> "EngineContainer":
+        return self._spawned
 
     def end(self) -> None:
         self._spawned.stop(grace_s=0)
@@ -328,7 +341,7 @@ class Processes:
     held: str
     python: str = sys.executable
 
-    def start(self, limits: Limits) -> "_Process":
+    def start(self, limits: Limits) -> _Box:
         return _Process(limits)
 
 
@@ -349,7 +362,7 @@ class _Process:
         self.processes = None if self._group else _owned() + limits.processes
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
         self.environment = kept | SURROUNDINGS | marks.environment() | {TOKEN: self._token}
-        self._spawned = None
+        self._spawned: HostProcess | None = None
         try:
             self._spawned = HostProcess([sys.executable, "-I", "-c", LAUNCH], self.environment, cwd=folder)
             if self._group:
@@ -357,7 +370,10 @@ class _Process:
         except BaseException:
             self.end()
             raise
-        self.read, self.send, self.exit_reason = self._spawned.read, self._spawned.send, self._spawned.exit_reason
+
+    def spawned(self) -> "HostProcess":
+        assert self._spawned, "it is made before anybody has the box"
+        return self._spawned
 
     def end(self) -> None:
         """Kill all that the program has started: what is below us, in its control group, or carries its token.

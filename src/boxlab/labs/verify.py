@@ -14,7 +14,6 @@ from boxlab.labs.checks import MISTAKE, Outcome
 from boxlab.labs.lab import Lab
 from boxlab.labs.report import Report
 
-
 RIGHT = 4
 """As many other right answers a lab knows: what is right can be written in many ways, and a check must know none."""
 

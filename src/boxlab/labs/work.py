@@ -65,7 +65,9 @@ class Work:
         random: what a check draws from, so that `boxlab check --seed` draws the same again.
     """
 
-    def __init__(self, lab_id: str, starter: Path, folder: Path, plant: "Planter", needs_engine: bool = True, seed: int = 0):
+    def __init__(
+        self, lab_id: str, starter: Path, folder: Path, plant: "Planter", needs_engine: bool = True, seed: int = 0
+    ):
         self.lab_id, self.folder = lab_id, folder
         self._starter, self._plant = starter, plant
         self._needs_engine, self._seed = needs_engine, seed
@@ -130,7 +132,9 @@ class Work:
         """
         from boxlab.labs import sandbox
 
-        found = {str(path.relative_to(self.folder)): path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
+        found = {
+            str(path.relative_to(self.folder)): path.read_bytes() for path in self.folder.rglob("*") if path.is_file()
+        }
         further = {name: text.encode() for name, text in (files or {}).items()}
         return sandbox.run(self._sandbox, argv, found | further, **options)
 

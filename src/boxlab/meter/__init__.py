@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from boxlab import engine, images
 from boxlab.errors import NotReady
@@ -23,11 +24,13 @@ from boxlab.runtimes.spawn import EngineContainer
 
 ANSWER_S = 120
 
+VMM = "qemu-system"
+
 SANDBOXES = ("exe", "runsc")
 """Names of gVisor's own processes: the kernel in which the application runs, and its helpers."""
 
 WATCH = ("bash", "cat")
-"""Ours, around QEMU: they end it when its owner dies, and count for nothing else."""
+"""Ours, around QEMU: they end it when its owner dies, and count for nothing. In another box they are the application's own."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,8 @@ class Reading:
         installed: bytes that it has.
     """
 
-    processes: list[dict]
-    cgroups: list[dict]
+    processes: list[dict[str, Any]]
+    cgroups: list[dict[str, Any]]
     available: int
     installed: int
 
@@ -87,23 +90,24 @@ class Meter:
         Raises:
             NotReady: one of them has ended.
         """
-        containers = [box.spawned.id for box in boxes if isinstance(box.spawned, EngineContainer)]
-        own = [pid for box in boxes if not isinstance(box.spawned, EngineContainer) for pid in box.spawned.pids()]
-        answer = self._ask({"containers": containers})
+        keys = [box.spawned.id if isinstance(box.spawned, EngineContainer) else None for box in boxes]
+        own = {pid: n for n, box in enumerate(boxes) if not keys[n] for pid in box.spawned.pids()}
+        answer = self._ask({"containers": [key for key in keys if key]})
         if own:  # processes of this machine, which need not be the engine's; they are ours, and we may read them
-            answer["processes"] += agent.answer({"pids": own})["processes"]
-        for process in answer["processes"]:
-            process["role"] = _role(process["name"])
-        alive = sum(process["role"] in ("application", "vmm", "sandbox") for process in answer["processes"])
-        if alive < len(boxes):
-            raise NotReady(f"{len(boxes)} boxes were to be read, and only {alive} processes of them are there")
+            answer["processes"] += agent.answer({"pids": list(own)})["processes"]
+        for n, box in enumerate(boxes):
+            of_it = [p for p in answer["processes"] if (p["container"] or own[p["pid"]]) == (keys[n] or n)]
+            _give_roles(of_it)
+            if not any(process["role"] in ("application", "vmm", "sandbox") for process in of_it):
+                raise NotReady(f"the {box.kind} has ended: no process of it is there to be read")
         return Reading(answer["processes"], answer["cgroups"], answer["available"], answer["total"])
 
-    def _ask(self, request: dict) -> dict:
-        if not self._console:
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        if not self._console or not self._spawned:
             return agent.answer(request)
         self._spawned.send(json.dumps(request).encode() + b"\n")
-        return json.loads(self._console.next("meter: answer (.*)", ANSWER_S))
+        answer: dict[str, Any] = json.loads(self._console.next("meter: answer (.*)", ANSWER_S))
+        return answer
 
 
 @contextmanager
@@ -144,11 +148,12 @@ def refusal(runtime: Runtime) -> str:
     return ""
 
 
-def _role(name: str) -> str:
-    if name.startswith("qemu-system"):
-        return "vmm"
-    if name.startswith(agent.SHIMS):
-        return "shim"
-    if name.startswith(SANDBOXES):
-        return "sandbox"
-    return "watch" if name in WATCH else "application"
+def _give_roles(processes: list[dict[str, Any]]) -> None:
+    """Say of each process of one box what it is there for."""
+    watched = any(process["name"].startswith(VMM) for process in processes)
+    for process in processes:
+        name, role = process["name"], "application"
+        for beginning, kind in ((VMM, "vmm"), (agent.SHIMS, "shim"), (SANDBOXES, "sandbox")):
+            if name.startswith(beginning):
+                role = kind
+        process["role"] = "watch" if watched and name in WATCH else role

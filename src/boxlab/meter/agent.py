@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -17,27 +18,28 @@ SHIMS = ("containerd-shim", "conmon")
 """How the names of processes begin that stand beside a container and are not in it: Docker's, Podman's."""
 
 
-def answer(request: dict) -> dict:
+def answer(request: dict[str, Any]) -> dict[str, Any]:
     """What `request` asks for.
 
     Args:
         request: "pids": process ids; "containers": ids of containers, whose processes are found here.
 
     Returns:
-        "processes": one entry for each that is still there (see `process`); "cgroups": one for each container that has a
-        memory controller (see `control_group`); "available" and "total": MemAvailable and MemTotal.
+        "processes": one entry for each that is still there (see `process`), with its "container", or None; "cgroups": one
+        for each container that has a memory controller (see `control_group`); "available" and "total": MemAvailable and
+        MemTotal.
     """
-    pids, cgroups = list(request.get("pids", ())), []
+    pids, cgroups = dict.fromkeys(request.get("pids", ())), []
     for container in request.get("containers", ()):
         inside, around = _of_container(container)
-        pids += inside + around
+        pids |= dict.fromkeys(inside + around, container)
         cgroups += [found for pid in inside[:1] if (found := control_group(pid))]
-    read = [found for pid in dict.fromkeys(pids) if (found := process(pid))]
+    read = [found | {"container": container} for pid, container in pids.items() if (found := process(pid))]
     memory = _kib(PROC.joinpath("meminfo").read_text())
     return {"processes": read, "cgroups": cgroups, "available": memory["MemAvailable"], "total": memory["MemTotal"]}
 
 
-def process(pid: int) -> dict | None:
+def process(pid: int) -> dict[str, Any] | None:
     """One process: its name and, in bytes, `rss`, `pss` (shared pages divided among those who share them), `uss` (pages
     that nobody else has); for an emulator `areas` as well. None where it is gone.
 
@@ -67,7 +69,7 @@ def process(pid: int) -> dict | None:
     return found
 
 
-def areas(pid: int) -> list[dict]:
+def areas(pid: int) -> list[dict[str, Any]]:
     """The memory areas of a process that hold anything: `size`, `pss`, `rss`, `permissions`, `path`."""
     found, head = [], re.compile(r"^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \S+ *(.*)$")
     for line in PROC.joinpath(str(pid), "smaps").read_text().splitlines():
@@ -80,7 +82,7 @@ def areas(pid: int) -> list[dict]:
     return [area for area in found if area["rss"]]
 
 
-def control_group(pid: int) -> dict | None:
+def control_group(pid: int) -> dict[str, Any] | None:
     """What the control group of a process is charged with: `anon`, `file`, `kernel` (None where the kernel does not say),
     `usage` and `inactive_file`. None where it has none."""
     try:
@@ -96,7 +98,7 @@ def control_group(pid: int) -> dict | None:
     return None
 
 
-def _version_1(folder: Path) -> dict | None:
+def _version_1(folder: Path) -> dict[str, Any] | None:
     if not folder.is_dir():
         return None
     stat = _pairs(folder / "memory.stat")
@@ -110,7 +112,7 @@ def _version_1(folder: Path) -> dict | None:
     }
 
 
-def _version_2(folder: Path) -> dict:
+def _version_2(folder: Path) -> dict[str, Any]:
     stat = _pairs(folder / "memory.stat")
     return {
         "anon": stat["anon"],

@@ -6,7 +6,7 @@ Drawn from a record alone; what ran under software emulation says so in the plot
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from boxlab import records
+from boxlab import formatting, records
 from boxlab.errors import RecordError
 from boxlab.plots.starts import draw_dots
 from boxlab.plots.style import (
@@ -22,73 +22,76 @@ from boxlab.plots.style import (
     rows,
     styled,
 )
+from boxlab.prose import caption
 
 MEMORY_PARTS = ("application", "shim", "guest", "kernel_file", "translation", "vmm")
 DISK_PARTS = ("shared", "own", "packed", "kernel", "disk", "writable")
 
 
-def memory(run: records.Run) -> Plot:
+def memory(record: records.Record) -> Plot:
     """What each box takes at rest, divided by what it is for: one bar an arm, medians."""
-    return _stacked(run, MEMORY_PARTS, "pss", "host memory at rest (proportional set)")
+    return _stacked(record, MEMORY_PARTS, "pss", "host memory at rest (proportional set)")
 
 
-def size(run: records.Run) -> Plot:
+def size(record: records.Record) -> Plot:
     """What each box takes on disk, divided by what it is: one bar an arm."""
-    return _stacked(run, DISK_PARTS, "total", "on disk: layers as archives, files by allocated blocks")
+    return _stacked(record, DISK_PARTS, "total", "on disk: layers as archives, files by allocated blocks")
 
 
-def _stacked(run: records.Run, parts: tuple[str, ...], total: str, label: str) -> Plot:
-    metrics, described = run.plan["metrics"], []
+def _stacked(record: records.Record, parts: tuple[str, ...], total: str, label: str) -> Plot:
+    metrics, described = record.plan["metrics"], []
     with styled(9):
-        figure, [axes] = canvas(0.5 * len(run.arms) + 1.5)
-        longest = max((run.median(kind, total).value for kind in run.arms if run.kept(kind, total)), default=1)
+        figure, [axes] = canvas(0.5 * len(record.arms) + 1.5)
+        longest = max((record.median(kind, total).value for kind in record.arms if record.kept(kind, total)), default=1)
         linear_scale(axes, longest, "B")
-        rows(axes, [name(run, kind) for kind in run.arms])
+        rows(axes, [name(record, kind) for kind in record.arms])
         drawn = {}
-        for row, kind in enumerate(run.arms):
-            if not run.kept(kind, total):
-                axes.annotate(f"{len(run.failures(kind))} failed", (0, row), va="center")
+        for row, kind in enumerate(record.arms):
+            if not record.kept(kind, total):
+                axes.annotate(f"{len(record.failures(kind))} failed", (0, row), va="center")
                 continue
             begin, words = 0.0, []
             for part in parts:
-                if run.kept(kind, part) and (value := run.median(kind, part).value) > 0:
+                if record.kept(kind, part) and (value := record.median(kind, part).value) > 0:
                     drawn[part] = axes.barh(row, value, left=begin, height=0.62, color=PARTS[part], zorder=3)
                     begin += value
-                    words.append(f"{metrics[part]['label']} {records.size(value)}")
-            whole = run.say(total, run.median(kind, total).value)
+                    words.append(f"{metrics[part]['label']} {formatting.size(value)}")
+            whole = record.say(total, record.median(kind, total).value)
             axes.annotate(whole, (begin, row), xytext=(5, 0), textcoords="offset points", va="center")
-            described.append(f"{name(run, kind)}: {whole} ({', '.join(words)})")
+            described.append(f"{name(record, kind)}: {whole} ({', '.join(words)})")
         names = [metrics[part]["label"].removesuffix(" (PSS)") for part in drawn]
         figure.legend(drawn.values(), names, loc="outside lower center", ncols=3, frameon=False)
         axes.set_xlabel(label)
     alt = f"Stacked bars, {label}. " + "; ".join(described) + "."
-    return finish(figure, alt, run.caption(), f"{run.experiment}-{run.created}")
+    return finish(figure, alt, caption(record), f"{record.experiment}-{record.created}")
 
 
-def density(run: records.Run) -> Plot:
+def density(record: records.Record) -> Plot:
     """Memory over the number of instances with the fitted line of each box, and what the lines leave over."""
     described, names = [], {}
     with styled(9):
         figure, [axes, rest] = canvas(3.6, 2, width_ratios=(3, 2))
-        for kind in run.arms:
-            levels, values = run.points(kind)
+        for kind in record.arms:
+            levels, values = record.points(kind)
             if not len(levels):
                 continue
-            paint = colour(run, kind)
+            paint = colour(record, kind)
             dots = axes.scatter(levels, values, s=20, color=paint, zorder=3)
             try:
-                line = run.line(kind)
+                line = record.line(kind)
             except RecordError as error:
-                described.append(f"{name(run, kind)}: {error}")
+                described.append(f"{name(record, kind)}: {error}")
                 continue
             ends = [1, levels.max()]
             axes.plot(ends, [line.intercept.value + line.slope.value * x for x in ends], color=paint, linewidth=1.4)
-            per = f"{records.size(line.slope.value)} each"
-            names[dots] = f"{name(run, kind)}: {per}"
-            fitted, _ = run.points(kind, least=1)
+            per = f"{formatting.size(line.slope.value)} each"
+            names[dots] = f"{name(record, kind)}: {per}"
+            fitted, _ = record.points(kind, least=1)
             rest.scatter(fitted, line.residuals, s=16, color=paint, zorder=3)
-            interval = f"95 % interval {records.size(line.slope.low)} to {records.size(line.slope.high)}"
-            described.append(f"{name(run, kind)}: {per} ({interval}), and {records.size(line.intercept.value)} once")
+            interval = f"95 % interval {formatting.size(line.slope.low)} to {formatting.size(line.slope.high)}"
+            described.append(
+                f"{name(record, kind)}: {per} ({interval}), and {formatting.size(line.intercept.value)} once"
+            )
         for part, title in ((axes, "proportional set of all instances"), (rest, "left over by the line")):
             part.set_title(title, fontsize=9, loc="left")
             part.set_xlabel("instances")
@@ -100,56 +103,56 @@ def density(run: records.Run) -> Plot:
         byte_ticks(axes)
         byte_ticks(rest)
     alt = "Memory over the number of instances, with fitted lines. " + "; ".join(described) + "."
-    return finish(figure, alt, run.caption(), f"density-{run.created}")
+    return finish(figure, alt, caption(record), f"density-{record.created}")
 
 
-def dockerfile(run: records.Run) -> Plot:
+def dockerfile(record: records.Record) -> Plot:
     """Every rung: what its image adds to the base, and what an edit of one line costs."""
-    size = next(metric for metric in ("unpacked", "engine_size") if metric in run.plan["metrics"])
+    size = next(metric for metric in ("unpacked", "engine_size") if metric in record.plan["metrics"])
     with styled(9):
-        figure, [sizes, times] = canvas(0.42 * len(run.arms) + 1.0, 2, sharey=True)
-        values = [run.median(kind, size).value for kind in run.arms]
+        figure, [sizes, times] = canvas(0.42 * len(record.arms) + 1.0, 2, sharey=True)
+        values = [record.median(kind, size).value for kind in record.arms]
         linear_scale(sizes, max(values), "B", room=1.4)
-        rows(sizes, [run.name(kind) for kind in run.arms])
+        rows(sizes, [record.name(kind) for kind in record.arms])
         for row, value in enumerate(values):
             sizes.barh(row, value, height=0.6, color=PARTS["own"], zorder=3)
-            sizes.annotate(records.size(value), (value, row), xytext=(4, 0), textcoords="offset points", va="center")
-        rebuilds = [s.values["rebuild"] for s in run.samples if "rebuild" in s.values]
+            sizes.annotate(formatting.size(value), (value, row), xytext=(4, 0), textcoords="offset points", va="center")
+        rebuilds = [s.values["rebuild"] for s in record.samples if "rebuild" in s.values]
         linear_scale(times, max(rebuilds), "s", room=1.4)
-        for row, kind in enumerate(run.arms):
-            draw_dots(times, row, run, kind)
+        for row, kind in enumerate(record.arms):
+            draw_dots(times, row, record, kind)
         times.tick_params(axis="y", length=0)
         sizes.set_xlabel("image, above its base")
         times.set_xlabel("build after an edit of one line")
     described = "; ".join(
-        f"{run.name(kind)}: {records.size(run.median(kind, size).value)}, {records.seconds(run.median(kind).value)}"
-        for kind in run.arms
+        f"{record.name(kind)}: {formatting.size(record.median(kind, size).value)}, {formatting.seconds(record.median(kind).value)}"
+        for kind in record.arms
     )
     alt = f"Two panels, a row for each Dockerfile: size of its image above the base, and time to build after an edit. {described}."
-    return finish(figure, alt, run.caption(), f"dockerfile-{run.created}")
+    return finish(figure, alt, caption(record), f"dockerfile-{record.created}")
 
 
-def isolation(run: records.Run) -> Plot:
+def isolation(record: records.Record) -> Plot:
     """Every kind of wall: start, memory at rest, and the price of two system calls."""
     panels = {"seconds": "start", "pss": "memory at rest", "getppid": "getppid", "stat": "stat"}
     described = []
     with styled(8.5):
-        figure, axes = canvas(0.5 * len(run.arms) + 1.0, len(panels), sharey=True)
+        figure, axes = canvas(0.5 * len(record.arms) + 1.0, len(panels), sharey=True)
         for axis, (metric, title) in zip(axes, panels.items(), strict=True):
-            unit = run.plan["metrics"][metric]["unit"]
-            values = [s.values[metric] for s in run.samples if s.values.get(metric, 0) > 0]
+            unit = record.plan["metrics"][metric]["unit"]
+            values = [s.values[metric] for s in record.samples if s.values.get(metric, 0) > 0]
             log_scale(axis, values, unit, room=30)
             axis.set_title(title, fontsize=8.5, loc="left")
             _few_ticks(axis, unit)
             axis.tick_params(axis="y", length=0)
-            for row, kind in enumerate(run.arms):
-                draw_dots(axis, row, run, kind, metric=metric, discarded=False)
-        rows(axes[0], [name(run, kind) for kind in run.arms])
-    for kind in (kind for kind in run.arms if run.kept(kind)):
-        said = [f"{title} {run.say(metric, run.median(kind, metric).value)}" for metric, title in panels.items()]
-        described.append(f"{name(run, kind)}: {', '.join(said)}")
+            for row, kind in enumerate(record.arms):
+                draw_dots(axis, row, record, kind, metric=metric, discarded=False)
+        rows(axes[0], [name(record, kind) for kind in record.arms])
+    for kind in (kind for kind in record.arms if record.kept(kind)):
+        said = [f"{title} {record.say(metric, record.median(kind, metric).value)}" for metric, title in panels.items()]
+        described.append(f"{name(record, kind)}: {', '.join(said)}")
     alt = "Four panels on logarithmic axes, a row for each runtime. " + "; ".join(described) + "."
-    return finish(figure, alt, run.caption(), f"isolation-{run.created}")
+    return finish(figure, alt, caption(record), f"isolation-{record.created}")
 
 
 def _few_ticks(axes: Axes, unit: str) -> None:

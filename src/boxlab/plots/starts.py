@@ -9,87 +9,92 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from boxlab import records
+from boxlab.formatting import seconds
 from boxlab.plots.style import Plot, canvas, colour, finish, linear_scale, log_scale, name, rows, spread, styled
+from boxlab.prose import caption
 
 PHASE_SHADES = (1.0, 0.55)
 
 
-def startup(run: records.Run) -> Plot:
+def startup(record: records.Record) -> Plot:
     """Every start of every box as a dot on a logarithmic axis, with the median and its interval.
 
     Hollow dots are the discarded round. Failures are counted at the right; a box that never became ready has only them.
     """
-    label = run.plan["metrics"][run.main]["label"]
+    label = record.plan["metrics"][record.main]["label"]
     with styled():
-        figure, [axes] = canvas(0.62 * len(run.arms) + 1.0)
-        log_scale(axes, [s.values[run.main] for s in run.samples if run.main in s.values], "s")
-        rows(axes, [name(run, kind) for kind in run.arms])
-        for row, kind in enumerate(run.arms):
-            draw_dots(axes, row, run, kind)
+        figure, [axes] = canvas(0.62 * len(record.arms) + 1.0)
+        log_scale(axes, [s.values[record.main] for s in record.samples if record.main in s.values], "s")
+        rows(axes, [name(record, kind) for kind in record.arms])
+        for row, kind in enumerate(record.arms):
+            draw_dots(axes, row, record, kind)
         axes.set_xlabel(f"{label} (logarithmic)")
-    return finish(figure, _starts_alt(run, label), run.caption(), f"startup-{run.created}")
+    return finish(figure, _starts_alt(record, label), caption(record), f"startup-{record.created}")
 
 
-def ladder(run: records.Run) -> Plot:
+def ladder(record: records.Record) -> Plot:
     """Every layer of the onion as a row: all starts as dots, the median, and the longest phase of a typical start."""
     with styled(8.5):
-        figure, [axes] = canvas(0.36 * len(run.arms) + 0.9)
-        values = [s.values[run.main] for s in run.samples if run.main in s.values and not s.discarded]
+        figure, [axes] = canvas(0.36 * len(record.arms) + 0.9)
+        values = [s.values[record.main] for s in record.samples if record.main in s.values and not s.discarded]
         linear_scale(axes, max(values, default=1), "s", room=1.9)
-        rows(axes, [name(run, kind) for kind in run.arms])
-        for row, kind in enumerate(run.arms):
-            draw_dots(axes, row, run, kind, _longest_phase(run, kind), discarded=False)
+        rows(axes, [name(record, kind) for kind in record.arms])
+        for row, kind in enumerate(record.arms):
+            draw_dots(axes, row, record, kind, _longest_phase(record, kind), discarded=False)
         axes.set_xlabel("from the call to the first prediction")
-    alt = _starts_alt(run, "time from the call to the first prediction, layer by layer")
-    return finish(figure, alt, run.caption(), f"ladder-{run.created}")
+    alt = _starts_alt(record, "time from the call to the first prediction, layer by layer")
+    return finish(figure, alt, caption(record), f"ladder-{record.created}")
 
 
-def _longest_phase(run: records.Run, kind: str) -> str:
+def _longest_phase(record: records.Record, kind: str) -> str:
     """What a typical start of an arm spends most of its time on, with that time."""
-    if not run.kept(kind):
+    if not record.kept(kind):
         return ""
-    label, begin, end = max(_steps(run, kind), key=lambda step: step[2] - step[1], default=("", 0, 0))
-    return f" · {label} {records.seconds(end - begin)}"
+    label, begin, end = max(_steps(record, kind), key=lambda step: step[2] - step[1], default=("", 0, 0))
+    return f" · {label} {seconds(end - begin)}"
 
 
 def draw_dots(
     axes: Axes,
     row: int,
-    run: records.Run,
+    record: records.Record,
     kind: str,
     remark: str = "",
     metric: str | None = None,
     discarded: bool = True,
 ) -> None:
     """One arm's dots, the interval above them, the median through both, and its value with a remark at their right."""
-    metric = metric or run.main
-    failed = len(run.failures(kind))
-    if not run.kept(kind, metric):
+    metric = metric or record.main
+    failed = len(record.failures(kind))
+    if not record.kept(kind, metric):
         axes.annotate(f"never ready: {failed} failed", (axes.get_xlim()[0], row), va="center")
         return
-    paint = colour(run, kind)
-    samples = [s for s in run.samples if s.arm == kind and metric in s.values and (discarded or not s.discarded)]
+    paint = colour(record, kind)
+    of_it = [s for s in record.samples if s.arm == kind and metric in s.values and not s.error]
+    samples = [s for s in of_it if discarded or not s.discarded]
     x, thrown = np.array([s.values[metric] for s in samples]), np.array([s.discarded for s in samples], bool)
     y = row + 0.16 * spread(len(samples))
     axes.scatter(x[~thrown], y[~thrown], s=22, color=paint, alpha=0.75, linewidths=0, zorder=3)
     axes.scatter(x[thrown], y[thrown], s=22, facecolors="none", edgecolors=paint, linewidths=1.1, zorder=3)
-    median = run.median(kind, metric)
+    median = record.median(kind, metric)
     line = {"color": paint, "solid_capstyle": "butt", "zorder": 2}
     axes.plot([median.low, median.high], [row - 0.33] * 2, linewidth=2.4, **line)
     axes.plot([median.value] * 2, [row - 0.42, row + 0.26], linewidth=1.6, **line)
-    note = run.say(metric, median.value) + (f", {failed} failed" if failed else "") + remark
+    note = record.say(metric, median.value) + (f", {failed} failed" if failed else "") + remark
     axes.annotate(note, (x.max(), row), xytext=(9, 0), textcoords="offset points", va="center")
 
 
-def phases(run: records.Run, kinds: tuple[str, ...] = ("container", "microvm")) -> Plot:
+def phases(record: records.Record, kinds: tuple[str, ...] = ("container", "microvm")) -> Plot:
     """Where the time of one typical start goes: a waterfall for each box, all on one axis.
 
     Drawn from the start nearest to the median, so that the phases of a row add up to a start that really happened.
     Boxes that did not run or never became ready are left out; where none is left, the plot says so in words.
     """
-    steps = {kind: _steps(run, kind) for kind in kinds if kind in run.arms and run.kept(kind)}
+    steps = {kind: _steps(record, kind) for kind in kinds if kind in record.arms and record.kept(kind)}
     if not steps:
-        reasons = [f"{kind}: {run.plan['left_out'][kind]['reason']}" for kind in kinds if kind in run.plan["left_out"]]
+        reasons = [
+            f"{kind}: {record.plan['left_out'][kind]['reason']}" for kind in kinds if kind in record.plan["left_out"]
+        ]
         return Plot("", "Nothing to draw.", "; ".join(["Not measured here", *reasons]))
     longest = max(end for rows in steps.values() for _, _, end in rows)
     height = sum(map(len, steps.values())) + 0.8 * (len(steps) - 1)
@@ -98,9 +103,9 @@ def phases(run: records.Run, kinds: tuple[str, ...] = ("container", "microvm")) 
         y, ticks, names = 0.0, [], []
         for kind, rows in steps.items():
             for index, (label, begin, end) in enumerate(rows):
-                _draw_step(axes, y, begin, end, longest, colour(run, kind), PHASE_SHADES[index % 2])
+                _draw_step(axes, y, begin, end, longest, colour(record, kind), PHASE_SHADES[index % 2])
                 ticks.append(y)
-                names.append(label if index else f"{name(run, kind)} · {label}")
+                names.append(label if index else f"{name(record, kind)} · {label}")
                 y += 1
             y += 0.8
         axes.set_yticks(ticks, names)
@@ -109,8 +114,10 @@ def phases(run: records.Run, kinds: tuple[str, ...] = ("container", "microvm")) 
         axes.grid(axis="x", zorder=0)
         axes.set_xlim(0, longest * 1.02)
         axes.set_xlabel("seconds from the call")
-    caption = "One start each, the one nearest to the median · " + run.caption()
-    return finish(figure, _phases_alt(run, steps), caption, f"phases-{'-'.join(steps)}-{run.created}")
+    which = "One start each, the one nearest to the median · "
+    return finish(
+        figure, _phases_alt(record, steps), which + caption(record), f"phases-{'-'.join(steps)}-{record.created}"
+    )
 
 
 def _draw_step(axes: Axes, y: float, begin: float, end: float, longest: float, paint: str, shade: float) -> None:
@@ -118,7 +125,7 @@ def _draw_step(axes: Axes, y: float, begin: float, end: float, longest: float, p
     axes.barh(y, end - begin, left=begin, height=0.72, color=paint, alpha=shade, zorder=3)
     at_right = end < 0.82 * longest
     axes.annotate(
-        records.seconds(end - begin),
+        seconds(end - begin),
         (end if at_right else begin, y),
         xytext=(4 if at_right else -4, 0),
         textcoords="offset points",
@@ -127,9 +134,9 @@ def _draw_step(axes: Axes, y: float, begin: float, end: float, longest: float, p
     )
 
 
-def _steps(run: records.Run, kind: str) -> list[tuple[str, float, float]]:
+def _steps(record: records.Record, kind: str) -> list[tuple[str, float, float]]:
     """The phases of a typical start: label, begin and end in seconds."""
-    labels, marks = run.arm(kind)["phases"], run.typical(kind).marks
+    labels, marks = record.arm(kind)["phases"], record.typical(kind).marks
     steps, begin, together = [], 0.0, []
     for mark, label in labels.items():
         together.append(label)
@@ -139,21 +146,22 @@ def _steps(run: records.Run, kind: str) -> list[tuple[str, float, float]]:
     return steps
 
 
-def _starts_alt(run: records.Run, label: str) -> str:
+def _starts_alt(record: records.Record, label: str) -> str:
     def words(kind: str) -> str:
-        if not run.kept(kind):
-            return f"{name(run, kind)}: never ready"
-        median = run.median(kind)
-        interval = f", 95 % interval {records.seconds(median.low)} to {records.seconds(median.high)}"
+        if not record.kept(kind):
+            return f"{name(record, kind)}: never ready"
+        median = record.median(kind)
+        kind_of = "range" if median.is_range else "95 % interval"
+        interval = f", {kind_of} {seconds(median.low)} to {seconds(median.high)}"
         measured_once = math.isnan(median.low)
-        return f"{name(run, kind)}: median {records.seconds(median.value)}{', measured once' if measured_once else interval}"
+        return f"{name(record, kind)}: median {seconds(median.value)}{', measured once' if measured_once else interval}"
 
-    return f"Dot plot, {label}. " + "; ".join(map(words, run.arms)) + "."
+    return f"Dot plot, {label}. " + "; ".join(map(words, record.arms)) + "."
 
 
-def _phases_alt(run: records.Run, steps: dict[str, list[tuple[str, float, float]]]) -> str:
+def _phases_alt(record: records.Record, steps: dict[str, list[tuple[str, float, float]]]) -> str:
     rows = [
-        f"{name(run, kind)}: " + ", ".join(f"{label} {records.seconds(end - begin)}" for label, begin, end in phases)
+        f"{name(record, kind)}: " + ", ".join(f"{label} {seconds(end - begin)}" for label, begin, end in phases)
         for kind, phases in steps.items()
     ]
     return "Waterfall of the phases of one typical start. " + ". ".join(rows) + "."

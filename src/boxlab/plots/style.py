@@ -38,8 +38,6 @@ PARTS = {
 }
 """One colour for each part of what a box takes, in memory and on disk."""
 
-PHASE_SHADES = (1.0, 0.55)
-
 INK = "#010203"  # stands for the page's own text colour until the SVG is written
 
 STYLE = {
@@ -98,11 +96,11 @@ def styled(font_size: float = 10):
     return matplotlib.rc_context(STYLE | {"font.size": font_size})
 
 
-def colour(run: records.Run, kind: str) -> str:
+def colour(record: records.Record, kind: str) -> str:
     """The colour of an arm: its box's, or that of the kind of box that it is a variant of."""
     if kind in COLOURS:
         return COLOURS[kind]
-    details = run.arm(kind)["details"]
+    details = record.arm(kind)["details"]
     if "accelerator" in details:
         return COLOURS["microvm"]
     return COLOURS["process" if "namespaces" in details else "container"]
@@ -166,9 +164,9 @@ def spread(n: int) -> np.ndarray:
     return np.linspace(-1, 1, n) if n > 1 else np.zeros(n)
 
 
-def name(run: records.Run, kind: str) -> str:
+def name(record: records.Record, kind: str) -> str:
     """An arm's name as plots write it."""
-    return run.name(kind, ", emulated")
+    return record.name(kind, ", emulated")
 
 
 def finish(figure: Figure, alt: str, caption: str, salt: str) -> Plot:

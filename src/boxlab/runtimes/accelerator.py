@@ -3,21 +3,17 @@
 What the proof has found is remembered, also that nothing booted, so that a machine pays for it once.
 """
 
-import fcntl
 import json
 import os
-import platform
-import re
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from boxlab import disk, engine, images, paths, progress, rootfs
+from boxlab import disk, engine, images, paths, progress, provenance, rootfs, turns
 from boxlab.errors import EngineError, NotReady, Unavailable
 from boxlab.interrupts import deferred
 from boxlab.runtimes import qemu
@@ -144,7 +140,7 @@ def _judged(in_container: bool) -> _Verdict:
     """The verdict for this process. Of several that ask at once one proves, and the others wait for what it finds."""
     if verdict := _standing():
         return verdict
-    with _turn():
+    with turns.turn(_turn(), "it is known how virtual machines run here"):
         return _standing() or _remember(_prove())
 
 
@@ -153,21 +149,14 @@ def _standing() -> _Verdict | None:
     return verdict if verdict and verdict.stands() else None
 
 
-@contextmanager
-def _turn() -> Iterator[None]:
-    paths.CACHE.mkdir(parents=True, exist_ok=True)
-    with (paths.CACHE / "accelerator.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress.say("virtual machines: waiting for another process, which tries how they run here")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _turn() -> str:
+    """For those who share what is remembered."""
+    return f"accelerator-{images.short_hash(bytes(paths.CACHE))}"
 
 
 def _prove() -> _Verdict:
     """Boot a guest by the best accelerator that does."""
-    load, hardware = _load(), _HARDWARE.get(sys.platform)
+    load, hardware = _load(), _HARDWARE.get(sys.platform, "")
     reason, hung = _refusal(hardware), False
     for name in ("tcg",) if reason else (hardware, "tcg"):
         progress.say(f"virtual machines: trying one by {LABELS[name]}")
@@ -189,7 +178,7 @@ def attempts() -> dict[str, float | str]:
         BuildError, EngineError: the guest's image cannot be made.
     """
     found: dict[str, float | str] = {}
-    for name in (_HARDWARE.get(sys.platform), "tcg"):
+    for name in (_HARDWARE.get(sys.platform, ""), "tcg"):
         refusal = _refusal(name) if name != "tcg" else ""
         try:
             found[LABELS.get(name, "hardware")] = refusal or _boot(name)
@@ -198,9 +187,9 @@ def attempts() -> dict[str, float | str]:
     return found
 
 
-def _refusal(hardware: str | None) -> str:
+def _refusal(hardware: str) -> str:
     """Why the machine's hardware virtualization need not even be tried; empty where it may work."""
-    if hardware is None:
+    if not hardware:
         return f"no accelerator is known for {sys.platform}"
     if qemu.in_container() and not engine.is_local():
         return "QEMU runs in a container on the engine's own virtual machine"
@@ -218,12 +207,12 @@ def _boot(name: str) -> float:
     deadline_s = EMULATION_S if name == "tcg" else HARDWARE_S
     workload = Workload()
     disk = rootfs.disk(images.ensure(workload.image), rootfs.TINY_INIT)
-    guest = qemu.guest(disk, rootfs.kernel(), name, workload.cpus, workload.memory_mib)
+    guest = qemu.guest(disk, rootfs.kernel(), name, int(workload.cpus), workload.memory_mib)
     began, spawned = time.monotonic(), None
     try:
         with deferred():
             spawned = guest.spawn()
-        console = Console(spawned, WORKLOAD_MARKS, began)
+        console = Console(spawned, WORKLOAD_MARKS, began, serial=True)
         console.wait_for("ready", deadline_s, SILENCE_S)
         return console.marks["ready"]
     except EngineError as error:
@@ -255,13 +244,12 @@ def _file() -> Path:
     return paths.CACHE / "accelerator.json"
 
 
-def _circumstances() -> dict:
-    kvm, cpuinfo = Path("/dev/kvm"), Path("/proc/cpuinfo")
-    processor = re.search(r"^model name\s*: (.*)", cpuinfo.read_text() if cpuinfo.exists() else "", re.MULTILINE)
+def _circumstances() -> dict[str, Any]:
+    kvm, host = Path("/dev/kvm"), provenance.host()
     return {
-        "kernel": platform.release(),
-        "machine": platform.machine(),
-        "processor": processor[1] if processor else platform.processor(),
+        "kernel": host["kernel"],
+        "machine": host["architecture"],
+        "processor": host["cpu"],
         "qemu": qemu.version(),
         "qemu_in_container": qemu.in_container(),
         "may_use_kvm": kvm.exists() and os.access(kvm, os.R_OK | os.W_OK),

@@ -5,6 +5,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import Any
 
 from boxlab.interrupts import deferred
 from boxlab.runtimes.console import Console
@@ -16,6 +17,9 @@ WORKLOAD_MARKS = {
     "identity": r"workload: identity (\{.*\})",
 }
 """What the workload prints, in every box alike: see images/workload/app.py."""
+
+INSIDE = {"app": "interpreter", "ready": "imports, model, prediction"}
+"""The last phases of a start, which no box can do without: mark that ends it -> what happened in it."""
 
 ANSWER = r"workload: answer (.*)"
 
@@ -48,7 +52,7 @@ class Observation:
         id: by which programs that serve it call it, where it is a container; else empty.
     """
 
-    inside: dict
+    inside: dict[str, Any]
     pids: list[int]
     id: str = ""
 
@@ -61,7 +65,6 @@ class Box:
         kind: which runtime started it.
         marks: seconds from the call of `start` to each phase, in order; "ready" is the first useful output.
         answer: that first output.
-        details: what the runtime adds to a record, such as the accelerator.
         answer_s: how long it may take to answer, in seconds.
     """
 
@@ -70,8 +73,8 @@ class Box:
     spawned: HostProcess | EngineContainer
     marks: dict[str, float]
     answer: str
-    details: dict = field(default_factory=dict)
     answer_s: float = ANSWER_S
+    _stopped: bool = field(default=False, init=False)
 
     def observe(self) -> Observation:
         """Look at it from inside and from the host.
@@ -99,10 +102,10 @@ class Box:
         """
         began = ended = time.monotonic()
         with deferred():
-            if self.spawned:
+            if not self._stopped:
                 self.spawned.stop()
                 ended = self.spawned.times.get("ended", time.monotonic())
-                self.spawned = None
+                self._stopped = True
         return ended - began
 
     def __enter__(self) -> "Box":
@@ -130,6 +133,9 @@ class Runtime(ABC):
 
     answer_s: float = ANSWER_S
 
+    serial = False
+    """Whether its output comes by a machine's serial port."""
+
     @abstractmethod
     def prepare(self, workload: Workload) -> None:
         """Make ready everything that exists before a start: images, files, disks. Never timed.
@@ -146,7 +152,7 @@ class Runtime(ABC):
         """Patterns of the lines that end a phase, beside the workload's own or in their place."""
         return {}
 
-    def details(self) -> dict:
+    def details(self) -> dict[str, Any]:
         """What a record should say of this runtime beyond its name."""
         return {}
 
@@ -165,10 +171,10 @@ class Runtime(ABC):
             with deferred():  # or Ctrl-C might strike when it exists and we do not know of it yet
                 spawned = self._spawn(workload)
             spawned_at = time.monotonic() - t0
-            console = Console(spawned, WORKLOAD_MARKS | self.marks(), t0)
+            console = Console(spawned, WORKLOAD_MARKS | self.marks(), t0, self.serial)
             answer = console.wait_for("ready", self.deadline_s, self.silence_s)
             calls = {name: at - t0 for name, at in spawned.times.items()} or {"spawned": spawned_at}
-            return Box(self.kind, console, spawned, calls | console.marks, answer, self.details(), self.answer_s)
+            return Box(self.kind, console, spawned, calls | console.marks, answer, self.answer_s)
         except BaseException:  # Ctrl-C as well: nothing may stay
             if spawned:
                 spawned.stop(grace_s=0)

@@ -1,9 +1,11 @@
 """A container of the Docker Engine."""
 
+from typing import Any
+
 from boxlab import engine, images
 from boxlab.errors import EngineError, Unavailable
 from boxlab.interrupts import deferred
-from boxlab.runtimes.box import Runtime, Workload
+from boxlab.runtimes.box import INSIDE, Runtime, Workload
 from boxlab.runtimes.spawn import EngineContainer
 
 
@@ -23,9 +25,7 @@ class Container(Runtime):
         "created": "engine: create",
         "attached": "engine: attach",
         "started": "engine: mount, runc, network",
-        "app": "interpreter",
-        "ready": "imports, model, prediction",
-    }
+    } | INSIDE
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Container(Runtime):
         except EngineError as error:
             raise Unavailable(f"{self.oci_runtime} does not start a container here: {error}") from error
 
-    def details(self) -> dict:
+    def details(self) -> dict[str, Any]:
         return {"network": self.network, "oci_runtime": self.oci_runtime, "pids": self.pids}
 
     def _spawn(self, workload: Workload) -> EngineContainer:

@@ -19,6 +19,8 @@ from pathlib import Path
 from boxlab import engine
 from boxlab.runtimes.box import Observation
 
+# Not by pyroute2's cn_proc: it takes longer for each event, so that more programs have gone before their command line is read,
+# and hears nothing in a thread beside the one that opened its socket.
 _NETLINK_CONNECTOR = 11
 _CN_IDX_PROC = _CN_VAL_PROC = 1
 _PROC_CN_MCAST_LISTEN = 1

@@ -15,7 +15,7 @@ import docker.errors
 from boxlab import cgroups, engine, images, marks, paths, rootfs
 from boxlab.errors import BoxlabError, NotReady, Unavailable
 from boxlab.interrupts import deferred
-from boxlab.runtimes.box import Runtime, Workload
+from boxlab.runtimes.box import INSIDE, Runtime, Workload
 from boxlab.runtimes.console import Console
 from boxlab.runtimes.process import Process
 from boxlab.runtimes.spawn import EngineContainer, HostProcess
@@ -72,11 +72,7 @@ class Namespaced(Process):
         kinds: keys of `NAMESPACES`.
     """
 
-    phases = {
-        "exec": "fork, unshare: namespaces, root",
-        "app": "interpreter",
-        "ready": "imports, model, prediction",
-    }
+    phases = {"exec": "fork, unshare: namespaces, root"} | INSIDE
 
     def __init__(self, *kinds: str, kind: str, label: str):
         self._kinds, self.kind, self.label = kinds, kind, label
@@ -134,9 +130,7 @@ class OCIRuntime(Process):
     phases = {
         "tool": "fork, exec",
         "exec": "runtime: namespaces, cgroup, mounts",
-        "app": "interpreter",
-        "ready": "imports, model, prediction",
-    }
+    } | INSIDE
 
     def __init__(self, tool: str):
         self._tool, self.kind, self.label = tool, tool, f"{tool} alone"
@@ -160,7 +154,7 @@ class OCIRuntime(Process):
         self._specification["process"] |= {
             "terminal": False,
             "cwd": self._image.working_dir,
-            "env": [f"{name}={value}" for name, value in _marked(self._image.environment).items()],
+            "env": [f"{name}={value}" for name, value in (self._image.environment | marks.environment()).items()],
         }
         self._specification["root"] = {"path": str(rootfs.directory(self._image)), "readonly": True}
         self._specification["linux"]["resources"] |= {"memory": memory, "cpu": quota}
@@ -212,9 +206,7 @@ class Containerd(Process):
         "shim": "ctr, containerd: container, task",
         "runc": "shim",
         "exec": "runc: namespaces, cgroup, mounts",
-        "app": "interpreter",
-        "ready": "imports, model, prediction",
-    }
+    } | INSIDE
 
     def prepare(self, workload: Workload) -> None:
         if not shutil.which("ctr"):
@@ -230,7 +222,7 @@ class Containerd(Process):
 
     def _spawn(self, workload: Workload) -> HostProcess:
         name = marks.name()
-        environment = [f"--env={key}={value}" for key, value in _marked(self._image.environment).items()]
+        environment = [f"--env={key}={value}" for key, value in (self._image.environment | marks.environment()).items()]
         limit = [f"--memory-limit={workload.memory_mib << 20}", f"--cpus={workload.cpus:g}", f"--cgroup=/{name}"]
         root = ["--read-only", "--rootfs", str(rootfs.directory(self._image))]
         command = [*self._ctr, "run", "--rm", f"--cwd={self._image.working_dir}", *environment, *limit, *root, name]
@@ -299,21 +291,19 @@ class Command(Runtime):
         "runc": "shim",
         "hook": "runc: namespaces, cgroup, mounts",
         "exec": "engine: network",
-        "app": "interpreter",
-        "ready": "imports, model, prediction",
-    }
+    } | INSIDE
 
     def prepare(self, workload: Workload) -> None:
         if not shutil.which("docker"):
             raise Unavailable("the docker command is not installed", "install Docker's command line")
         self._image = images.ensure(workload.image)
 
-    def command(self, workload: Workload, *options: str) -> list[str]:
-        """The line that starts the container, with our labels and the workload's limits, and `options` before the image."""
+    def command(self, workload: Workload, *options: str) -> tuple[list[str], dict[str, str]]:
+        """What starts the container, as words and environment: with our labels, the workload's limits, and `options`."""
         labels = [f"--label={name}={value}" for name, value in engine.labels().items()]
         memory = f"{workload.memory_mib}m"
         limits = [f"--cpus={workload.cpus:g}", f"--memory={memory}", f"--memory-swap={memory}", "--network=none"]
-        return ["docker", "run", "--rm", *labels, *limits, *options, self._image.tag]
+        return engine.docker_call("run", "--rm", *labels, *limits, *options, self._image.tag)
 
     def _spawn(self, workload: Workload) -> HostProcess:
         name = marks.name()
@@ -327,8 +317,7 @@ class Command(Runtime):
                     if error.status_code not in (404, 409):  # gone, or going
                         raise
 
-        command = self.command(workload, "--interactive", f"--name={name}")
-        return _OfEngine(command, os.environ | engine.environment(), clean, name)
+        return _OfEngine(*self.command(workload, "--interactive", f"--name={name}"), clean, name)
 
 
 class _OfEngine(_Cleaned):
@@ -348,8 +337,3 @@ class _OfEngine(_Cleaned):
     def _inspected(self) -> dict:
         with engine.plain_errors():
             return engine.connect().api.inspect_container(self._name)
-
-
-def _marked(environment: dict[str, str]) -> dict[str, str]:
-    """An environment with our marks, by which a sweep knows what an owner that was killed has left."""
-    return environment | marks.environment()

@@ -6,6 +6,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 from boxlab import images, rootfs
 from boxlab.errors import Unavailable
@@ -43,7 +44,7 @@ class Process(Runtime):
                 "run as root, or on Ubuntu: `sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`",
             )
 
-    def details(self) -> dict:
+    def details(self) -> dict[str, Any]:
         return {"user_namespace": os.geteuid() != 0}
 
     def _spawn(self, workload: Workload) -> HostProcess:

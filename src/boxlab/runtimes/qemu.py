@@ -67,6 +67,7 @@ def in_container() -> bool:
 def version() -> str:
     """QEMU's version, such as 7.2.22."""
     command = [name(), "--version"]
+    asked: HostProcess | EngineContainer
     if in_container():
         asked = EngineContainer(images.ensure("qemu").tag, command, network_mode="none")
     else:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from qemu.qmp import QMPClient, QMPError
 
@@ -75,7 +76,7 @@ class _Resumable(qemu.Guest):
         with progress.bar(f"{self.disk.image.name}: snapshot", total=2, unit="step") as bar:
 
             async def talk(client: QMPClient, process: HostProcess) -> None:
-                console = Console(process, WORKLOAD_MARKS, time.monotonic())
+                console = Console(process, WORKLOAD_MARKS, time.monotonic(), serial=True)
                 await asyncio.to_thread(console.wait_for, "identity", self.deadline_s)
                 bar.update()
                 await _migrate(client, "migrate", f"exec:cat > {self._state_here()}", self.deadline_s)
@@ -141,7 +142,7 @@ async def _migrate(client: QMPClient, command: str, uri: str, deadline_s: float)
         await client.execute(command, {"uri": uri})
         status = ""
         while status != "completed":
-            report = await asyncio.wait_for(reports.get(), deadline_s)
+            report: Any = await asyncio.wait_for(reports.get(), deadline_s)
             status = report["data"]["status"]
             if status == "failed":
                 raise QMPError(f"{command} failed")
@@ -179,4 +180,5 @@ class RestoredVM(MicroVM):
         return _Resumable(**booted, folder=folder, resumes=resumes, deadline_s=self.deadline_s)
 
     def _spawn(self, workload: Workload) -> HostProcess:
+        assert isinstance(self.guest, _Resumable)  # by `prepare`
         return self.guest.resume()

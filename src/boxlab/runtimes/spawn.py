@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import docker.errors
 import psutil
@@ -52,6 +53,8 @@ class HostProcess:
             pass_fds=pass_fds,
             cwd=cwd,
         )
+        assert self._process.stdin and self._process.stdout  # pipes
+        self._input, self._output = self._process.stdin, self._process.stdout
 
     @property
     def pid(self) -> int:
@@ -62,9 +65,8 @@ class HostProcess:
         return _with_children(self.pid)
 
     def read(self, timeout_s: float) -> bytes | None:
-        output = self._process.stdout
-        ready, _, _ = select.select([output], [], [], max(0.0, timeout_s))
-        return os.read(output.fileno(), 1 << 16) if ready else None
+        ready, _, _ = select.select([self._output], [], [], max(0.0, timeout_s))
+        return os.read(self._output.fileno(), 1 << 16) if ready else None
 
     def send(self, data: bytes) -> None:
         """Write to its input.
@@ -73,8 +75,8 @@ class HostProcess:
             NotReady: it has ended.
         """
         try:
-            self._process.stdin.write(data)
-            self._process.stdin.flush()
+            self._input.write(data)
+            self._input.flush()
         except BrokenPipeError as error:
             raise NotReady(f"it has ended: {self.exit_reason()}") from error
 
@@ -97,8 +99,8 @@ class HostProcess:
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
         with contextlib.suppress(BrokenPipeError):  # what it was sent last, nobody will read
-            self._process.stdin.close()
-        self._process.stdout.close()
+            self._input.close()
+        self._output.close()
 
     def _ends_within(self, seconds: float) -> bool:
         """Wait for its end, which Linux reports at once; `Popen.wait` would look for it ever less often."""
@@ -136,8 +138,8 @@ class EngineContainer:
         image: str,
         command: list[str] | None = None,
         hostname: str | None = None,
-        host: dict | None = None,
-        **options,
+        host: dict[str, Any] | None = None,
+        **options: Any,
     ):
         with engine.plain_errors():
             self._api = api = engine.connect().api
@@ -171,10 +173,11 @@ class EngineContainer:
         seen = cgroup.exists() and (self.id in cgroup.read_text() or cgroup.read_text().startswith("0::/\n"))
         return _with_children(first) if seen else [first]
 
-    def inspect(self) -> dict:
+    def inspect(self) -> dict[str, Any]:
         """What the engine knows of it."""
         with engine.plain_errors():
-            return self._api.inspect_container(self.id)
+            known: dict[str, Any] = self._api.inspect_container(self.id)
+        return known
 
     def read(self, timeout_s: float) -> bytes | None:
         deadline = time.monotonic() + timeout_s
@@ -245,7 +248,7 @@ class EngineContainer:
         self._unless_gone(self._api.wait, self.id, timeout=engine.TIMEOUT_S, condition="removed")
 
     @staticmethod
-    def _unless_gone(call: Callable, *arguments, **options) -> None:
+    def _unless_gone(call: Callable[..., object], *arguments: Any, **options: Any) -> None:
         """Call the engine; that the container has ended, has gone or is about to (404, 409, `ENDED`) is what we want."""
         try:
             call(*arguments, **options)
@@ -261,7 +264,7 @@ class _Frames:
     (Docker Engine API, "Attach to a container").
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._buffer = b""
 
     def payload(self, chunk: bytes) -> bytes:

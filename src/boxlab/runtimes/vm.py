@@ -1,6 +1,7 @@
 """Virtual machines: a microVM that boots a kernel and the application, and a full one that boots an operating system."""
 
 from dataclasses import asdict
+from typing import Any
 
 from boxlab import images, rootfs
 from boxlab.errors import Unavailable
@@ -33,6 +34,7 @@ class MicroVM(Runtime):
     init = rootfs.TINY_INIT
     deadline_s = 120.0
     silence_s = 60.0
+    serial = True
 
     boots = 20
     """As many boots of the smallest guest as a start may take where that is longer than `deadline_s`, as on a slow machine."""
@@ -58,7 +60,7 @@ class MicroVM(Runtime):
     def marks(self) -> dict[str, str]:
         return KERNEL_MARKS
 
-    def details(self) -> dict:
+    def details(self) -> dict[str, Any]:
         label = self._accelerator.label + (", QEMU in a container" if qemu.in_container() else "")
         return {
             "accelerator": asdict(self._accelerator) | {"label": label},

@@ -22,10 +22,10 @@ class Profile:
     steady: int
 
 
-ALL = {p.name: p for p in (Profile("quick", 5, 2), Profile("class", 10, 5), Profile("paper", 30, 10))}
+ALL = {p.name: p for p in (Profile("quick", 6, 2), Profile("class", 10, 6), Profile("paper", 30, 10))}
 
 
-def profile(name: str | None = None) -> Profile:
+def named(name: str | None = None) -> Profile:
     """The profile called `name`, else the one that the environment names, else "class".
 
     Raises:

@@ -1,0 +1,86 @@
+"""Records as tables, to be shown as they are: pandas frames of text, one row an arm."""
+
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from boxlab import stats
+from boxlab.errors import RecordError
+from boxlab.formatting import interval, with_interval
+from boxlab.records import Record
+
+
+def summary(record: Record, reference: str | None = "container") -> pd.DataFrame:
+    """One row an arm: how often, median and interval of the main metric, spread, failures, whether it is stable, the
+    medians of the other metrics, and the ratio to `reference`."""
+    rows = {}
+    for kind in record.arms:
+        values = np.array(list(record.kept(kind).values()))
+        row: dict[str, Any] = {"n": len(values), "failed": len(record.failures(kind))}
+        if len(values):
+            median, say = record.median(kind), partial(record.say, record.main)
+            low, high = np.percentile(values, [25, 75])
+            row |= {
+                "median": say(median.value),
+                "95 % interval": interval(median, say),
+                "middle half": f"{say(low)} – {say(high)}",
+                "stable": "; ".join(stats.instability(values)) or "yes",
+            }
+            if reference and kind != reference and record.kept(reference):
+                row[f"× {reference}"] = with_interval(record.ratio(kind, reference))
+        shown = [
+            name
+            for name, facts in record.plan["metrics"].items()
+            if facts.get("in_table", True) and name != record.main
+        ]
+        rows[record.name(kind)] = row | _medians(record, kind, shown)
+    return _table(record, rows)
+
+
+def levels(record: Record, metric: str | None = None) -> pd.DataFrame:
+    """One row an arm: the line through its values over the levels, from one up; by default of the main metric."""
+    metric = metric or record.main
+    rows = {}
+    for kind in record.arms:
+        row: dict[str, Any] = {"n": len(record.points(kind, metric, 1)[0]), "failed": len(record.failures(kind))}
+        try:
+            line = record.line(kind, metric)
+        except RecordError as error:
+            row["slope"] = str(error)
+        else:
+            say = partial(record.say, metric)
+            for part, e in (("slope", line.slope), ("intercept", line.intercept)):
+                row |= {part: say(e.value), f"{part}, 95 % interval": interval(e, say)}
+            row["largest residual"] = say(float(np.abs(line.residuals).max()))
+        rows[record.name(kind)] = row
+    return _table(record, rows)
+
+
+def parts(record: Record, metrics: list[str]) -> pd.DataFrame:
+    """One row an arm, one column a metric: medians as text, a dash where the arm has none such."""
+    return _table(record, {record.name(kind): _medians(record, kind, metrics) for kind in record.arms})
+
+
+def samples(record: Record) -> pd.DataFrame:
+    """Every sample, a row each, as numbers; a metric, a phase and a note each have a column."""
+    return pd.json_normalize([asdict(sample) for sample in record.samples]).rename(
+        columns=lambda name: name.removeprefix("values.")
+    )
+
+
+def _medians(record: Record, kind: str, metrics: list[str]) -> dict[str, str]:
+    """Label of a metric -> its median as text, of those that an arm has."""
+    return {
+        record.plan["metrics"][metric]["label"]: record.say(metric, record.median(kind, metric).value)
+        for metric in metrics
+        if record.kept(kind, metric)
+    }
+
+
+def _table(record: Record, rows: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    table = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
+    table.index.name = f"{record.experiment}, profile {record.profile}"
+    return table
