@@ -124,7 +124,9 @@ def choose(needs_engine: bool) -> Sandbox:
     except BoxlabError as error:
         if needs_engine:
             raise
-        return Processes(f"your program ran as a process of yours, with limits, and not in a container: {error.args[0]}")
+        return Processes(
+            f"your program ran as a process of yours, with limits, and not in a container: {error.args[0]}"
+        )
 
 
 def run(
@@ -220,7 +222,9 @@ def _let_run(
         _listen(box, talk, ENDED + secret.encode(), limits, serve)
         return talk
     except NotReady as error:
-        raise BoxlabError(f"the sandbox of a program: {error.args[0]}", "check again; if it stays so, report it") from error
+        raise BoxlabError(
+            f"the sandbox of a program: {error.args[0]}", "check again; if it stays so, report it"
+        ) from error
     finally:
         with deferred():
             box.end()
@@ -264,6 +268,10 @@ def _answered(box: _Box, talk: _Talk, data: bytes, serve: Serve) -> bytes:
         if line.startswith(ASKS):
             with contextlib.suppress(ValueError):
                 box.send(json.dumps(serve(json.loads(line[1:]))).encode() + b"\n")
+                if (
+                    talk.output.endswith(b"\n\n") or talk.output == b"\n"
+                ):  # who may have printed half a line ends it first
+                    talk.output = talk.output[:-1]
                 continue
         talk.output += line + b"\n"
     return rest
