@@ -34,7 +34,9 @@ SECONDS = 60
 def perform(work: Work, play: dict) -> PLAY.Stage:
     """The stage after a play."""
     stage = PLAY.Stage(play, work.random)
-    ran = work.run(["python", "played.py"], serve=stage.answer, seconds=SECONDS, output_kib=2048, name="bench.py", next=REHEARSE)
+    ran = work.run(
+        ["python", "played.py"], serve=stage.answer, seconds=SECONDS, output_kib=2048, name="bench.py", next=REHEARSE
+    )
     if not stage.over:
         raise Mismatch(
             "bench.py can be imported, and `measure` returns",
@@ -102,12 +104,14 @@ BOXES = 3
 """How many boxes a play has, unless it says otherwise."""
 
 
-def cast(random: Random, rounds: int, count: int = BOXES) -> dict[str, list[dict]]:
+def cast(
+    random: Random, rounds: int, count: int = BOXES, least_s: float = 0.2, most_s: float = 2.0
+) -> dict[str, list[dict]]:
     """Boxes of names and speeds never seen before, with a script for each start; the first ones are cold, and slow."""
     names = random.sample([f"box-{letter}" for letter in "abcdefghjkmn"], count)
     boxes = {}
     for name in names:
-        usual = random.uniform(0.2, 2.0)
+        usual = random.uniform(least_s, most_s)
         boxes[name] = [PLAY.script(random, usual * random.uniform(0.95, 1.05)) for _ in range(rounds + 1)]
         boxes[name][0] = PLAY.script(random, usual * 4)
     return boxes
@@ -212,7 +216,9 @@ def _turned(step: tuple[int, ...]) -> str:
 @check(points=1, timeout=200, needs=[runs])
 def mixed(work: Work) -> None:
     """Round follows round, each in an order drawn anew, so that neither a drift of the machine nor a neighbour falls on one box alone."""
-    boxes = cast(work.random, ROUNDS)
+    boxes = cast(
+        work.random, ROUNDS, least_s=0.03, most_s=0.06
+    )  # so short that who looks each millisecond is soon through
     first, twin, *_ = boxes
     boxes[twin] = boxes[first]
     rows, starts = played(work, boxes, ROUNDS, drift=0.005)
@@ -269,7 +275,9 @@ def failures(work: Work) -> None:
         scripts[work.random.randint(1, rounds)] = bad
     rows, starts = played(work, boxes, rounds, deadline=deadline)
     why = "it did not take so long, it did not start: another deadline would have given another figure"
-    next = "a row with seconds None and the reason as error; the deadline is the whole start's, and there is no second try"
+    next = (
+        "a row with seconds None and the reason as error; the deadline is the whole start's, and there is no second try"
+    )
     for row, start in a_row_each(rows, starts, why, next):
         failed = start["took"] is None or start["took"] > deadline
         given_up = (start["stopped"] or start["called"]) - start["called"]
@@ -319,7 +327,12 @@ def summary(work: Work) -> None:
     """The summary has a median and quartiles of the starts that count, the slowest of them, and how many failed."""
     rows, expected = [], {}
     random = work.random
-    counts = (random.choice([10, 12, 14]), random.choice([11, 13, 15]), 1, 0)  # a median is another thing where n is even
+    counts = (
+        random.choice([10, 12, 14]),
+        random.choice([11, 13, 15]),
+        1,
+        0,
+    )  # a median is another thing where n is even
     for name, n in zip(cast(random, 1, len(counts)), counts):
         slowest = [random.uniform(8, 12)] if n else []
         times = [*(random.uniform(0.9, 1.2) for _ in range(n - 1)), *slowest]

@@ -57,7 +57,11 @@ class Stage:
         """
         match question:
             case ["begin"]:
-                found = {"boxes": list(self._play["boxes"]), "rounds": self._play["rounds"], "deadline": self._play["deadline"]}
+                found = {
+                    "boxes": list(self._play["boxes"]),
+                    "rounds": self._play["rounds"],
+                    "deadline": self._play["deadline"],
+                }
             case _ if self.over:
                 found = {"stuck": "the benchmark has ended"}
             case ["start", str(name)] if name in self._play["boxes"]:
@@ -92,7 +96,14 @@ class Stage:
             ahead[-1][1] = ""
         if self._play["interrupt"] == number:
             self._strikes = (ahead[0][0] + ahead[1][0]) / 2  # the call has returned, and nothing was said yet
-        start = {"box": name, "called": self.now, "took": took, "stopped": None, "running": running, "interrupted": False}
+        start = {
+            "box": name,
+            "called": self.now,
+            "took": took,
+            "stopped": None,
+            "running": running,
+            "interrupted": False,
+        }
         self.starts.append(start)
         self._ahead.append(ahead)
         self._asked.append(0)
@@ -124,7 +135,9 @@ class Stage:
     def _next(self, number: int) -> str | None:
         if self._ahead[number][0][1] != "":
             return self._ahead[number].pop(0)[1]
-        self.now += ASKED_S if self._asked[number] else 0  # who asks an ended box again and again does not stop the time
+        self.now += (
+            ASKED_S if self._asked[number] else 0
+        )  # who asks an ended box again and again does not stop the time
         self._asked[number] += 1
         return ""
 

@@ -2,11 +2,11 @@
 
 The clock stands still while the program computes. It goes on when all threads wait, to the moment at which the first of them
 need wait no more; and who does nothing but read it lets it go on as well. By it go `time.time`, `monotonic`, `perf_counter`, their `_ns`,
-`clock_gettime` of all clocks but those of the processor's time, `datetime.now`, `time.sleep`, the waits and timeouts of `threading`, `queue`,
-`concurrent.futures` and `asyncio`, `signal.alarm` and `signal.setitimer`.
+`clock_gettime` of all clocks but those of the processor's time, `time.sleep`, the waits and timeouts of `threading`, `queue`,
+`concurrent.futures` and `asyncio`, `signal.alarm` and `signal.setitimer`. Any other clock, such as `datetime.now`, shows real
+time, in which nothing here takes long.
 """
 
-import datetime
 import json
 import math
 import os
@@ -25,9 +25,16 @@ READS = 20
 """As often the clock may be read while nothing happens; then it goes on by the shortest wait."""
 
 OF_DAY = {getattr(time, name, None) for name in ("CLOCK_REALTIME", "CLOCK_TAI")}
-OF_PROCESSOR = {getattr(time, name, None) for name in ("CLOCK_PROCESS_CPUTIME_ID", "CLOCK_THREAD_CPUTIME_ID", "CLOCK_PROF")}
+OF_PROCESSOR = {
+    getattr(time, name, None) for name in ("CLOCK_PROCESS_CPUTIME_ID", "CLOCK_THREAD_CPUTIME_ID", "CLOCK_PROF")
+}
 
-REAL = {"gettime": getattr(time, "clock_gettime", None), "start": threading.Thread.start, "join": threading.Thread.join}
+REAL = {
+    "gettime": getattr(time, "clock_gettime", None),
+    "lock": threading.Lock,
+    "start": threading.Thread.start,
+    "join": threading.Thread.join,
+}
 
 
 class Stuck(BaseException):
@@ -44,7 +51,8 @@ class Clock:
     def __init__(self, ask: Callable[[list], dict]):
         self._ask = ask
         self._now = self._day = 0.0
-        self._changed = threading.Condition(threading.RLock())
+        self._held = threading.RLock()
+        self._sleeping: list = []  # a lock for each thread that sleeps until something changes
         self._running = {threading.get_ident()}
         self._starting = 0
         self._waiting: dict[int, tuple] = {}  # of each thread for what, until when, and for which start
@@ -79,7 +87,7 @@ class Clock:
             start: of which box a line is waited for.
         """
         me = threading.get_ident()
-        with self._changed:
+        with self._held:
             until = self._now + max(seconds, SHORTEST_S)
             try:
                 while not done() and self._now < until:
@@ -90,7 +98,7 @@ class Clock:
                     elif self._all_wait():
                         self._go_on()
                     else:
-                        self._changed.wait()
+                        self._sleep()
             finally:
                 self._waiting.pop(me, None)
             return done()
@@ -100,7 +108,7 @@ class Clock:
             return False
         over = any(done() or until <= self._now for done, until, _ in self._waiting.values())
         if over:
-            self._changed.notify_all()
+            self.changed()
         return not over
 
     def _go_on(self) -> None:
@@ -119,28 +127,40 @@ class Clock:
             self._strike = partial(signal.raise_signal, signal.SIGALRM)
         if self._strike and threading.main_thread().ident not in self._running:  # it has ended, and left others
             self._strike()
-        self._changed.notify_all()
+        self.changed()
 
     def ask(self, *question) -> dict:
-        with self._changed:
+        with self._held:
             answer = self._ask(list(question))
             self._now, self._day, self._reads = answer["now"], answer["wall"], 0
             return answer
 
+    def _sleep(self) -> None:
+        """Sleep until something has changed, as a condition of `threading` would if its locks were not ours by now."""
+        awake = REAL["lock"]()
+        awake.acquire()
+        self._sleeping.append(awake)
+        held = self._held._release_save()
+        try:
+            awake.acquire()
+        finally:
+            self._held._acquire_restore(held)
+
     def changed(self) -> None:
         """Let all look again whether what they wait for is there."""
-        with self._changed:
-            self._changed.notify_all()
+        with self._held:
+            while self._sleeping:
+                self._sleeping.pop().release()
 
     def end(self) -> None:
         """The calling thread waits for nothing any more."""
-        with self._changed:
+        with self._held:
             self._running.discard(threading.get_ident())
-            self._changed.notify_all()
+            self.changed()
 
     def line(self, start: int, seconds: float = math.inf) -> str | None:
         """The next thing that a box says; None if it says nothing in time."""
-        with self._changed:
+        with self._held:
             return self._said[start].pop(0) if self.wait(lambda: bool(self._said[start]), seconds, start) else None
 
     def start(self, thread: threading.Thread) -> None:
@@ -148,7 +168,7 @@ class Clock:
         run, thread.has_run = thread.run, False
 
         def counted() -> None:
-            with self._changed:
+            with self._held:
                 self._starting -= 1
                 self._running.add(threading.get_ident())
             try:
@@ -157,19 +177,21 @@ class Clock:
                 thread.has_run = True
                 self.end()
 
-        with self._changed:
+        with self._held:
             self._starting += 1
         thread.run = counted
         try:
             REAL["start"](thread)
         except RuntimeError:
-            with self._changed:
+            with self._held:
                 self._starting -= 1
             raise
 
     def join(self, thread: threading.Thread, timeout: float | None = None) -> None:
         """Wait for a thread's end, in place of `Thread.join`."""
-        if not hasattr(thread, "has_run") or self.wait(lambda: thread.has_run, math.inf if timeout is None else timeout):
+        if not hasattr(thread, "has_run") or self.wait(
+            lambda: thread.has_run, math.inf if timeout is None else timeout
+        ):
             REAL["join"](thread)
 
     def set_alarm(self, seconds: float, every: float = 0.0) -> float:
@@ -213,19 +235,6 @@ def install(clock: Clock) -> None:
         return REAL["gettime"](which) if which in OF_PROCESSOR else clock.day() if which in OF_DAY else clock.now()
 
     time.clock_gettime, time.clock_gettime_ns = gettime, lambda which: round(gettime(which) * 1e9)
-
-    class Moment(datetime.datetime):
-        @classmethod
-        def now(cls, tz=None):
-            return cls.fromtimestamp(clock.day(), tz)
-
-        today = now
-
-        @classmethod
-        def utcnow(cls):
-            return cls.fromtimestamp(clock.day(), datetime.UTC).replace(tzinfo=None)
-
-    datetime.datetime = Moment
     install_waits(clock)
 
 
@@ -237,8 +246,10 @@ def install_waits(clock: Clock) -> None:
             self._held = False
 
         def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-            with clock._changed:
-                if self._held and not (blocking and clock.wait(lambda: not self._held, math.inf if timeout < 0 else timeout)):
+            with clock._held:
+                if self._held and not (
+                    blocking and clock.wait(lambda: not self._held, math.inf if timeout < 0 else timeout)
+                ):
                     return False
                 self._held = True
                 return True
@@ -278,7 +289,9 @@ def install_waits(clock: Clock) -> None:
     selectors.DefaultSelector.select = select
 
     def setitimer(which: int, seconds: float, interval: float = 0.0, real: Callable = signal.setitimer) -> tuple:
-        return (clock.set_alarm(seconds, interval), 0.0) if which == signal.ITIMER_REAL else real(which, seconds, interval)
+        return (
+            (clock.set_alarm(seconds, interval), 0.0) if which == signal.ITIMER_REAL else real(which, seconds, interval)
+        )
 
     signal.setitimer, signal.alarm = setitimer, lambda seconds: math.ceil(clock.set_alarm(seconds))
 
