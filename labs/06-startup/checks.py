@@ -177,7 +177,7 @@ BY_CHANCE = 1e-9
 
 So a right answer fails less than once in ten million checks, and less than once in a hundred where its orders are drawn anew in threes, as a Latin
 square has them. What keeps an order, turns or reverses it, draws anew in each second round or never puts some box first
-slips through less than once in a thousand: `tests/unit/test_lab_startup.py` counts it.
+slips through less than once in a hundred: `tests/unit/test_lab_startup.py` counts it.
 """
 
 

@@ -283,7 +283,8 @@ def install_waits(clock: Clock) -> None:
     queue.SimpleQueue, queue.time = queue._PySimpleQueue, clock.now
 
     def select(self, timeout: float | None = None, look: Callable = selectors.DefaultSelector.select) -> list:
-        clock.wait(lambda: bool(look(self, 0)), math.inf if timeout is None else timeout)
+        if timeout is None or timeout > 0:
+            clock.wait(lambda: bool(look(self, 0)), math.inf if timeout is None else timeout)
         return look(self, 0)
 
     selectors.DefaultSelector.select = select
