@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from random import Random
@@ -65,7 +65,9 @@ class Work:
         random: what a check draws from, so that `boxlab check --seed` draws the same again.
     """
 
-    def __init__(self, lab_id: str, starter: Path, folder: Path, plant: "Planter", needs_engine: bool = True, seed: int = 0):
+    def __init__(
+        self, lab_id: str, starter: Path, folder: Path, plant: "Planter", needs_engine: bool = True, seed: int = 0
+    ):
         self.lab_id, self.folder = lab_id, folder
         self._starter, self._plant = starter, plant
         self._needs_engine, self._seed = needs_engine, seed
@@ -130,7 +132,9 @@ class Work:
         """
         from boxlab.labs import sandbox
 
-        found = {str(path.relative_to(self.folder)): path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
+        found = {
+            str(path.relative_to(self.folder)): path.read_bytes() for path in self.folder.rglob("*") if path.is_file()
+        }
         further = {name: text.encode() for name, text in (files or {}).items()}
         return sandbox.run(self._sandbox, argv, found | further, **options)
 
@@ -245,6 +249,15 @@ class Work:
 
         with machine.machine(f"lab-{self.lab_id}", program, memory_mib) as made:
             yield made
+
+    def readings(self, counts: Iterable[int], own_mib: int, shared_mib: int) -> list[dict]:
+        """What so many containers of one program take, as `boxlab readings` prints it; nothing of the learner's runs in them.
+
+        Arguments and errors as for `labs.readings.take`, which says what a reading has.
+        """
+        from boxlab.labs import readings
+
+        return readings.take(counts, own_mib, shared_mib)
 
     def _new(self) -> Path:
         return Path(tempfile.mkdtemp(dir=self.folder.parent))
