@@ -75,6 +75,14 @@ def test_what_it_asks_is_answered_and_is_no_output(box):
     assert ran.output == '\x1eno JSON\n[1, 1]\n["two", "two"]\n'
 
 
+def test_who_ends_the_line_before_it_asks_leaves_no_blank_one(box):
+    ask = "os.write(1, b'\\n\\x1e1\\n'); input()"
+    ran = run(
+        box, f"import os; {ask}; print('.', end=''); {ask}; print('word'); {ask}; print(); print('end')", serve=bool
+    )
+    assert ran.output == ".\nword\n\nend\n"
+
+
 def test_a_mismatch_of_whoever_serves_it_ends_it(box):
     def refuse(question):
         raise Mismatch("e", "a", "w", "n")

@@ -223,6 +223,27 @@ def verify(lab: str | None, mutants: bool) -> None:
     sys.exit(status)
 
 
+@click.command()
+@click.argument("counts", type=click.IntRange(1, 64), nargs=-1, required=True)
+@click.option(
+    "--own", type=click.IntRange(1, 1024), default=12, show_default=True, help="MiB that each fills with its own data."
+)
+@click.option(
+    "--shared", type=click.IntRange(1, 1024), default=24, show_default=True, help="MiB of one file that all map."
+)
+def readings(counts: tuple[int, ...], own: int, shared: int) -> None:
+    """For lab 07: run so many containers, one of COUNTS after the other, and print as JSON what they take.
+
+    It has `version`, `own_mib`, `shared_mib` and `readings`, one for each number: `containers`; of all `processes` that run for
+    their sake `name`, `role`, `rss`, `pss` and `uss`; `docker_stats` of each container; what was `available_before` and is
+    `available`. Sizes are bytes, but for the two in MiB.
+    """
+    from boxlab.labs import readings as room
+
+    found = room.take(counts, own, shared)
+    click.echo(json.dumps({"version": room.VERSION, "own_mib": own, "shared_mib": shared, "readings": found}))
+
+
 def _shown(path) -> str:
     """A path as the learner would type it."""
     from boxlab import paths
@@ -230,4 +251,4 @@ def _shown(path) -> str:
     return str(path.relative_to(paths.ROOT)) if path.is_relative_to(paths.ROOT) else str(path)
 
 
-ALL = (labs, start, check, hint, reset, solution, verify)
+ALL = (labs, start, check, hint, reset, solution, readings, verify)

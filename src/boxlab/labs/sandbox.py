@@ -275,6 +275,10 @@ def _answered(box: _Box, talk: _Talk, data: bytes, serve: Serve) -> bytes:
         if line.startswith(ASKS):
             with contextlib.suppress(ValueError):
                 box.spawned().send(json.dumps(serve(json.loads(line[1:]))).encode() + b"\n")
+                if (
+                    talk.output.endswith(b"\n\n") or talk.output == b"\n"
+                ):  # who may have printed half a line ends it first
+                    talk.output = talk.output[:-1]
                 continue
         talk.output += line + b"\n"
     return rest

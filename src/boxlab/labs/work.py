@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from random import Random
@@ -249,6 +249,15 @@ class Work:
 
         with machine.machine(f"lab-{self.lab_id}", program, memory_mib) as made:
             yield made
+
+    def readings(self, counts: Iterable[int], own_mib: int, shared_mib: int) -> list[dict]:
+        """What so many containers of one program take, as `boxlab readings` prints it; nothing of the learner's runs in them.
+
+        Arguments and errors as for `labs.readings.take`, which says what a reading has.
+        """
+        from boxlab.labs import readings
+
+        return readings.take(counts, own_mib, shared_mib)
 
     def _new(self) -> Path:
         return Path(tempfile.mkdtemp(dir=self.folder.parent))
