@@ -20,20 +20,6 @@ REACHING = {
         "boxlab.runtimes.spawn",
     },
     "labs/05-by-hand/checks.py": {"boxlab.errors"},
-    "labs/06-startup/starter/real.py": {"boxlab.images", "boxlab.runtimes.spawn"},
-    "labs/07-memory/checks.py": {"boxlab.errors", "boxlab.stats"},
-    "labs/07-memory/starter/measure.py": {
-        "boxlab.engine",
-        "boxlab.errors",
-        "boxlab.experiments",
-        "boxlab.images",
-        "boxlab.interrupts",
-        "boxlab.meter",
-        "boxlab.progress",
-        "boxlab.runtimes",
-        "boxlab.runtimes.console",
-        "boxlab.runtimes.spawn",
-    },
     "labs/09-limits/checks.py": {"boxlab.engine", "boxlab.errors", "boxlab.interrupts"},
 }
 """What a lab still imports beyond what it should: its checks `boxlab.labs` alone, what learners read and write nothing."""
