@@ -2,13 +2,18 @@
 
 import contextlib
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 from boxlab import images
 from boxlab.errors import NotReady, Unavailable
+from boxlab.interrupts import deferred
 from boxlab.labs.checks import Mismatch
 from boxlab.runtimes import Box, MicroVM, RestoredVM, Workload
+from boxlab.runtimes.box import WORKLOAD_MARKS
+from boxlab.runtimes.console import Console
+from boxlab.runtimes.spawn import EngineContainer
 
 ANSWERING = """
 import json as _json, sys as _sys
@@ -43,11 +48,16 @@ def answering(program: str) -> list[str]:
 
 
 class Machine:
-    """A box that runs such a program.
+    """A box that runs such a program: a virtual machine, or a container.
 
     Attributes:
         box: for `observe()` and `spawned`.
     """
+
+    @property
+    def process(self) -> int:
+        """The number that a container's first process has on the host."""
+        return self.box.spawned.inspect()["State"]["Pid"]
 
     def __init__(self, box: Box):
         self.box = box
@@ -67,6 +77,26 @@ class Machine:
             raise Mismatch(
                 "the machine answers", str(error), "what runs in it must leave it whole", next or "check again"
             ) from error
+
+
+@contextlib.contextmanager
+def container(program: str, **options) -> Iterator[Machine]:
+    """A container of the workload's files that runs a program.
+
+    Args:
+        program: as for `machine`.
+        options: as for docker's `create_host_config`.
+
+    Raises:
+        NotReady: it does not begin.
+        EngineError: the engine is in the way.
+    """
+    t0 = time.monotonic()
+    with deferred():
+        spawned = EngineContainer(images.ensure("workload").tag, answering(program), **options)
+    with Box("container", Console(spawned, WORKLOAD_MARKS, t0), spawned, {}, "") as box:
+        box.console.wait_for("identity", box.answer_s)
+        yield Machine(box)
 
 
 class _Program:
