@@ -240,6 +240,17 @@ class Work:
                 with deferred():
                     spawned.stop(grace_s=0)
 
+    def compose(self, name: str = "compose.yaml") -> dict:
+        """The model of the learner's Compose file, which reaches nothing but its own; see `compose.read`.
+
+        Raises:
+            Mismatch: it is none, or would reach beyond.
+            BoxlabError: Compose is missing.
+        """
+        from boxlab.labs import compose
+
+        return compose.read(self.folder, f"lab-{self.lab_id}", name)
+
     def accepted(self, asked: dict, forms: dict[str, str]) -> dict:
         """What the Docker SDK and the engine make of options that the learner chose; see `lasting.accepted`.
 
