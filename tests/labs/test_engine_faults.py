@@ -130,6 +130,12 @@ def test_an_image_of_two_stages_has_the_layers_of_the_last(work, builder):
             assert [path for _, path, _ in files if not path.endswith("/")] == ["second"]
 
 
+def test_the_target_of_a_link_is_content_as_well(work, builder):
+    dockerfile(work, "RUN ln -s /no/where /link")
+    with work.build().files() as files:
+        assert [(path, content) for _, path, content in files] == [("link", b"/no/where")]
+
+
 def test_an_image_without_the_base_or_a_command_says_so(work, builder):
     (work.folder / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
     image = work.build()
