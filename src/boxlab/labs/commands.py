@@ -207,7 +207,7 @@ def verify(lab: str | None, mutants: bool) -> None:
     from boxlab.labs import lab as labs
     from boxlab.labs import verify as proofs
 
-    status = 0
+    status, unfinished = 0, True
     for chosen in [labs.find(lab)] if lab else labs.every():
         with _status() as say:
             proof = (proofs.mutants if mutants else proofs.verify)(chosen, say)
@@ -215,11 +215,13 @@ def verify(lab: str | None, mutants: bool) -> None:
             f"{seconds:5.1f} s  {name}" + (f"  (seed {proof.seeds[name]})" if name in proof.seeds else "")
             for name, seconds in proof.seconds.items()
         ]
+        unfinished &= all(line.startswith(proofs.UNFINISHED) for line in proof.problems)
         lines += [f"PROBLEM {line}" for line in proof.problems] + [f"BLOCKED {line}" for line in proof.blocked]
         status = max(status, INFRASTRUCTURE if proof.blocked else FAIL if proof.problems else 0)
         for line in lines:
             click.echo(f"{chosen.id}: {line}")
-    click.echo({0: "all is as it should be", FAIL: "not proven", INFRASTRUCTURE: "the machine is in the way"}[status])
+    failed = "what there is holds; it is unfinished" if unfinished else "not proven"
+    click.echo({0: "all is as it should be", FAIL: failed, INFRASTRUCTURE: "the machine is in the way"}[status])
     sys.exit(status)
 
 
@@ -244,6 +246,16 @@ def readings(counts: tuple[int, ...], own: int, shared: int) -> None:
     click.echo(json.dumps({"version": room.VERSION, "own_mib": own, "shared_mib": shared, "readings": found}))
 
 
+@click.command()
+@click.argument("name")
+def new_lab(name: str) -> None:
+    """Authors: lay the skeleton of a lab, such as 11-order."""
+    from boxlab.labs import new
+
+    click.echo(f"made: {_shown(new.lay(name))}")
+    click.echo(f"next: its README.md into _toc.yml; then `boxlab verify {name}` until nothing is unfinished")
+
+
 def _shown(path) -> str:
     """A path as the learner would type it."""
     from boxlab import paths
@@ -251,4 +263,4 @@ def _shown(path) -> str:
     return str(path.relative_to(paths.ROOT)) if path.is_relative_to(paths.ROOT) else str(path)
 
 
-ALL = (labs, start, check, hint, reset, solution, readings, verify)
+ALL = (labs, start, check, hint, reset, solution, readings, verify, new_lab)

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from boxlab import images
 from boxlab.errors import NotReady, Unavailable
@@ -57,7 +58,8 @@ class Machine:
     @property
     def process(self) -> int:
         """The number that a container's first process has on the host."""
-        return self.box.spawned.inspect()["State"]["Pid"]
+        assert isinstance(self.box.spawned, EngineContainer), "a virtual machine's programs are none of the host's"
+        return int(self.box.spawned.inspect()["State"]["Pid"])
 
     def __init__(self, box: Box):
         self.box = box
@@ -80,7 +82,7 @@ class Machine:
 
 
 @contextlib.contextmanager
-def container(program: str, **options) -> Iterator[Machine]:
+def container(program: str, **options: Any) -> Iterator[Machine]:
     """A container of the workload's files that runs a program.
 
     Args:

@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from boxlab import disk, paths
-from boxlab.labs import runner, workspace
+from boxlab.labs import new, runner, workspace
 from boxlab.labs.checks import MISTAKE, Outcome
 from boxlab.labs.lab import Lab
 from boxlab.labs.report import Report
+
+UNFINISHED = "unfinished: "
+"""How a problem begins that is no mistake: its author has not come to it yet."""
 
 RIGHT = 4
 """As many other right answers a lab knows: what is right can be written in many ways, and a check must know none."""
@@ -140,12 +143,13 @@ def _shape(lab: Lab) -> list[str]:
     """What is wrong with the lab's folder itself."""
     problems = []
     folders = {path.name for path in (lab.folder / "wrong").glob("*") if path.is_dir()}
+    problems += [f"{UNFINISHED}{place} says {new.TODO}" for place in new.unfinished(lab.folder)]
     problems += [f"wrong/{name} is not in lab.toml" for name in sorted(folders - lab.wrong.keys())]
     problems += [f"wrong/{name} of lab.toml is not there" for name in sorted(lab.wrong.keys() - folders)]
     if len(lab.wrong) < 3:
-        problems.append("fewer than three wrong answers")
+        problems.append(f"{UNFINISHED}fewer than three wrong answers")
     if len(lab.right()) < RIGHT:
-        problems.append(f"fewer than {RIGHT} right answers beside the solution")
+        problems.append(f"{UNFINISHED}fewer than {RIGHT} right answers beside the solution")
     if len(lab.hints()) != 3:
         problems.append(f"hints.md has {len(lab.hints())} parts that begin with '## ', not three")
     if not (lab.folder / "README.md").is_file():

@@ -19,6 +19,7 @@ from boxlab.labs.checks import Mismatch
 
 if TYPE_CHECKING:  # the engine's library takes longer to import than a lab without an engine to check
     from boxlab.labs.build import Image
+    from boxlab.labs.lasting import Lasting
     from boxlab.labs.machine import Machine
     from boxlab.labs.sandbox import Ran, Sandbox
     from boxlab.runtimes.spawn import EngineContainer
@@ -55,6 +56,18 @@ def require_start(**options) -> None:
     except EngineError as error:
         by_hand = f"`docker run --rm {images.PREFIX}base true` by hand must work"
         raise EngineError(f"this engine starts no container: {error.args[0]}", error.fix or by_hand) from error
+
+
+LIMITS = {
+    "network_mode": "none",
+    "mem_limit": "256m",
+    "memswap_limit": "256m",
+    "nano_cpus": 10**9,
+    "pids_limit": 64,
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+}
+"""How a container is held where a check does not say otherwise, as docker's `create_host_config` has it."""
 
 
 class Work:
@@ -182,16 +195,15 @@ class Work:
 
     @contextlib.contextmanager
     def container(
-        self, image: "Image | str", command: list[str] | None = None, asked: dict | None = None, **options
+        self, image: "Image | str", command: list[str] | None = None, settings: dict | None = None, **options
     ) -> Iterator["Container"]:
         """A running container, attached, gone at the end of the block.
 
         Args:
             image: one that was built, or a name.
             command: in place of the image's own.
-            asked: options that the learner chose; they count before the others.
-            options: as for docker's `create_host_config`; by default no network, 256 MiB, one processor, 64 processes, no
-                capabilities, no more privileges.
+            settings: what the learner chose, as `accepted` returns and `within` bounds it; it counts before the others.
+            options: as for docker's `create_host_config`; by default `LIMITS`.
 
         Raises:
             Mismatch: it does not start, and another does: its command is not there, or the like.
@@ -203,20 +215,13 @@ class Work:
         from boxlab.errors import EngineError
         from boxlab.runtimes.spawn import EngineContainer
 
-        limits = {
-            "network_mode": "none",
-            "mem_limit": "256m",
-            "memswap_limit": "256m",
-            "nano_cpus": 10**9,
-            "pids_limit": 64,
-            "cap_drop": ["ALL"],
-            "security_opt": ["no-new-privileges"],
-            "log_config": LogConfig(type="none"),  # what it prints comes to us, and fills no disk
-        } | options
+        limits = (
+            LIMITS | {"log_config": LogConfig(type="none")} | options
+        )  # what it prints comes to us, and fills no disk
         spawned = None
         try:
             with deferred():
-                spawned = EngineContainer(getattr(image, "id", image), command, **limits | (asked or {}))
+                spawned = EngineContainer(getattr(image, "id", image), command, host=settings, **limits)
             yield Container(spawned)
         except EngineError as error:
             cause = error.__cause__
@@ -234,6 +239,56 @@ class Work:
             if spawned:
                 with deferred():
                     spawned.stop(grace_s=0)
+
+    def compose(self, name: str = "compose.yaml") -> dict:
+        """The model of the learner's Compose file, which reaches nothing but its own; see `compose.read`.
+
+        Raises:
+            Mismatch: it is none, or would reach beyond.
+            BoxlabError: Compose is missing.
+        """
+        from boxlab.labs import compose
+
+        return compose.read(self.folder, f"lab-{self.lab_id}", name)
+
+    def accepted(self, asked: dict, forms: dict[str, str]) -> dict:
+        """What the Docker SDK and the engine make of options that the learner chose; see `lasting.accepted`.
+
+        Raises:
+            Mismatch: one of them refuses a value.
+            EngineError: the engine is in the way.
+        """
+        from boxlab.labs import lasting
+
+        return lasting.accepted(asked, forms)
+
+    def within(self, settings: dict, memory_mib: int, processes: int) -> dict:
+        """Such settings within bounds that hold whatever the learner says; see `lasting.within`."""
+        from boxlab.labs import lasting
+
+        return lasting.within(settings, memory_mib, processes)
+
+    @contextlib.contextmanager
+    def lasting(self, image: str, command: list[str], settings: dict, **options) -> Iterator["Lasting"]:
+        """A container that was created and not started, and that stays when it has ended; gone at the end of the block.
+
+        Args:
+            settings: what the learner chose, as `accepted` returns and `within` bounds it; it counts before the others.
+            options: as for docker's `create_host_config`; by default `LIMITS`.
+
+        Raises:
+            EngineError: the engine is in the way, or discards limits.
+        """
+        from docker.types import LogConfig
+
+        from boxlab.labs.lasting import Lasting
+
+        kept = {"log_config": LogConfig(type="json-file", config={"max-size": "1m"})}
+        made = Lasting(image, command, LIMITS | kept | options, settings)
+        try:
+            yield made
+        finally:
+            made.remove()
 
     @contextlib.contextmanager
     def running(self, program: str, **options) -> Iterator["Machine"]:
