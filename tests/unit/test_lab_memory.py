@@ -16,7 +16,7 @@ from boxlab import paths
 LAB = paths.LABS / "07-memory"
 CHECKS = runpy.run_path(str(LAB / "checks.py"))
 LEAST, MOST = CHECKS["LEAST"], CHECKS["MOST"]
-TRIALS = 1000
+TRIALS = 200
 
 
 def points(readings):
@@ -90,7 +90,7 @@ def misses(model, readings, counts, truth, share):
 
 
 @pytest.mark.parametrize("name", WRONG | FROM_FEW)
-def test_a_wrong_model_slips_through_less_than_once_in_a_thousand(name):
+def test_a_wrong_model_slips_through_less_than_once_in_a_hundred(name):
     model = (WRONG | FROM_FEW)[name]
     for seed in range(TRIALS):
         machines = CHECKS["pretended"](Random(seed))
@@ -101,7 +101,7 @@ def test_a_wrong_model_slips_through_less_than_once_in_a_thousand(name):
 @pytest.mark.parametrize("each, once", [(4, 0), (7, 18), (16, 24)])
 def test_where_it_is_measured_it_misses_by_more_than_is_ever_let_pass(name, each, once):
     """Whatever an interpreter and a shim take for each container, and once for all."""
-    for seed in range(TRIALS // 10):
+    for seed in range(TRIALS // 5):
         own, shared = CHECKS["amounts"](Random(seed))
         line = CHECKS["Line"](own + each, shared + once)
         readings = [CHECKS["_reading"](count, line.at(count)) for count in CHECKS["SEEN"] * 2]
@@ -112,7 +112,7 @@ def test_where_it_is_measured_it_misses_by_more_than_is_ever_let_pass(name, each
 def test_no_right_answer_is_near_the_edge(answer):
     """All of them stay within two thirds of what is let pass."""
     predict = runpy.run_path(str(LAB / answer / "predict.py"))["predict"]
-    for seed in range(TRIALS // 50):
+    for seed in range(TRIALS // 20):
         for machine in CHECKS["pretended"](Random(seed)):
             right = machine.line.at(machine.limit)
             assert predict(machine.readings, machine.limit) == pytest.approx(right, rel=LEAST * 2 / 3)
@@ -126,3 +126,8 @@ def test_a_rehearsal_needs_nothing_but_python(tmp_path):
     said = command.run(sys.executable, "rehearse.py", cwd=tmp_path).stdout
     assert "8 containers: rss 1700.0, pss 850.0, uss 637.5 MiB in sum; you say 850.0" in said
     assert "from 3 of them you predict for 8: 850.0 MiB" in said and "hold at least 8" in said
+
+
+@pytest.mark.parametrize("value", [10**400, float("nan"), float("inf"), "1", None, [1]])
+def test_what_cannot_be_calculated_with_is_no_number(value):
+    assert not CHECKS["is_number"](value) and CHECKS["is_number"](1.5)

@@ -143,3 +143,8 @@ def test_who_only_looks_at_the_clock_comes_to_an_end(clock, tmp_path):
         (tmp_path / folder).mkdir()
     (tmp_path / "bench" / "bench.py").write_text(BUSY.format(clock=clock, second=CLOCKS[clock]))
     assert len(rehearsed(tmp_path / "copy", tmp_path / "bench")) == 31
+
+
+@pytest.mark.parametrize("value", [10**400, float("nan"), float("inf"), "1", None, [1]])
+def test_what_cannot_be_calculated_with_is_no_number(value):
+    assert not CHECKS["is_number"](value) and CHECKS["is_number"](1.5)

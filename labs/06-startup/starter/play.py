@@ -120,7 +120,10 @@ class Stage:
         """Let the clock go on until the first of these boxes says something, at most to `until`."""
         comes = min([until, self._strikes, *(self._ahead[number][0][0] for number in numbers if self._ahead[number])])
         if comes == math.inf:
-            self.trouble = self.trouble or "it waits for a box that will never say anything more, and without a timeout"
+            self.trouble = (
+                self.trouble
+                or "it waits for what never comes, such as a line of a box that hangs, and without a timeout"
+            )
             return {"stuck": self.trouble}
         self.now = max(self.now, comes)
         said = [[n, self._next(n)] for n in numbers if self._ahead[n] and self._ahead[n][0][0] <= self.now]
