@@ -4,50 +4,85 @@ import contextlib
 import json
 import re
 import secrets
+import socketserver
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from random import SystemRandom
 
+from boxlab import images
+from boxlab.errors import Unavailable
+from boxlab.interrupts import deferred
 from boxlab.labs import Mismatch, Work, check
+from boxlab.runtimes import Box, MicroVM, RestoredVM, Workload
+from boxlab.runtimes.box import WORKLOAD_MARKS
+from boxlab.runtimes.console import Console
+from boxlab.runtimes.spawn import EngineContainer
 
-PROGRAM = Path(__file__).with_name("box.py").read_text()
+PROGRAM = ["python3", "-c", Path(__file__).with_name("box.py").read_text()]
+IMAGE, MEMORY_MIB = "lab-04", 128
+READY_S = 60
 
-MAY_BE_READ = re.compile(r"uname|/(proc|etc)(/(?!(root|cwd|exe|environ|mem|map_files|fd|task)(/|$))\w[\w.:-]*)*/?")
+MAY_BE_READ = re.compile(r"uname|/(proc|sys|etc)(/(?!(root|cwd|exe|environ|mem|map_files|fd|task)(/|$))\w[\w.:-]*)*/?")
 """What may be asked for: nothing that leads out of these folders, or into what a process keeps for itself."""
 
-OWN = re.compile(r"/proc/(self|1)/ns(/\w+)?|/proc/sys/kernel/random/\w+")
-"""What the machine says of itself. All else below /proc it shows as the host had it when the boxes started: the same release, build,
-boot time, command line, modules, sizes. So no text tells it, and what tells it is what a kernel draws when it boots, or whether
-anything moves on with the host's."""
+SAME_IN_MACHINE = ("sys/kernel/osrelease", "version", "uptime", "meminfo", "cpuinfo", "cmdline")
+"""Files of /proc that read in the machine as they do on the host. Whoever is root in a box can do that."""
+
+LONGEST = 1000  # characters of such a file: a console takes lines of 4096 bytes
 
 OTHER_SYSTEM = 'PRETTY_NAME="Fedora Linux 41 (Forty One)"\nNAME="Fedora Linux"\nID=fedora\nVERSION_ID=41\n'
 
 CONTAINERS = {"another kernel by its looks": {}, "one that sees the host's processes": {"pid_mode": "host"}}
 
-SECONDS = 60
-"""How long find.py may take: every process of the host may be asked after."""
+
+class _Program:
+    """Boots the book's files with the program of this lab in place of the workload."""
+
+    def image(self, workload: Workload) -> images.Built:
+        return replace(images.ensure("workload"), name=IMAGE, command=PROGRAM)
 
 
-class Disguised:
-    """The machine as it is shown: what no process of its own kernel has drawn, it has from the host, of a moment before."""
+class _Restored(_Program, RestoredVM):
+    pass
 
-    def __init__(self, machine, host, container):
-        self._ask = machine.ask
-        name, shown = secrets.token_hex(6), {}
-        shown |= host.ask({"everything": ["/proc"]}) | {"uname": host.ask({"look": ["uname"]})}
-        shown |= container.ask({"everything": ["/proc/self"]})
-        shown["/proc"] = container.ask({"look": ["/proc"]})
-        theirs = shown["uname"].split()[1]
-        self._shown = {path: text.replace(theirs, name) for path, text in shown.items()}
 
-    def ask(self, question: dict) -> str | None:
-        (path,) = question["look"]
-        path = re.sub("^/proc/1(?=/|$)", "/proc/self", path.rstrip("/"))
-        if OWN.fullmatch(path) or not path.startswith(("/proc", "uname")):
-            return self._ask({"look": [path]})
-        below = {known[len(path) + 1 :].partition("/")[0] for known in self._shown if known.startswith(f"{path}/")}
-        return self._shown.get(path, "\n".join(sorted(below)) or None)
+class _Booted(_Program, MicroVM):
+    pass
+
+
+def _machine() -> Box:
+    """A microVM: resumed from a snapshot, which takes a moment, or where that cannot be done, booted."""
+    workload = Workload(IMAGE, memory_mib=MEMORY_MIB)
+    try:
+        runtime = _Restored()
+        runtime.prepare(workload)
+    except Unavailable:
+        runtime = _Booted()
+        runtime.prepare(workload)
+    return runtime.start(workload)
+
+
+def _container(**options) -> Box:
+    t0 = time.monotonic()
+    with deferred():
+        limits = {"network_mode": "none", "mem_limit": "64m", "cap_drop": ["ALL"], "pids_limit": 16}
+        spawned = EngineContainer(images.ensure("workload").tag, PROGRAM, **limits | options)
+    box = Box("container", Console(spawned, WORKLOAD_MARKS, t0), spawned, {}, "")
+    try:
+        box.console.wait_for("identity", READY_S)
+    except BaseException:
+        box.stop()
+        raise
+    return box
+
+
+def _ask(box: Box, **question) -> str | None:
+    return json.loads(box.ask(json.dumps(question)))
 
 
 @dataclass(frozen=True)
@@ -71,52 +106,86 @@ class Round:
 def rounds(work: Work) -> list[Round]:
     """Let find.py look at the same three boxes three times, under new names: the machine comes first, second and last."""
     with contextlib.ExitStack() as running:
-        machine = running.enter_context(work.machine(PROGRAM))
-        boxes = {kind: running.enter_context(work.running(PROGRAM, **options)) for kind, options in CONTAINERS.items()}
-        host = running.enter_context(
-            work.running(PROGRAM, pid_mode="host", uts_mode="host", cap_add=["SYS_PTRACE"], mem_limit="256m")
-        )
-        container = next(iter(boxes.values()))
-        processes = {kind: box.process for kind, box in boxes.items()}
-        asked = boxes | {"machine": Disguised(machine, host, container), "host": host}
-        container.ask({"dress": [True, {"/usr/lib/os-release": OTHER_SYSTEM}]})
-        order = [*boxes, "machine"]
-        work.random.shuffle(order)
+        boxes = {"machine": running.enter_context(_machine())}
+        for kind, options in CONTAINERS.items():
+            boxes[kind] = running.enter_context(_container(**options))
+        host = running.enter_context(_container(pid_mode="host", uts_mode="host", cap_add=["SYS_PTRACE"]))
+        disguised, _ = (boxes[kind] for kind in CONTAINERS)
+        _ask(disguised, release=True, write={"/usr/lib/os-release": OTHER_SYSTEM})
+        _ask(boxes["machine"], host_name=_ask(host, look="uname").split()[1])
+        for path in (f"/proc/{name}" for name in SAME_IN_MACHINE):
+            _ask(boxes["machine"], cover={path: _ask(host, look=path)[:LONGEST]})
+        processes = {kind: boxes[kind].spawned.inspect()["State"]["Pid"] for kind in CONTAINERS}
+        order = SystemRandom().sample(list(boxes), 3)  # before the host is one of them
+        boxes["host"] = host
+        look = cache(lambda kind, path: _ask(boxes[kind], look=path))
         done = []
         for turn in range(3):
             kinds = {f"box-{secrets.token_hex(3)}": kind for kind in order[turn:] + order[:turn]}
-            look = _answering({name: asked[kind] for name, kind in kinds.items()} | {"host": host})
-            answers, printed = _run(work, list(kinds), look)
+            with _answering(work.folder, look, kinds | {"host": "host"}):
+                answers, printed = _run(work, list(kinds))
             done.append(Round(kinds, {name: processes.get(kind) for name, kind in kinds.items()}, answers, printed))
         return done
 
 
-def _answering(boxes: dict) -> Callable[[object], dict]:
-    """What answers boxes.py, given each box by its name."""
+@contextlib.contextmanager
+def _answering(folder: Path, look: Callable[[str, str], str | None], kinds: dict[str, str]) -> Iterator[None]:
+    """Answer what boxes.py asks, at a socket in the learner's folder.
 
-    def answer(question: object) -> dict:
-        match question:
-            case [str(box), str(path)] if box not in boxes:
-                return {"error": f"there is no box {box!r}"}
-            case [str(box), str(path)] if not MAY_BE_READ.fullmatch(path):
-                return {"error": f"{path!r} may not be asked for: a path below /proc or /etc, or 'uname'"}
-            case [str(box), str(path)]:
-                return {"text": boxes[box].ask({"look": [path]})}
-        return {"error": "a question is the name of a box, and a path"}
+    Args:
+        look: what there is to read, given a kind of box and a path.
+        kinds: name -> kind.
 
-    return answer
+    Raises:
+        BoxlabError: a box does not answer any more.
+    """
+    trouble = []
+
+    class Answer(socketserver.StreamRequestHandler):
+        timeout = 5
+
+        def handle(self) -> None:
+            try:
+                box, path = json.loads(self.rfile.readline(4096))
+            except ValueError:
+                return  # not asked by boxes.py
+            if box not in kinds:
+                said = {"error": f"there is no box {box!r}"}
+            elif not isinstance(path, str) or not MAY_BE_READ.fullmatch(path):
+                said = {"error": f"{path!r} may not be asked for: a path below /proc, /sys or /etc, or 'uname'"}
+            else:
+                said = {"text": look(kinds[box], path)}
+            self.wfile.write(json.dumps(said).encode() + b"\n")
+
+    class Server(socketserver.UnixStreamServer):
+        def handle_error(self, *_: object) -> None:
+            error = sys.exception()
+            if not isinstance(error, (ConnectionError, TimeoutError)):  # find.py hung up, or was silent
+                trouble.append(error)
+
+    with contextlib.chdir(folder):  # a socket's whole path may be too long
+        Path("boxes.socket").unlink(missing_ok=True)
+        server = Server("boxes.socket", Answer)
+    with server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+            if trouble:  # find.py failed for it: no mistake of the learner's
+                raise trouble[0]
 
 
-def _run(work: Work, names: list[str], answer: Callable[[object], dict]) -> tuple[dict[str, dict], str]:
+def _run(work: Work, names: list[str]) -> tuple[dict[str, dict], str]:
     """What find.py answers, and what it printed before that.
 
     Raises:
         Mismatch: it fails, or its last line is no such answer.
     """
     look = "look for a loop that does not end; what find.py prints is shown above"
-    ran = work.run(
-        ["python", "find.py", *names], serve=answer, seconds=SECONDS, output_kib=1024, name="find.py", next=look
-    )
+    ran = work.run(["python", "find.py", *names], seconds=20, name="find.py", next=look)
     *printed, last = ran.output.rstrip("\n").split("\n")
     if ran.status:
         trouble, next = f"status {ran.status}", "mend what the last line of the output names"
