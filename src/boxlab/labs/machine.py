@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ def _serve():
     print("workload: started\\nworkload: ready to be asked\\nworkload: identity {}", flush=True)
     asked = ""
     for line in _sys.stdin:  # ends when whoever started us is gone
-        line = line.strip()
+        line = line.rstrip("\\r\\n")  # a piece may end with spaces
         if line == "identity":
             print("workload: identity {}", flush=True)
         elif line.startswith("+"):  # a console takes lines of 4096 bytes
@@ -35,6 +36,9 @@ _serve()
 
 PIECE = 1000
 """Characters of a question that are sent at once."""
+
+SHOWS, ANSWERED = "workload: (shell)", b"workload: answer"
+"""Between these a machine shows what a terminal is to show."""
 
 
 def answering(program: str) -> list[str]:
@@ -58,15 +62,40 @@ class Machine:
         Raises:
             Mismatch: it does not answer any more, which what runs in it may have brought about.
         """
-        text = json.dumps(question)
         try:
-            for start in range(0, len(text), PIECE):
-                self.box.ask("+" + text[start : start + PIECE])
+            self._send(question)
             return json.loads(self.box.ask("="))
         except NotReady as error:
             raise Mismatch(
                 "the machine answers", str(error), "what runs in it must leave it whole", next or "check again"
             ) from error
+
+
+    def show(self, question: object) -> Iterator[bytes]:
+        """What the machine prints from the line `SHOWS` on, which `answer` prints, until it returns: piece by piece.
+
+        Raises:
+            NotReady: it ends before.
+        """
+        self._send(question)
+        self.box.spawned.send(b"=\n")
+        self.box.console.next(SHOWS, self.box.answer_s)
+        rest = b""
+        while True:
+            if not (chunk := self.box.spawned.read(math.inf)):
+                raise NotReady(f"the machine has ended: {self.box.spawned.exit_reason()}")
+            rest += chunk
+            shown, found, _ = rest.partition(ANSWERED)
+            keep = 0 if found else next((n for n in range(len(ANSWERED), 0, -1) if rest.endswith(ANSWERED[:n])), 0)
+            yield shown[: len(shown) - keep]
+            if found:
+                return
+            rest = rest[len(rest) - keep :]
+
+    def _send(self, question: object) -> None:
+        text = json.dumps(question)
+        for start in range(0, len(text), PIECE):
+            self.box.ask("+" + text[start : start + PIECE])
 
 
 class _Program:
