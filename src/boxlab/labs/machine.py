@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-import math
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -37,8 +37,11 @@ _serve()
 PIECE = 1000
 """Characters of a question that are sent at once."""
 
-SHOWS, ANSWERED = "workload: (shell)", b"workload: answer"
-"""Between these a machine shows what a terminal is to show."""
+SHOWS = b"\x1e"
+"""Between two of these a machine shows what a terminal is to show."""
+
+LOOK_S = 0.1
+"""How often it is looked whether whoever looks at that has had enough."""
 
 
 def answering(program: str) -> list[str]:
@@ -70,27 +73,28 @@ class Machine:
                 "the machine answers", str(error), "what runs in it must leave it whole", next or "check again"
             ) from error
 
-
     def show(self, question: object) -> Iterator[bytes]:
-        """What the machine prints from the line `SHOWS` on, which `answer` prints, until it returns: piece by piece.
+        """What the machine prints between two bytes `SHOWS`, which `answer` prints, as it comes; nothing while nothing does.
 
         Raises:
-            NotReady: it ends before.
+            NotReady: it ends before that, or does not begin.
         """
         self._send(question)
         self.box.spawned.send(b"=\n")
-        self.box.console.next(SHOWS, self.box.answer_s)
-        rest = b""
+        begun, deadline = False, time.monotonic() + self.box.answer_s
         while True:
-            if not (chunk := self.box.spawned.read(math.inf)):
+            chunk = self.box.spawned.read(LOOK_S)
+            if chunk == b"":
                 raise NotReady(f"the machine has ended: {self.box.spawned.exit_reason()}")
-            rest += chunk
-            shown, found, _ = rest.partition(ANSWERED)
-            keep = 0 if found else next((n for n in range(len(ANSWERED), 0, -1) if rest.endswith(ANSWERED[:n])), 0)
-            yield shown[: len(shown) - keep]
-            if found:
+            chunk = chunk or b""
+            if not begun:
+                _, begun, chunk = chunk.partition(SHOWS)
+                if not begun and time.monotonic() > deadline:
+                    raise NotReady("the machine does not answer", "try again when this one is less busy")
+            shown, ended, _ = chunk.partition(SHOWS)
+            yield shown
+            if ended:
                 return
-            rest = rest[len(rest) - keep :]
 
     def _send(self, question: object) -> None:
         text = json.dumps(question)
