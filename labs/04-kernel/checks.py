@@ -35,7 +35,7 @@ Look = Callable[[str], str | None]
 
 
 class Disguise:
-    """What the machine shows: all that a container on the host shows, as it was a moment ago; its boot id alone is its own.
+    """What the machine shows: all that a container on the host shows, as it was one look ago; its boot id alone is its own.
 
     Whoever is root in a machine can put another file over any of its own, and there are machines of the same build, size and
     age as this one. So nothing tells them apart but what one kernel alone can know: what it drew when it booted, and how its
@@ -51,7 +51,7 @@ class Disguise:
         self.freeze()
 
     def freeze(self) -> None:
-        """From now on show what the twin shows now."""
+        """Show next what the twin shows now."""
         names = [name for name in (self._twin("/proc") or "").split() if not name.isdigit() or name == "1"]
         self._shown = {"/proc": self._twin("/proc"), "uname": self._twin("uname")}
         for name in names:
@@ -63,9 +63,12 @@ class Disguise:
     def look(self, path: str) -> str | None:
         if path == BOOT_ID:
             return self._machine(path)
-        if path not in self._shown and not path.startswith("/proc/"):
-            self._shown[path] = self._twin(path)
-        return self._shown.get(path)
+        if path not in self._shown and path.startswith("/proc/"):
+            return None
+        now = self._twin(path)
+        shown = self._shown.get(path, now)
+        self._shown[path] = now  # counters run on, and show what they were when they were last looked at
+        return shown
 
 
 @contextlib.contextmanager
