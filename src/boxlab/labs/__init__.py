@@ -37,6 +37,9 @@ is drawn, where that is not never.
 An optional function ``plant(folder, random)`` in checks.py lays files beside the starter's, such as large or secret ones:
 at `start` into the learner's folder, at each check into the copy. `random` is seeded once per learner.
 
+Where checks.py has `MACHINE`, a machine's program, and `MEMORY_MIB`, `boxlab shell NN` opens it: the program's `answer` is asked
+{"shell": {files, rows, columns, term}}, and runs a shell on its console between two bytes 0x1e.
+
 `boxlab verify NN` proves a lab; `boxlab verify --mutants NN` that its proof notices a check that is missing.
 """
 

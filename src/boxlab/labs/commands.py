@@ -152,6 +152,16 @@ class _status:
 
 @click.command()
 @_lab
+def shell(lab: str) -> None:
+    """Open the machine that checks of LAB use, with your files in it; Ctrl-D ends it."""
+    from boxlab.labs import lab as labs
+    from boxlab.labs import shell as shells
+
+    shells.run(labs.find(lab), lambda says: click.echo(says, err=True))
+
+
+@click.command()
+@_lab
 def hint(lab: str) -> None:
     """Show the next hint for LAB."""
     from boxlab.labs import lab as labs
@@ -263,4 +273,4 @@ def _shown(path) -> str:
     return str(path.relative_to(paths.ROOT)) if path.is_relative_to(paths.ROOT) else str(path)
 
 
-ALL = (labs, start, check, hint, reset, solution, readings, verify, new_lab)
+ALL = (labs, start, check, shell, hint, reset, solution, readings, verify, new_lab)

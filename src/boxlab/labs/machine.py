@@ -23,7 +23,7 @@ def _serve():
     print("workload: started\\nworkload: ready to be asked\\nworkload: identity {}", flush=True)
     asked = ""
     for line in _sys.stdin:  # ends when whoever started us is gone
-        line = line.strip()
+        line = line.rstrip("\\r\\n")  # a piece may end with spaces
         if line == "identity":
             print("workload: identity {}", flush=True)
         elif line.startswith("+"):  # a console takes lines of 4096 bytes
@@ -41,6 +41,12 @@ _serve()
 
 PIECE = 1000
 """Characters of a question that are sent at once."""
+
+SHOWS = b"\x1e"
+"""Between two of these a machine shows what a terminal is to show."""
+
+LOOK_S = 0.1
+"""How often it is looked whether whoever looks at that has had enough."""
 
 
 def answering(program: str) -> list[str]:
@@ -70,15 +76,41 @@ class Machine:
         Raises:
             Mismatch: it does not answer any more, which what runs in it may have brought about.
         """
-        text = json.dumps(question)
         try:
-            for start in range(0, len(text), PIECE):
-                self.box.ask("+" + text[start : start + PIECE])
+            self._send(question)
             return json.loads(self.box.ask("="))
         except NotReady as error:
             raise Mismatch(
                 "the machine answers", str(error), "what runs in it must leave it whole", next or "check again"
             ) from error
+
+    def show(self, question: object) -> Iterator[bytes]:
+        """What the machine prints between two bytes `SHOWS`, which `answer` prints, as it comes; nothing while nothing does.
+
+        Raises:
+            NotReady: it ends before that, or does not begin.
+        """
+        self._send(question)
+        self.box.spawned.send(b"=\n")
+        begun, deadline = False, time.monotonic() + self.box.answer_s
+        while True:
+            chunk = self.box.spawned.read(LOOK_S)
+            if chunk == b"":
+                raise NotReady(f"the machine has ended: {self.box.spawned.exit_reason()}")
+            chunk = chunk or b""
+            if not begun:
+                _, begun, chunk = chunk.partition(SHOWS)
+                if not begun and time.monotonic() > deadline:
+                    raise NotReady("the machine does not answer", "try again when this one is less busy")
+            shown, ended, _ = chunk.partition(SHOWS)
+            yield shown
+            if ended:
+                return
+
+    def _send(self, question: object) -> None:
+        text = json.dumps(question)
+        for start in range(0, len(text), PIECE):
+            self.box.ask("+" + text[start : start + PIECE])
 
 
 @contextlib.contextmanager

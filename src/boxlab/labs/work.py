@@ -359,6 +359,15 @@ class Container:
         self.spawned = spawned
         self._console = Console(spawned, {}, time.monotonic())
 
+    @property
+    def process(self) -> int:
+        """The number that its first process has on the machine of the engine.
+
+        Raises:
+            EngineError: the engine is in the way.
+        """
+        return self.spawned.inspect()["State"]["Pid"]
+
     def expect(self, pattern: str = "", seconds: float = 10, next: str = "") -> str:
         """What the one group of `pattern` matches in the next line that has such; by default the next line.
 
