@@ -223,8 +223,8 @@ def reaches(pid: int, seen: list[dict], hidden: list[dict]) -> list[str]:
     for way, name in ({"its working folder": "cwd"} | opened).items():
         path = f"/proc/{pid}/{name}"
         link, kind = os.readlink(path), stat.S_IFMT(os.stat(path).st_mode)
-        holds = kind == stat.S_IFDIR or kind in (stat.S_IFREG, stat.S_IFBLK) and name not in ("fd/0", "fd/1", "fd/2")
-        if link == "anon_inode:[pidfd]" or holds and link not in own and mount_of(path) not in known:
+        holds = kind == stat.S_IFDIR or (kind in (stat.S_IFREG, stat.S_IFBLK) and name not in ("fd/0", "fd/1", "fd/2"))
+        if link == "anon_inode:[pidfd]" or (holds and link not in own and mount_of(path) not in known):
             ways.append(f"{way}, {link}")
     return ways
 

@@ -3,7 +3,7 @@
 import docker.errors
 import pytest
 
-from boxlab import engine, images, sweep
+from boxlab import engine, images, marks, sweep
 from boxlab.errors import EngineError
 from boxlab.labs import Mismatch, lasting
 
@@ -53,7 +53,7 @@ REFUSED = [
 def nothing_stays():
     images.ensure("base")
     yield
-    assert [item for item in sweep.of_run(engine.RUN) if item.kind == "container"] == []
+    assert [item for item in sweep.of_run(marks.RUN) if item.kind == "container"] == []
 
 
 @pytest.mark.parametrize("asked", REFUSED, ids=lambda asked: str(asked)[:60].encode("ascii", "replace").decode())

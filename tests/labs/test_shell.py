@@ -1,7 +1,6 @@
 """`boxlab shell`: the machine of a lab on the learner's own terminal."""
 
 import sys
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from boxlab import images
+from boxlab import images, provenance
 from boxlab.builder import Build
 from boxlab.errors import BuildError
 
@@ -141,3 +141,12 @@ def test_a_learners_program_has_the_packages_that_the_book_has():
     theirs = (images.paths.IMAGES / "learner" / "requirements.txt").read_text().splitlines()
     assert {line.partition("==")[0] for line in theirs} >= {"numpy", "pandas", "scipy"}
     assert set(theirs) <= locked
+
+
+def test_a_readers_image_that_stands_on_ours_gets_into_no_record(monkeypatch):
+    """It has inherited our labels; ours are known by the names that we gave them."""
+    labels = {images.engine.LABEL: "1", images.ORIGIN_LABEL: "somewhere"}
+    base, theirs = (SimpleNamespace(id=name, tags=[name], labels=labels) for name in ("base", "acme/secret-model"))
+    monkeypatch.setattr(images, "_get", lambda reference: base if reference == f"{images.PREFIX}base" else None)
+    monkeypatch.setattr(images.engine, "images", lambda **which: [base, theirs])
+    assert provenance.image_facts() == {"base_origin": "somewhere", "ids": {"base": "base"}}

@@ -23,7 +23,7 @@ class Box:
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
         while True:
-            before, found, answer = self.process.stdout.readline().partition("workload: answer ")
+            _, found, answer = self.process.stdout.readline().partition("workload: answer ")
             if found:
                 return answer
 

@@ -63,7 +63,7 @@ def _compose(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["docker", "compose", *arguments],
             cwd=folder,
-            env=kept | {"DOCKER_CONFIG": engine.environment()["DOCKER_CONFIG"]},
+            env=kept | {"DOCKER_CONFIG": engine.docker_call()[1]["DOCKER_CONFIG"]},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",

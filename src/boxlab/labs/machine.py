@@ -5,16 +5,11 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 from boxlab import images
 from boxlab.errors import NotReady, Unavailable
-from boxlab.interrupts import deferred
 from boxlab.labs.checks import Mismatch
 from boxlab.runtimes import Box, MicroVM, RestoredVM, Workload
-from boxlab.runtimes.box import WORKLOAD_MARKS
-from boxlab.runtimes.console import Console
-from boxlab.runtimes.spawn import EngineContainer
 
 ANSWERING = """
 import json as _json, sys as _sys
@@ -61,12 +56,6 @@ class Machine:
         box: for `observe()` and `spawned`.
     """
 
-    @property
-    def process(self) -> int:
-        """The number that a container's first process has on the host."""
-        assert isinstance(self.box.spawned, EngineContainer), "a virtual machine's programs are none of the host's"
-        return int(self.box.spawned.inspect()["State"]["Pid"])
-
     def __init__(self, box: Box):
         self.box = box
 
@@ -99,7 +88,8 @@ class Machine:
                 raise NotReady(f"the machine has ended: {self.box.spawned.exit_reason()}")
             chunk = chunk or b""
             if not begun:
-                _, begun, chunk = chunk.partition(SHOWS)
+                _, mark, chunk = chunk.partition(SHOWS)
+                begun = bool(mark)
                 if not begun and time.monotonic() > deadline:
                     raise NotReady("the machine does not answer", "try again when this one is less busy")
             shown, ended, _ = chunk.partition(SHOWS)
@@ -111,26 +101,6 @@ class Machine:
         text = json.dumps(question)
         for start in range(0, len(text), PIECE):
             self.box.ask("+" + text[start : start + PIECE])
-
-
-@contextlib.contextmanager
-def container(program: str, **options: Any) -> Iterator[Machine]:
-    """A container of the workload's files that runs a program.
-
-    Args:
-        program: as for `machine`.
-        options: as for docker's `create_host_config`.
-
-    Raises:
-        NotReady: it does not begin.
-        EngineError: the engine is in the way.
-    """
-    t0 = time.monotonic()
-    with deferred():
-        spawned = EngineContainer(images.ensure("workload").tag, answering(program), **options)
-    with Box("container", Console(spawned, WORKLOAD_MARKS, t0), spawned, {}, "") as box:
-        box.console.wait_for("identity", box.answer_s)
-        yield Machine(box)
 
 
 class _Program:

@@ -291,23 +291,6 @@ class Work:
             made.remove()
 
     @contextlib.contextmanager
-    def running(self, program: str, **options) -> Iterator["Machine"]:
-        """A container of the book's own that runs the lab's program, asked as a `machine` is; gone at the end of the block.
-
-        Args:
-            program: as for `machine`.
-            options: as for docker's `create_host_config`; by default no network, no capabilities, 64 MiB and 16 processes.
-
-        Raises:
-            BoxlabError: it does not begin, or the engine is in the way.
-        """
-        from boxlab.labs import machine
-
-        limits = {"network_mode": "none", "mem_limit": "64m", "cap_drop": ["ALL"], "pids_limit": 16}
-        with machine.container(program, **limits | options) as made:
-            yield made
-
-    @contextlib.contextmanager
     def machine(self, program: str, memory_mib: int = 128) -> Iterator["Machine"]:
         """A virtual machine of the book's own, resumed in a moment, whose first program is the lab's; gone at the end of the block.
 
