@@ -50,6 +50,36 @@ def accepted(asked: dict[str, Any], forms: dict[str, str]) -> dict[str, Any]:
     return settings
 
 
+def require_start(**options: Any) -> None:
+    """See that the engine starts a container at all: one of the base image, with these options, that does nothing.
+
+    Raises:
+        EngineError: it starts none, so that whatever does not start is not the learner's mistake.
+    """
+    from boxlab import images
+    from boxlab.errors import EngineError
+    from boxlab.runtimes.spawn import EngineContainer
+
+    try:
+        with deferred():
+            EngineContainer(f"{images.PREFIX}base", ["true"], **options).stop(grace_s=0)
+    except EngineError as error:
+        by_hand = f"`docker run --rm {images.PREFIX}base true` by hand must work"
+        raise EngineError(f"this engine starts no container: {error.args[0]}", error.fix or by_hand) from error
+
+
+LIMITS = {
+    "network_mode": "none",
+    "mem_limit": "256m",
+    "memswap_limit": "256m",
+    "nano_cpus": 10**9,
+    "pids_limit": 64,
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+}
+"""How a container is held where a check does not say otherwise, as docker's `create_host_config` has it."""
+
+
 def _settings(name: str, value: Any, form: str) -> dict[str, Any]:
     """What one option sets. Nothing but the SDK's own reading of it runs here, so that whatever is raised is about the value."""
     api = engine.connect().api
@@ -124,8 +154,6 @@ class Lasting:
             Mismatch: it does not start, and one without the learner's options does.
             EngineError: the engine is in the way.
         """
-        from boxlab.labs.work import require_start
-
         try:
             with engine.plain_errors():
                 self._api.start(self.id)

@@ -40,36 +40,6 @@ STARTS_NOT = ("oci runtime", "unable to find user", "no command specified")
 """Part of what an engine says where an image's own command or user may be the reason that a container does not start."""
 
 
-def require_start(**options) -> None:
-    """See that the engine starts a container at all: one of the base image, with these options, that does nothing.
-
-    Raises:
-        EngineError: it starts none, so that whatever does not start is not the learner's mistake.
-    """
-    from boxlab import images
-    from boxlab.errors import EngineError
-    from boxlab.runtimes.spawn import EngineContainer
-
-    try:
-        with deferred():
-            EngineContainer(f"{images.PREFIX}base", ["true"], **options).stop(grace_s=0)
-    except EngineError as error:
-        by_hand = f"`docker run --rm {images.PREFIX}base true` by hand must work"
-        raise EngineError(f"this engine starts no container: {error.args[0]}", error.fix or by_hand) from error
-
-
-LIMITS = {
-    "network_mode": "none",
-    "mem_limit": "256m",
-    "memswap_limit": "256m",
-    "nano_cpus": 10**9,
-    "pids_limit": 64,
-    "cap_drop": ["ALL"],
-    "security_opt": ["no-new-privileges"],
-}
-"""How a container is held where a check does not say otherwise, as docker's `create_host_config` has it."""
-
-
 class Work:
     """One run of the checks over one learner's files.
 
@@ -228,6 +198,8 @@ class Work:
             of_the_image = any(words in str(cause).lower() for words in STARTS_NOT)
             if spawned or not isinstance(cause, docker.errors.APIError) or not of_the_image:
                 raise
+            from boxlab.labs.lasting import require_start
+
             require_start(**limits)
             raise Mismatch(
                 "the container starts",
