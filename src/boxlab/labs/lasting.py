@@ -68,18 +68,6 @@ def require_start(**options: Any) -> None:
         raise EngineError(f"this engine starts no container: {error.args[0]}", error.fix or by_hand) from error
 
 
-LIMITS = {
-    "network_mode": "none",
-    "mem_limit": "256m",
-    "memswap_limit": "256m",
-    "nano_cpus": 10**9,
-    "pids_limit": 64,
-    "cap_drop": ["ALL"],
-    "security_opt": ["no-new-privileges"],
-}
-"""How a container is held where a check does not say otherwise, as docker's `create_host_config` has it."""
-
-
 def _settings(name: str, value: Any, form: str) -> dict[str, Any]:
     """What one option sets. Nothing but the SDK's own reading of it runs here, so that whatever is raised is about the value."""
     api = engine.connect().api

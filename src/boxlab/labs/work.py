@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from boxlab.errors import NotReady
 from boxlab.interrupts import deferred
@@ -38,6 +38,18 @@ print("\\n" + request["mark"] + json.dumps(answers, default=lambda value: value.
 
 STARTS_NOT = ("oci runtime", "unable to find user", "no command specified")
 """Part of what an engine says where an image's own command or user may be the reason that a container does not start."""
+
+
+LIMITS: dict[str, Any] = {
+    "network_mode": "none",
+    "mem_limit": "256m",
+    "memswap_limit": "256m",
+    "nano_cpus": 10**9,
+    "pids_limit": 64,
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+}
+"""How a container is held where a check does not say otherwise, as docker's `create_host_config` has it."""
 
 
 class Work:
