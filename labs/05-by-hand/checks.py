@@ -8,6 +8,7 @@ from boxlab.labs import BoxlabError, Mismatch, Work, check, printed
 
 HERE = Path(__file__).parent
 SYSCALLS = (HERE / "starter" / "syscalls.py").read_text(encoding="utf-8")
+RIGHT = (HERE / "solution" / "container.py").read_text(encoding="utf-8")
 INSIDE = (HERE / "inside.py").read_text(encoding="utf-8")
 
 MACHINE, MEMORY_MIB = (HERE / "machine.py").read_text(encoding="utf-8"), 256
@@ -25,8 +26,8 @@ FEWEST, MOST = 12, 60
 """Of the PROCESSES that are drawn, twice: a number of one's own is let through in at most 1 of 144 checks; of memory, a whole page
 in more than three hundred is drawn, and nothing but that is let through."""
 
-DOES_NOTHING = "import os, sys\nos.execvp(sys.argv[5], sys.argv[5:])\n"
-"""A container.py that makes no container: it shows whether anything ends in time here."""
+PATIENCE = 3
+"""One that is right must end in a third of the time, or nothing is concluded from another that does not end."""
 
 MEANINGS = {
     "did not end": "find out what it waits for: let it print where it is, or try it as the README says",
@@ -54,8 +55,8 @@ def attempt(work: Work, play: str) -> dict:
     """What comes of letting container.py run inside.py, which plays one of its parts: what machine.py says, and `asked`.
 
     Raises:
-        Mismatch: it does not end, floods its output, or takes away from the machine what others need, and another does not.
-        BoxlabError: another does not end either.
+        Mismatch: it does not end, floods its output, or takes away from the machine what others need.
+        BoxlabError: what is right does not end in good time either.
     """
     asked = {
         "name": f"box-{token_hex(3)}",
@@ -77,14 +78,7 @@ def attempt(work: Work, play: str) -> dict:
     except Mismatch as error:
         trouble = error
     if trouble or seen["trouble"]:
-        try:
-            control = _let_run(work, DOES_NOTHING, asked, {"end": told["end"]})
-        except Mismatch as error:
-            raise BoxlabError(f"the machine of this lab does not answer: {error.actual}", "check again") from error
-        if control["trouble"]:
-            raise BoxlabError(
-                f"what makes no container: {control['trouble']}", "check again when the machine is less busy"
-            )
+        _require_right(work, asked, {play: told[play]})
     if trouble:
         raise trouble
     if seen["trouble"]:
@@ -104,8 +98,25 @@ def attempt(work: Work, play: str) -> dict:
     return seen | {"asked": asked}
 
 
-def _let_run(work: Work, program: str, asked: dict, play: dict) -> dict:
+def _require_right(work: Work, asked: dict, play: dict) -> None:
+    """See that a container.py that is right plays the same here, in good time.
+
+    Raises:
+        BoxlabError: it does not.
+    """
+    try:
+        trouble = _let_run(work, RIGHT, asked, play, PATIENCE)["trouble"]
+    except Mismatch as error:
+        trouble = error.actual
+    if trouble:
+        raise BoxlabError(f"a container.py that is right: {trouble}", "check again when the machine is less busy")
+
+
+def _let_run(work: Work, program: str, asked: dict, play: dict, part: int = 1) -> dict:
     """What machine.py says of one program, in a machine of its own: nothing that one has done is there for the next.
+
+    Args:
+        part: it may take that part of the usual time.
 
     Raises:
         Mismatch: the machine does not answer any more, or is not what it was.
@@ -113,7 +124,7 @@ def _let_run(work: Work, program: str, asked: dict, play: dict) -> dict:
     arguments = [ROOT, asked["name"], str(asked["memory"]), str(asked["processes"]), "python3", "-c", INSIDE]
     with work.machine(MACHINE, MEMORY_MIB) as machine:
         files = {"container.py": program, "syscalls.py": SYSCALLS}
-        seconds = machine.box.answer_s / 3
+        seconds = machine.box.answer_s * 2 / 3 / part
         question = {"files": files, "arguments": arguments, "play": play, "seconds": seconds}
         seen = machine.ask({"attempt": question}, next=SPOILT)
     if why := seen.get("spoilt"):

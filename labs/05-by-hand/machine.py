@@ -143,6 +143,16 @@ def mounts(pid: int | str = "self") -> list[dict]:
     ]
 
 
+def ends(pid: int) -> bool:
+    """Whether a process that is still there is on its way out: it runs, or has been killed. One that sleeps stays."""
+    with contextlib.suppress(OSError):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        facts = {name: value.split()[0] for name, _, value in (line.partition(":") for line in lines) if value.strip()}
+        killed = 1 << signal.SIGKILL - 1
+        return facts["State"] != "S" or any(int(facts[name], 16) & killed for name in ("SigPnd", "ShdPnd"))
+    return True
+
+
 # A process in it
 
 
@@ -304,9 +314,9 @@ def attempt(files: dict[str, str], arguments: list[str], play: dict, seconds: fl
             awaited.discard(ended)
     status = None if seen["trouble"] else process.wait()
     while (
-        (after := state())["processes"] != before["processes"] and time.monotonic() < deadline and not seen["trouble"]
+        any(map(ends, set((after := state())["processes"]) - set(before["processes"]))) and time.monotonic() < deadline
     ):
-        time.sleep(0.02)  # what was killed and waited for by nobody
+        time.sleep(0.02)
     return seen | {"status": status, "output": output.decode(errors="replace"), "after": after}
 
 

@@ -1,12 +1,15 @@
 """What lab 05 concludes from what the kernel says of a container, and how often a fixed number meets what is drawn."""
 
+import contextlib
 import importlib.util
 from fractions import Fraction
+from random import Random
+from types import SimpleNamespace
 
 import pytest
 
 from boxlab import paths
-from boxlab.labs import Mismatch
+from boxlab.labs import BoxlabError, Mismatch
 
 _spec = importlib.util.spec_from_file_location("lab_05", paths.LABS / "05-by-hand" / "checks.py")
 lab_05 = importlib.util.module_from_spec(_spec)
@@ -108,3 +111,50 @@ def test_a_number_of_ones_own_seldom_meets_what_is_drawn():
         return Fraction(sum(most <= own <= most + lab_05.OWN for most in drawn), len(drawn)) ** 2
 
     assert max(map(meets, range(100))) == Fraction(1, 144)
+
+
+class Machines:
+    """As much of `Work` as an attempt needs: what machines say of one container.py after another."""
+
+    def __init__(self, *says):
+        self.random, self.says, self.asked = Random(1), list(says), []
+
+    def text(self, name):
+        return "the learner's"
+
+    @contextlib.contextmanager
+    def machine(self, program, memory_mib):
+        yield self
+
+    @property
+    def box(self):
+        return SimpleNamespace(answer_s=60)
+
+    def ask(self, question, next=""):
+        self.asked.append(question["attempt"])
+        said = self.says.pop(0)
+        if isinstance(said, Exception):
+            raise said
+        return {"trouble": "", "facts": {"pid": 1}, "output": "", "status": 0} | said
+
+
+HANGS = {"trouble": "it did not end within 40 s", "status": None}
+GONE = Mismatch("the machine answers", "it has ended", "w", "n")
+
+
+@pytest.mark.parametrize("trouble", [HANGS, GONE, {"spoilt": "no /proc"}])
+def test_what_does_not_end_where_one_that_is_right_ends_in_a_third_of_the_time_is_wrong(trouble):
+    work = Machines(trouble, {})
+    with pytest.raises(Mismatch):
+        lab_05.attempt(work, "hog")
+    learners, right = work.asked
+    assert learners["files"]["container.py"] == "the learner's" and right["files"]["container.py"] == lab_05.RIGHT
+    assert (right["play"], right["arguments"]) == (learners["play"], learners["arguments"])
+    assert right["seconds"] == learners["seconds"] / 3
+
+
+@pytest.mark.parametrize("trouble", [HANGS, GONE])
+@pytest.mark.parametrize("control", [HANGS, GONE, {"spoilt": "no /proc"}])
+def test_where_what_is_right_does_not_end_either_it_is_the_machine(trouble, control):
+    with pytest.raises(BoxlabError, match="a container.py that is right"):
+        lab_05.attempt(Machines(trouble, control), "end")
