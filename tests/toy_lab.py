@@ -59,6 +59,13 @@ def hangs(work):
 """
 """A check that says when it has begun, and does not end."""
 
+RIGHT = {
+    "by-shell": "read -r number < number.txt; echo $number",
+    "by-sed": "sed -n p number.txt",
+    "by-head": "head -n 1 number.txt",
+    "by-awk": "awk 1 number.txt",
+}
+
 SOLUTION = "hello\ncat number.txt\n"
 
 
@@ -72,6 +79,7 @@ def make(labs: Path, checks: str = CHECKS, toml: str = TOML) -> lab.Lab:
         "README.md": "# Say it\n",
         "starter/answer.txt": "good day\ncat number.txt\n",
         "solution/answer.txt": SOLUTION,
+        **{f"right/{name}/answer.txt": f"hello\n{line}\n" for name, line in RIGHT.items()},
         "wrong/loud/answer.txt": "HELLO\ncat number.txt\n",
         "wrong/empty/answer.txt": "\n",
         "wrong/written-down/answer.txt": "hello\necho 42\n",

@@ -3,86 +3,91 @@
 import contextlib
 import json
 import re
-import secrets
-import socketserver
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
-from random import SystemRandom
+from secrets import token_hex
 
-from boxlab import images
-from boxlab.errors import Unavailable
-from boxlab.interrupts import deferred
-from boxlab.labs import Mismatch, Work, check
-from boxlab.runtimes import Box, MicroVM, RestoredVM, Workload
-from boxlab.runtimes.box import WORKLOAD_MARKS
-from boxlab.runtimes.console import Console
-from boxlab.runtimes.spawn import EngineContainer
+from boxlab.labs import BoxlabError, Mismatch, Work, check
 
-PROGRAM = ["python3", "-c", Path(__file__).with_name("box.py").read_text()]
-IMAGE, MEMORY_MIB = "lab-04", 128
-READY_S = 60
+BOX = Path(__file__).with_name("box.py").read_text(encoding="utf-8")
+LOOP = """
+import json, sys
+for line in sys.stdin:  # ends when whoever started us is gone
+    print(json.dumps(answer(json.loads(line))), flush=True)
+"""
+IMAGE = "containers-measured/base"
+ANSWER_S = 60
+SECONDS = 60
 
 MAY_BE_READ = re.compile(r"uname|/(proc|sys|etc)(/(?!(root|cwd|exe|environ|mem|map_files|fd|task)(/|$))\w[\w.:-]*)*/?")
 """What may be asked for: nothing that leads out of these folders, or into what a process keeps for itself."""
 
-SAME_IN_MACHINE = ("sys/kernel/osrelease", "version", "uptime", "meminfo", "cpuinfo", "cmdline")
-"""Files of /proc that read in the machine as they do on the host. Whoever is root in a box can do that."""
-
-LONGEST = 1000  # characters of such a file: a console takes lines of 4096 bytes
-
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
 OTHER_SYSTEM = 'PRETTY_NAME="Fedora Linux 41 (Forty One)"\nNAME="Fedora Linux"\nID=fedora\nVERSION_ID=41\n'
 
 CONTAINERS = {"another kernel by its looks": {}, "one that sees the host's processes": {"pid_mode": "host"}}
 
-
-class _Program:
-    """Boots the book's files with the program of this lab in place of the workload."""
-
-    def image(self, workload: Workload) -> images.Built:
-        return replace(images.ensure("workload"), name=IMAGE, command=PROGRAM)
+Look = Callable[[str], str | None]
+"""What there is to read in a box at a path."""
 
 
-class _Restored(_Program, RestoredVM):
-    pass
+class Disguise:
+    """What the machine shows: all that a container on the host shows, as it was one look ago; its boot id alone is its own.
+
+    Whoever is root in a machine can put another file over any of its own, and there are machines of the same build, size and
+    age as this one. So nothing tells them apart but what one kernel alone can know: what it drew when it booted, and how its
+    counters run on between two looks.
+
+    Args:
+        machine, twin: what there is to read in the machine, and in a container like the others that nobody is told of.
+        all_below: the same for all paths below one.
+    """
+
+    def __init__(self, machine: Look, twin: Look, all_below: Callable[[str], dict[str, str | None]]):
+        self._machine, self._twin, self._all_below = machine, twin, all_below
+        self.freeze()
+
+    def freeze(self) -> None:
+        """Show next what the twin shows now."""
+        names = [name for name in (self._twin("/proc") or "").split() if not name.isdigit() or name == "1"]
+        self._shown = {"/proc": self._twin("/proc"), "uname": self._twin("uname")}
+        for name in names:
+            self._shown |= self._all_below(f"/proc/{name}")
+        self._shown |= {
+            f"/proc/self/{path[8:]}": text for path, text in self._shown.items() if path.startswith("/proc/1/")
+        }
+
+    def look(self, path: str) -> str | None:
+        if path == BOOT_ID:
+            return self._machine(path)
+        if path not in self._shown and path.startswith("/proc/"):
+            return None
+        now = self._twin(path)
+        shown = self._shown.get(path, now)
+        self._shown[path] = now  # counters run on, and show what they were when they were last looked at
+        return shown
 
 
-class _Booted(_Program, MicroVM):
-    pass
+@contextlib.contextmanager
+def _container(work: Work, **options) -> Iterator[Callable]:
+    """A container that answers questions, and its first process on the host."""
+    with work.container(IMAGE, ["python3", "-c", BOX + LOOP], **options) as box:
+
+        def ask(**question: object) -> object:
+            return json.loads(box.ask(json.dumps(question), ANSWER_S))
+
+        ask.process = box.process
+        yield ask
 
 
-def _machine() -> Box:
-    """A microVM: resumed from a snapshot, which takes a moment, or where that cannot be done, booted."""
-    workload = Workload(IMAGE, memory_mib=MEMORY_MIB)
+def _look(ask: Callable, path: str) -> str | None:
     try:
-        runtime = _Restored()
-        runtime.prepare(workload)
-    except Unavailable:
-        runtime = _Booted()
-        runtime.prepare(workload)
-    return runtime.start(workload)
-
-
-def _container(**options) -> Box:
-    t0 = time.monotonic()
-    with deferred():
-        limits = {"network_mode": "none", "mem_limit": "64m", "cap_drop": ["ALL"], "pids_limit": 16}
-        spawned = EngineContainer(images.ensure("workload").tag, PROGRAM, **limits | options)
-    box = Box("container", Console(spawned, WORKLOAD_MARKS, t0), spawned, {}, "")
-    try:
-        box.console.wait_for("identity", READY_S)
-    except BaseException:
-        box.stop()
-        raise
-    return box
-
-
-def _ask(box: Box, **question) -> str | None:
-    return json.loads(box.ask(json.dumps(question)))
+        return ask(look=path)
+    except Mismatch as error:
+        raise BoxlabError(f"a box does not answer any more: {error.actual}", "check again") from error
 
 
 @dataclass(frozen=True)
@@ -104,89 +109,86 @@ class Round:
 
 @cache
 def rounds(work: Work) -> list[Round]:
-    """Let find.py look at the same three boxes three times, under new names: the machine comes first, second and last."""
+    """Let find.py look at the same three boxes three times, under new names: the machine comes first, second and last.
+
+    So what goes by the order is wrong at least once; whoever tosses a coin for each box is right in one of 2 ** 9 checks.
+    """
     with contextlib.ExitStack() as running:
-        boxes = {"machine": running.enter_context(_machine())}
-        for kind, options in CONTAINERS.items():
-            boxes[kind] = running.enter_context(_container(**options))
-        host = running.enter_context(_container(pid_mode="host", uts_mode="host", cap_add=["SYS_PTRACE"]))
-        disguised, _ = (boxes[kind] for kind in CONTAINERS)
-        _ask(disguised, release=True, write={"/usr/lib/os-release": OTHER_SYSTEM})
-        _ask(boxes["machine"], host_name=_ask(host, look="uname").split()[1])
-        for path in (f"/proc/{name}" for name in SAME_IN_MACHINE):
-            _ask(boxes["machine"], cover={path: _ask(host, look=path)[:LONGEST]})
-        processes = {kind: boxes[kind].spawned.inspect()["State"]["Pid"] for kind in CONTAINERS}
-        order = SystemRandom().sample(list(boxes), 3)  # before the host is one of them
-        boxes["host"] = host
-        look = cache(lambda kind, path: _ask(boxes[kind], look=path))
-        done = []
+        machine = running.enter_context(work.machine(BOX))
+        asks = {kind: running.enter_context(_container(work, **options)) for kind, options in CONTAINERS.items()}
+        host = running.enter_context(_container(work, pid_mode="host", uts_mode="host", cap_add=["SYS_PTRACE"]))
+        twin = running.enter_context(_container(work))
+        asks["another kernel by its looks"](dress={"/usr/lib/os-release": OTHER_SYSTEM})
+        disguise = Disguise(
+            partial(_look, lambda look: machine.ask({"look": look})),
+            partial(_look, twin),
+            lambda path: twin(below=path),
+        )
+        looks = {kind: partial(_look, ask) for kind, ask in asks.items()} | {"machine": disguise.look}
+        processes = {kind: ask.process for kind, ask in asks.items()}
+        order, done = work.random.sample(list(looks), 3), []
+        looks["host"] = partial(_without, partial(_look, host), str(twin.process))
         for turn in range(3):
-            kinds = {f"box-{secrets.token_hex(3)}": kind for kind in order[turn:] + order[:turn]}
-            with _answering(work.folder, look, kinds | {"host": "host"}):
-                answers, printed = _run(work, list(kinds))
+            disguise.freeze()
+            kinds = {f"box-{token_hex(3)}": kind for kind in order[turn:] + order[:turn]}
+            answers, printed = _run(work, {name: looks[kind] for name, kind in kinds.items()} | {"host": looks["host"]})
             done.append(Round(kinds, {name: processes.get(kind) for name, kind in kinds.items()}, answers, printed))
         return done
 
 
-@contextlib.contextmanager
-def _answering(folder: Path, look: Callable[[str, str], str | None], kinds: dict[str, str]) -> Iterator[None]:
-    """Answer what boxes.py asks, at a socket in the learner's folder.
-
-    Args:
-        look: what there is to read, given a kind of box and a path.
-        kinds: name -> kind.
-
-    Raises:
-        BoxlabError: a box does not answer any more.
-    """
-    trouble = []
-
-    class Answer(socketserver.StreamRequestHandler):
-        timeout = 5
-
-        def handle(self) -> None:
-            try:
-                box, path = json.loads(self.rfile.readline(4096))
-            except ValueError:
-                return  # not asked by boxes.py
-            if box not in kinds:
-                said = {"error": f"there is no box {box!r}"}
-            elif not isinstance(path, str) or not MAY_BE_READ.fullmatch(path):
-                said = {"error": f"{path!r} may not be asked for: a path below /proc, /sys or /etc, or 'uname'"}
-            else:
-                said = {"text": look(kinds[box], path)}
-            self.wfile.write(json.dumps(said).encode() + b"\n")
-
-    class Server(socketserver.UnixStreamServer):
-        def handle_error(self, *_: object) -> None:
-            error = sys.exception()
-            if not isinstance(error, (ConnectionError, TimeoutError)):  # find.py hung up, or was silent
-                trouble.append(error)
-
-    with contextlib.chdir(folder):  # a socket's whole path may be too long
-        Path("boxes.socket").unlink(missing_ok=True)
-        server = Server("boxes.socket", Answer)
-    with server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield
-        finally:
-            server.shutdown()
-            thread.join()
-            if trouble:  # find.py failed for it: no mistake of the learner's
-                raise trouble[0]
+def _without(look: Look, process: str, path: str) -> str | None:
+    """What there is to read on the host, but for one process."""
+    if f"{path}/".startswith(f"/proc/{process}/"):
+        return None
+    text = look(path)
+    return "\n".join(name for name in text.split("\n") if name != process) if path == "/proc" and text else text
 
 
-def _run(work: Work, names: list[str]) -> tuple[dict[str, dict], str]:
+def _answer(looks: dict[str, Look], question: object) -> dict:
+    """What boxes.py is told, given what there is to read in each box."""
+    match question:
+        case [str(box), str(path)] if box in looks and MAY_BE_READ.fullmatch(path):
+            return {"text": looks[box](path.rstrip("/"))}
+        case [str(box), str(path)] if box in looks:
+            return {"error": f"{path!r} may not be asked for: a path below /proc, /sys or /etc, or 'uname'"}
+        case [str(box), _] if box in looks:
+            return {"error": "what to read is a path, such as '/proc/uptime', or 'uname': ask(box, what)"}
+        case [box, _]:
+            return {
+                "error": f"there is no box {box!r}: ask wants the name of one box, or 'host', and what to read there"
+            }
+    return {"error": "ask wants the name of one box, or 'host', and what to read there"}
+
+
+def _run(work: Work, looks: dict[str, Look]) -> tuple[dict[str, dict], str]:
     """What find.py answers, and what it printed before that.
 
     Raises:
         Mismatch: it fails, or its last line is no such answer.
+        BoxlabError: the boxes took too long to answer.
     """
+    names, waited = [name for name in looks if name != "host"], 0.0
+
+    def serve(question: object) -> dict:
+        nonlocal waited
+        began = time.monotonic()
+        try:
+            return _answer(looks, question)
+        finally:
+            waited += time.monotonic() - began
+
     look = "look for a loop that does not end; what find.py prints is shown above"
-    ran = work.run(["python", "find.py", *names], seconds=20, name="find.py", next=look)
-    *printed, last = ran.output.rstrip("\n").split("\n")
+    try:
+        ran = work.run(["python", "find.py", *names], serve=serve, seconds=SECONDS, name="find.py", next=look)
+    except Mismatch as error:
+        if waited > SECONDS / 2:
+            raise BoxlabError(
+                f"the boxes took {waited:.0f} s to answer", "check again when the machine is less busy"
+            ) from error
+        raise
+    *said, last = [line for line in ran.output.split("\n") if line.strip()] or [
+        ""
+    ]  # ask begins a line for its question
     if ran.status:
         trouble, next = f"status {ran.status}", "mend what the last line of the output names"
     else:
@@ -197,11 +199,11 @@ def _run(work: Work, names: list[str]) -> tuple[dict[str, dict], str]:
     if trouble:
         raise Mismatch(
             'find.py ends with status 0, and its last line is {"NAME": {"shares_kernel": true, "process": 4711}, …}',
-            f"{trouble}; it printed:\n{ran.shown}",
+            f"{trouble}; it printed:\n" + "\n".join(line for line in ran.shown.split("\n") if line.strip()),
             "a program reads the answer: JSON, for each box true or false, and a number or null",
             next,
         )
-    return json.loads(last), "\n".join(printed)
+    return json.loads(last), "\n".join(said)
 
 
 def _unlike(line: str, names: list[str]) -> str:
@@ -220,7 +222,7 @@ def _unlike(line: str, names: list[str]) -> str:
     return ""
 
 
-@check(points=1, timeout=300)
+@check(points=1, timeout=600)
 def answers(work: Work) -> None:
     """find.py runs, and answers for each box."""
     rounds(work)
@@ -260,10 +262,10 @@ def finds_machine(work: Work) -> None:
             raise Mismatch(
                 f"{name} does not share the host's kernel: it is a virtual machine",
                 _with_printed("find.py says that it does", round),
-                "two kernels can be of the same release, on machines of the same name and size, up for equally long; "
-                "they are still two",
-                "compare something that no two boots have in common; and print it: where there is nothing to be read, `ask` "
-                "returns None in every box",
+                "two kernels can be of the same build, with the same modules, on machines of the same name and size, started in "
+                "the same second; they are still two",
+                "compare something that no two boots have in common, or that runs on while you look; and print it: where there "
+                "is nothing to be read, `ask` returns None in every box",
             )
 
 

@@ -1,110 +1,65 @@
-"""What the checks of lab 05 let container.py run: python3 -c THIS NONCE look|hog|bomb|daemon ARGUMENTS; answers in JSON."""
+"""What the checks of lab 05 let container.py run: python3 -c THIS. It says that it is there, and does what it is told then.
 
-import contextlib
+Its input is a socket: each write is a message, and the kernel adds who has sent it.
+"""
+
 import json
 import os
 import signal
-import socket
 import sys
-import time
 
 MIB = 1 << 20
-STALLED_S = 4
-"""Who is neither given memory nor killed for so long is held up, and not limited."""
 
 
-def answer(**facts: object) -> None:
-    print(json.dumps(facts | {"nonce": sys.argv[1]}), flush=True)
+def say(**facts: object) -> None:
+    os.write(0, json.dumps(facts).encode())
 
 
-def read(path: str) -> str | None:
-    try:
-        with open(path) as file:
-            return file.read()
-    except OSError:
-        return None
+def hog(processes: int, mib: int) -> None:
+    """Let each of several processes take so much memory and keep it; say how many of them have it once the others are dead."""
+    reads, writes = os.pipe()
+    for _ in range(processes):
+        if not os.fork():
+            os.close(reads)
+            held = [b"x" * MIB for _ in range(mib)]
+            os.write(writes, b"1")
+            os.close(writes)
+            while held:
+                signal.pause()
+    os.close(writes)
+    have = 0
+    while os.read(reads, 1):  # ends when each has it, or has been killed
+        have += 1
+    say(have=have)
 
 
-def look(status: str) -> None:
-    """Say what is to be seen here, wait until that has been read, and end with `status`."""
-    mounts = [line.split()[4] for line in (read("/proc/self/mountinfo") or "").splitlines()]
-    facts = {
-        "pid": os.getpid(),
-        "processes": [name for name in os.listdir("/proc") if name.isdigit()],
-        "name": socket.gethostname(),
-        "mounts": mounts,
-    }
-    places = {f"{mount.rstrip('/')}{tail}" for mount in [*mounts, "/"] for tail in ("/secret", "/outside/secret")}
-    facts["found"] = next((place for place in sorted(places) if read(place)), None)
-    facts["escaped"] = None if facts["found"] else escaped()
-    answer(**facts)
-    sys.stdin.read()
-    sys.exit(int(status))
-
-
-def escaped() -> str | None:
-    """What a program finds that leaves a chroot: it makes another one below it, and so stands outside of its own root."""
-    try:
-        os.makedirs("/tmp/deeper", exist_ok=True)
-        os.chroot("/tmp/deeper")
-        for _ in range(64):
-            os.chdir("..")
-        os.chroot(".")
-    except PermissionError:
-        return None  # it may not even try
-    return read("/outside/secret")
-
-
-def hog(processes: str, mib: str) -> None:
-    """Let each of several processes take and keep so much memory; say how many of them have it, and how many are dead."""
-    said, say = os.pipe()
-    os.set_blocking(said, False)
-    children = []
-    for number in range(int(processes)):
-        child = os.fork()
-        if not child:
-            held = []
-            for _ in range(int(mib)):
-                held.append(b"x" * MIB)
-                os.write(say, bytes([number]))
-            signal.pause()
-        children.append(child)
-    got, dead, since = dict.fromkeys(range(len(children)), 0), set(), time.monotonic()
-    while any(got[number] < int(mib) for number in got.keys() - dead) and time.monotonic() < since + STALLED_S:
-        time.sleep(0.01)
-        before = sum(got.values()), len(dead)
-        with contextlib.suppress(BlockingIOError):
-            for number in os.read(said, 1000):
-                got[number] += 1
-        ended = os.WEXITED | os.WNOWAIT | os.WNOHANG
-        dead = {number for number, child in enumerate(children) if os.waitid(os.P_PID, child, ended)}
-        if before != (sum(got.values()), len(dead)):
-            since = time.monotonic()
-    answer(have=sum(got[number] == int(mib) for number in got.keys() - dead), killed=len(dead))
-    for child in children:
-        os.kill(child, signal.SIGKILL)
-
-
-def bomb(most: str) -> None:
+def bomb(most: int) -> None:
     """Start processes that wait, up to `most`, and say how many there were."""
     started, refused = 0, False
-    try:
-        while started < int(most):
+    while started < most and not refused:
+        try:
             if not os.fork():
-                signal.pause()
+                while True:
+                    signal.pause()
             started += 1
-    except OSError:
-        refused = True
-    answer(started=started, refused=refused)
+        except OSError:
+            refused = True
+    say(started=started, refused=refused)
 
 
 def daemon() -> None:
     """Leave a process behind that lives on."""
     if not os.fork():
         os.setsid()
-        time.sleep(60)
-        os._exit(0)
-    answer()
+        while True:
+            signal.pause()
 
 
-{"look": look, "hog": hog, "bomb": bomb, "daemon": daemon}[sys.argv[2]](*sys.argv[3:])
+def end(text: str, status: int) -> None:
+    print(text, flush=True)
+    sys.exit(status)
+
+
+say(here=True)
+[(play, arguments)] = json.loads(os.read(0, 1 << 12)).items()
+{"end": end, "hog": hog, "bomb": bomb, "daemon": daemon}[play](*arguments)

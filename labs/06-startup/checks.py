@@ -1,22 +1,23 @@
-"""Lab 06: bench.py measures boxes that starter/play.py plays, so that all its figures are known and take no time."""
+"""Lab 06: bench.py measures boxes whose figures are known and take no time. What is played, and the clock, stay here: see played.py."""
 
-import json
-import random
 import runpy
-import secrets
 import statistics
+from collections import Counter
 from functools import cache
+from itertools import pairwise, permutations, product
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 
 import numpy as np
+from scipy.stats import binom
 
 from boxlab.labs import Mismatch, Work, check
 
 PLAY = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("starter") / "play.py")))
 
-EXACT_S = 0.002
-"""How far a figure may be from what was played: the played clock does not move while the benchmark computes."""
+EXACT_S = 0.01
+"""How far a figure may be from what was played: less than a stop takes, and more than is lost by who looks each 5 ms."""
 
 MISSING = object()
 """In place of a figure that the summary does not have."""
@@ -26,47 +27,45 @@ QUARTILES = ("inverted_cdf", "hazen", "weibull", "linear", "lower", "higher", "m
 
 REHEARSE = "`python3 play.py` in your folder shows what your benchmark says of boxes whose times are known"
 
+SECONDS = 60
+"""How long a play may take, in which nothing is waited for."""
 
-def answer(work: Work, request: dict):
-    """What bench.py makes of a request, and nothing that it prints by itself."""
-    mark = secrets.token_hex(8)
+
+def perform(work: Work, play: dict) -> PLAY.Stage:
+    """The stage after a play."""
+    stage = PLAY.Stage(play, work.random)
     ran = work.run(
-        ["python", "play.py", "--answer"],
-        input=json.dumps(request | {"mark": mark}),
-        memory_mib=4096,
-        output_kib=2048,
-        next=REHEARSE,
+        ["python", "played.py"], serve=stage.answer, seconds=SECONDS, output_kib=2048, name="bench.py", next=REHEARSE
     )
-    _, found, data = ran.output.rpartition(mark)
-    if not found or ran.status:
+    if not stage.over:
         raise Mismatch(
-            "bench.py can be imported, and `measure` and `summary` return",
+            "bench.py can be imported, and `measure` returns",
             f"it ended with status {ran.status}:\n{ran.shown}",
             "a benchmark that breaks off has measured nothing",
             REHEARSE,
         )
-    return json.loads(data)
+    return stage
 
 
 def played(work: Work, boxes: dict, rounds: int, **options) -> tuple[list[dict], list[dict]]:
     """The rows that `measure` returns for a play, and the starts that were played."""
-    found = answer(work, {"play": PLAY.play_of(boxes, rounds, **options)})
-    if found["trouble"]:
+    stage = perform(work, PLAY.play_of(boxes, rounds, **options))
+    if stage.trouble:
         raise Mismatch(
             "`measure` returns its rows",
-            found["trouble"].strip(),
+            stage.trouble,
             "what never comes must not be waited for, and one bad start must not take the others with it",
             REHEARSE,
         )
-    rows = found["rows"]
-    if not isinstance(rows, list) or not all(map(is_row, rows)):
+    rows = stage.rows if isinstance(stage.rows, list) else [stage.rows]
+    if wrong := [row for row in rows if not is_row(row)]:
         raise Mismatch(
             "a list of rows, each a dictionary with box, round (a whole number), seconds (a number or None) and error",
-            repr(rows)[:300],
+            repr(wrong[0])[:300],
             "who wants to check your conclusion needs every single start",
             "the docstring of `measure` says what it returns",
         )
-    return rows, found["starts"]
+    return rows, stage.starts
 
 
 def is_row(row) -> bool:
@@ -74,9 +73,15 @@ def is_row(row) -> bool:
     return (
         isinstance(row, dict)
         and {"box", "round", "seconds", "error"} <= row.keys()
-        and isinstance(row["round"], int)
-        and isinstance(row["seconds"], (int, float, type(None)))
+        and is_number(row["round"])
+        and row["round"] == int(row["round"])
+        and (row["seconds"] is None or is_number(row["seconds"]))
     )
+
+
+def is_number(value) -> bool:
+    """Whether it can be calculated with: an integer may be too large for that."""
+    return isinstance(value, (int, float)) and abs(value) < 1e12
 
 
 def a_row_each(rows: list[dict], starts: list[dict], why: str, next: str) -> list[tuple[dict, dict]]:
@@ -96,35 +101,36 @@ def a_row_each(rows: list[dict], starts: list[dict], why: str, next: str) -> lis
 
 def true(row: dict, start: dict) -> bool:
     """Whether a row says what was played; a start that never was ready has no time."""
-    if start["ready"] is None:
+    if start["took"] is None:
         return row["seconds"] is None
-    took = start["ready"] - start["called"]
-    return row["seconds"] is not None and abs(row["seconds"] - took) <= EXACT_S
+    return row["seconds"] is not None and abs(row["seconds"] - start["took"]) <= EXACT_S
 
 
 BOXES = 3
 """How many boxes a play has, unless it says otherwise."""
 
 
-def cast(rounds: int, count: int = BOXES) -> dict[str, list[dict]]:
+def cast(
+    random: Random, rounds: int, count: int = BOXES, least_s: float = 0.2, most_s: float = 2.0
+) -> dict[str, list[dict]]:
     """Boxes of names and speeds never seen before, with a script for each start; the first ones are cold, and slow."""
     names = random.sample([f"box-{letter}" for letter in "abcdefghjkmn"], count)
     boxes = {}
     for name in names:
-        usual = random.uniform(0.2, 2.0)
-        boxes[name] = [PLAY.script(usual * random.uniform(0.95, 1.05)) for _ in range(rounds + 1)]
-        boxes[name][0] = PLAY.script(usual * 4)
+        usual = random.uniform(least_s, most_s)
+        boxes[name] = [PLAY.script(random, usual * random.uniform(0.95, 1.05)) for _ in range(rounds + 1)]
+        boxes[name][0] = PLAY.script(random, usual * 4)
     return boxes
 
 
 @cache
 def usual(work: Work) -> tuple[list[dict], list[dict], int]:
     """A play in which nothing goes wrong: rows, starts, rounds."""
-    rounds = random.randint(7, 12)
-    return *played(work, cast(rounds), rounds), rounds
+    rounds = work.random.randint(7, 12)
+    return *played(work, cast(work.random, rounds), rounds), rounds
 
 
-@check(points=1)
+@check(points=1, timeout=200)
 def runs(work: Work) -> None:
     """Each box is started once in a round that warms up and in each round that counts, and each start has its row."""
     rows, starts, rounds = usual(work)
@@ -139,16 +145,15 @@ def runs(work: Work) -> None:
             raise Mismatch(f"rounds 0 to {rounds} of {name}, each once", f"rounds {numbers}", why, next)
 
 
-@check(points=2, needs=[runs])
+@check(points=2, timeout=200, needs=[runs])
 def ready(work: Work) -> None:
     """A time is that from the call to the arrival of the first useful output."""
     rows, starts, _ = usual(work)
     for row, start in zip(rows, starts):
         if not true(row, start):
-            took = start["ready"] - start["called"]
             said = row["seconds"]
             raise Mismatch(
-                f"{took:.3f} s for {row['box']} in round {row['round']}",
+                f"{start['took']:.3f} s for {row['box']} in round {row['round']}",
                 f"no time: {row['error']}" if said is None else f"{said:.3f} s",
                 "that the call has returned does not mean that the box can answer; when it ends is another question",
                 "read the monotonic clock before the call, then wait with `line` for the first line that begins with "
@@ -156,28 +161,73 @@ def ready(work: Work) -> None:
             )
 
 
-@check(points=1, needs=[ready])
+@check(points=1, timeout=200, needs=[ready])
 def clock(work: Work) -> None:
     """Somebody sets the machine's clock while the benchmark runs, and no time changes."""
-    rows, starts = played(work, cast(8), 8, jumps=True)
+    rows, starts = played(work, cast(work.random, 8), 8, jumps=True)
     for row, start in zip(rows, starts):
         if not true(row, start):
             raise Mismatch(
-                f"{start['ready'] - start['called']:.3f} s for {row['box']}",
+                f"{start['took']:.3f} s for {row['box']}",
                 f"{row['seconds']} s" if row["seconds"] is not None else f"no time: {row['error']}",
                 "the time of day is set, by people and by other machines, forwards and back",
                 "look in the documentation of the module `time` for a clock that cannot go backwards",
             )
 
 
-@check(points=1, needs=[runs])
+ROUNDS = 240
+"""In how many rounds the orders are looked at."""
+
+BY_CHANCE = 1e-9
+"""How often each count of orders that are drawn anew is higher than what is let pass, and how often lower.
+
+So a right answer fails less than once in ten million checks, and less than once in a hundred where its orders are drawn anew in threes, as a Latin
+square has them. What keeps an order, turns or reverses it, draws anew in each second round or never puts some box first
+slips through less than once in a hundred: `tests/unit/test_lab_startup.py` counts it.
+"""
+
+
+def uneven(orders: list[tuple[str, ...]]) -> str:
+    """What comes too often or too seldom in orders that were drawn anew each time; empty where nothing does.
+
+    Which box stands where, and which comes directly after which, is as often as any other. How one order became the next may be
+    uneven, as who draws again what was just there is right as well; but no one way makes up half of them.
+    """
+    of, boxes, places = len(orders), sorted(orders[0]), range(len(orders[0]))
+    stands = Counter((box, place) for order in orders for place, box in enumerate(order))
+    follows = Counter(pair for order in orders for pair in pairwise(order))
+    became = Counter(tuple(before.index(box) for box in order) for before, order in pairwise(orders))
+    least, most = binom.interval(1 - 2 * BY_CHANCE, of, 1 / len(boxes))
+    for box, place in product(boxes, places):
+        if not least <= stands[box, place] <= most:
+            return f"{box} is number {place + 1} in {stands[box, place]} of {of} rounds, not in {of / len(boxes):.0f} or so"
+    for one, next in permutations(boxes, 2):
+        if not least <= follows[one, next] <= most:
+            return f"{next} comes directly after {one} in {follows[one, next]} of {of} rounds, not in {of / len(boxes):.0f} or so"
+    step, times = became.most_common(1)[0]
+    if times >= of / 2:
+        return f"{_turned(step)} from one round to the next, {times} times of {of - 1}"
+    return ""
+
+
+def _turned(step: tuple[int, ...]) -> str:
+    """In words, how an order became the next."""
+    if step == tuple(range(len(step))):
+        return "the order is unchanged"
+    if step == tuple(reversed(range(len(step)))):
+        return "the order is reversed"
+    return "the order changes in the same way"
+
+
+@check(points=1, timeout=200, needs=[runs])
 def mixed(work: Work) -> None:
-    """Round follows round, each in another order, so that a drift of the machine falls on no box alone."""
-    rounds = 9
-    boxes = cast(rounds)
+    """Round follows round, each in an order drawn anew, so that neither a drift of the machine nor a neighbour falls on one box alone."""
+    boxes = cast(
+        work.random, ROUNDS, least_s=0.03, most_s=0.06
+    )  # so short that who looks each millisecond is soon through
     first, twin, *_ = boxes
     boxes[twin] = boxes[first]
-    rows, starts = played(work, boxes, rounds, drift=0.1)
+    rows, starts = played(work, boxes, ROUNDS, drift=0.005)
     names = [start["box"] for start in starts]
     orders = [tuple(names[i : i + len(boxes)]) for i in range(0, len(names), len(boxes))]
     next = "the loop over rounds outside, the loop over boxes inside, and the boxes in an order drawn anew each time"
@@ -191,22 +241,22 @@ def mixed(work: Work) -> None:
             "a machine drifts: it warms up, other programs come and go; in blocks, that falls on one box",
             next,
         )
-    if len(set(orders)) == 1:
+    if found := uneven(orders[1:]):  # the round that warms up may have any
         raise Mismatch(
-            "not the same order in all rounds",
-            f"{', '.join(orders[0])} in each of {len(orders)} rounds",
-            "what one box leaves behind then always falls on the same neighbour",
+            "the boxes of each round in an order drawn anew",
+            found,
+            "what one box leaves behind, and what comes and goes in step with the rounds, then always falls on the same one",
             next,
         )
 
 
-@check(points=1, needs=[ready])
+@check(points=1, timeout=200, needs=[ready])
 def keeps(work: Work) -> None:
     """A start that is far slower than the others is kept as it is: not left out, and not tried again."""
-    rounds = random.randint(8, 12)
-    boxes = cast(rounds)
-    slow = random.choice(list(boxes))
-    boxes[slow][random.randint(2, rounds)] = PLAY.script(random.uniform(15, 20))
+    rounds = work.random.randint(8, 12)
+    boxes = cast(work.random, rounds)
+    slow = work.random.choice(list(boxes))
+    boxes[slow][work.random.randint(2, rounds)] = PLAY.script(work.random, work.random.uniform(15, 20))
     rows, starts = played(work, boxes, rounds)
     why = "the slow starts are what somebody has to wait for; who deletes them measures a machine that does not exist"
     next = "return every start, and leave it to the summary how to speak of the slow one"
@@ -215,27 +265,27 @@ def keeps(work: Work) -> None:
         raise Mismatch(expected, f"{len(starts)}: some were tried again", why, next)
     for row, start in a_row_each(rows, starts, why, next):
         if not true(row, start):
-            expected = f"{start['ready'] - start['called']:.3f} s for {row['box']} in round {row['round']}"
+            expected = f"{start['took']:.3f} s for {row['box']} in round {row['round']}"
             raise Mismatch(expected, f"{row['seconds']} s", why, next)
 
 
-@check(points=2, needs=[ready])
+@check(points=2, timeout=200, needs=[ready])
 def failures(work: Work) -> None:
     """A start that hangs, ends, or is late is a failure at the deadline, without a time."""
-    rounds, deadline = random.randint(6, 9), random.uniform(20, 40)
-    boxes = cast(rounds, 4)
+    rounds, deadline = work.random.randint(6, 9), work.random.uniform(20, 40)
+    boxes = cast(work.random, rounds, 4)
     chatty = PLAY.hangs() | {"lines": [[second, "workload: started"] for second in range(1, 300)]}
     ended = PLAY.hangs() | {"ends": 0.8}
-    late = PLAY.script(deadline * 1.2, called=0.1)
+    late = PLAY.script(work.random, deadline * 1.2, called=0.1)
     for scripts, bad in zip(boxes.values(), (PLAY.hangs(), chatty, ended, late)):
-        scripts[random.randint(1, rounds)] = bad
+        scripts[work.random.randint(1, rounds)] = bad
     rows, starts = played(work, boxes, rounds, deadline=deadline)
     why = "it did not take so long, it did not start: another deadline would have given another figure"
     next = (
         "a row with seconds None and the reason as error; the deadline is the whole start's, and there is no second try"
     )
     for row, start in a_row_each(rows, starts, why, next):
-        failed = start["ready"] is None or start["ready"] - start["called"] > deadline
+        failed = start["took"] is None or start["took"] > deadline
         given_up = (start["stopped"] or start["called"]) - start["called"]
         if failed and given_up > deadline + 1:
             actual = f"after {given_up:.1f} s"
@@ -244,7 +294,7 @@ def failures(work: Work) -> None:
             expected = "no seconds, and an error, for a start that failed"
             raise Mismatch(expected, f"seconds {row['seconds']}, error {row['error']!r}", why, next)
         if not failed and not (true(row, start) and row["error"] is None):
-            expected = f"{start['ready'] - start['called']:.3f} s, and error None, for a start that succeeded"
+            expected = f"{start['took']:.3f} s, and error None, for a start that succeeded"
             next = "a row with its seconds, and with error None"
             raise Mismatch(expected, f"seconds {row['seconds']}, error {row['error']!r}", why, next)
     if len(starts) != len(boxes) * (rounds + 1):
@@ -252,15 +302,15 @@ def failures(work: Work) -> None:
         raise Mismatch(expected, f"{len(starts)}: what failed was tried again", why, next)
 
 
-@check(points=1, needs=[runs])
+@check(points=1, timeout=200, needs=[runs])
 def nothing_left(work: Work) -> None:
     """A box is stopped before the next one starts, also when it failed, and when somebody presses Ctrl-C."""
-    boxes = cast(6)
+    boxes = cast(work.random, 6)
     next(iter(boxes.values()))[3] = PLAY.hangs()
-    interrupted = random.randint(4, 9)
+    interrupted = work.random.randint(4, 9)
     for when, interrupt in {"a box hangs": None, f"Ctrl-C comes in start {interrupted + 1}": interrupted}.items():
-        starts = answer(work, {"play": PLAY.play_of(boxes, 6, interrupt=interrupt)})["starts"]
-        left = sum(start["stopped"] is None for start in starts)
+        stage = perform(work, PLAY.play_of(boxes, 6, interrupt=interrupt))
+        starts, left = stage.starts, len(stage.left)
         crowded = sum(start["running"] > 0 for start in starts)
         if left or crowded:
             raise Mismatch(
@@ -269,7 +319,6 @@ def nothing_left(work: Work) -> None:
                 "what stays behind takes memory and processor from what is measured next, and from everybody else",
                 "`try: … finally: box.stop()` around all that happens once the box exists",
             )
-
         if not starts[-1]["interrupted"] and any(start["interrupted"] for start in starts):
             raise Mismatch(
                 "Ctrl-C ends the benchmark",
@@ -283,7 +332,14 @@ def nothing_left(work: Work) -> None:
 def summary(work: Work) -> None:
     """The summary has a median and quartiles of the starts that count, the slowest of them, and how many failed."""
     rows, expected = [], {}
-    for name, n in zip(cast(1), (random.randint(10, 15), 1, 0)):
+    random = work.random
+    counts = (
+        random.choice([10, 12, 14]),
+        random.choice([11, 13, 15]),
+        1,
+        0,
+    )  # a median is another thing where n is even
+    for name, n in zip(cast(random, 1, len(counts)), counts):
         slowest = [random.uniform(8, 12)] if n else []
         times = [*(random.uniform(0.9, 1.2) for _ in range(n - 1)), *slowest]
         failed = random.randint(1, 3)
@@ -295,7 +351,7 @@ def summary(work: Work) -> None:
         ]
         expected[name] = (times, failed + (warm_up is None))
     random.shuffle(rows)
-    found = answer(work, {"rows": rows})
+    (found,) = work.call("bench", ("summary", rows), next=REHEARSE)
     for name, (times, failed) in expected.items():
         bounds = {"n": (len(times), len(times)), "failed": (failed, failed)}
         for figure, share in {"low": 0.25, "median": 0.5, "high": 0.75, "slowest": 1}.items():

@@ -1,12 +1,25 @@
 """Lab 08: the image builds, works, and is small, free of the key, not root's, and cheap to change."""
 
+import base64
+import bz2
+import io
+import lzma
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
 from functools import cache
-from random import Random, SystemRandom
+from random import Random
 
 from boxlab.labs import Mismatch, Work, check, same
 
 MIB = 1 << 20
-INDEX = "index.json"
+BASE = "containers-measured/base"
+
+WORDS = 12
+"""How many words are asked for. An index that lacks one of the six speeches is right about one word in six, those that this
+speech does not have, and so slips through less than once in 10**8 times."""
 
 
 def plant(folder, random: Random) -> None:
@@ -27,23 +40,116 @@ ENDINGS = [f"{a}{b}" for a in "bdfgklmnprst" for b in ("a", "e", "ia", "is", "or
 
 
 @cache
+def texts(work: Work) -> list[list[str]]:
+    """The words of each speech."""
+    return [path.read_text().split() for path in sorted((work.folder / "speeches").glob("*.txt"))]
+
+
+@cache
 def image(work: Work):
     """What the learner's files build."""
     return work.build()
 
 
+UNPACKED = 64 * MIB
+"""So much is unpacked of one archive."""
+
+WRITTEN = 64 << 10
+"""A file up to this size is read as bytes that are written in letters, too: all of it, and each long word in it."""
+
+PACKERS = {
+    b"\x1f\x8b": lambda: zlib.decompressobj(zlib.MAX_WBITS | 32),
+    b"\x78": lambda: zlib.decompressobj(),
+    b"BZh": bz2.BZ2Decompressor,
+    b"\xfd7zXZ": lzma.LZMADecompressor,
+    b"\x5d\0\0": lzma.LZMADecompressor,
+}
+"""How compressed bytes begin, and what unpacks them."""
+
+WRITINGS = (
+    lambda word: base64.b16decode(word, casefold=True),
+    lambda word: base64.b32decode(word + b"=" * (-len(word) % 8), casefold=True),
+    lambda word: base64.b64decode(
+        word.translate(bytes.maketrans(b"-_", b"+/")) + b"=" * (-len(word) % 4), validate=True
+    ),
+    base64.b85decode,
+    base64.a85decode,
+)
+"""How bytes are written in letters."""
+
+
+def views(content: bytes, depth: int = 4) -> Iterator[bytes]:
+    """A content, and what it is packed or written from: gzip, bzip2, xz, tar, zip, base16 to base85, and one of these in another."""
+    yield content
+    for inner in _inner(content) if depth else ():
+        yield from views(inner, depth - 1)
+
+
+def _inner(content: bytes) -> Iterator[bytes]:
+    """What a content is packed or written from, where it is; what cannot be read as one of them is none."""
+    for start, packer in PACKERS.items():
+        if content.startswith(start):
+            try:
+                yield packer().decompress(content, UNPACKED)
+            except (zlib.error, OSError, lzma.LZMAError):
+                pass
+    try:
+        if content[257:262] == b"ustar":
+            with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+                yield from (archive.extractfile(member).read(UNPACKED) for member in archive if member.isfile())
+        elif content.startswith(b"PK"):
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                for name in archive.namelist():
+                    with archive.open(name) as file:
+                        yield file.read(UNPACKED)
+    except (tarfile.TarError, zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, zlib.error):
+        pass
+    if len(content) <= WRITTEN:
+        for word in {b"".join(content.split()), *re.findall(rb"[\w+/=-]{24,}", content)}:
+            for decode in WRITINGS:
+                try:
+                    yield decode(word)
+                except ValueError:
+                    pass
+
+
+def shows(content: bytes, key: str) -> bool:
+    """Whether a quarter of the key's digits can be read from a content, unpacked or not, with whatever letters between.
+
+    As text in any Unicode encoding and either case, backwards, in hexadecimal, in base64 at any place, or as the bytes that the
+    digits mean. What is encrypted, or cut into smaller pieces, is not seen.
+    """
+    digits = key.rpartition("-")[2]
+    texts, exact = [], []
+    for piece in (digits[start : start + 16] for start in range(0, len(digits), 16)):
+        texts += [piece.encode(), piece[::-1].encode(), piece.encode().hex().encode()]
+        exact += [bytes.fromhex(piece)]
+        for before in range(3):
+            written = base64.b64encode(b"\0" * before + piece.encode())
+            exact.append(written[(0, 2, 3)[before] : (before + len(piece)) * 8 // 6])
+    for view in views(content):
+        flat = re.sub(rb"[\s\0]", b"", view)
+        if any(part in flat.lower() for part in texts) or any(part in view or part in flat for part in exact):
+            return True
+    return False
+
+
 @cache
 def found(work: Work) -> tuple[str, int | None]:
-    """Where the key is, if anywhere, and the topmost layer with an index: what the layers have, stays."""
-    key = (work.folder / "licence.key").read_text().strip().encode()
+    """Where the key is, if anywhere, and the topmost layer with an index, whatever its name: what the layers have, stays.
+
+    An index has all words, packed or not.
+    """
+    key = (work.folder / "licence.key").read_text().strip()
+    words = [word.encode() for word in sorted(set().union(*texts(work)))]
     leak, index = "", None
-    if key.decode() in image(work).described():
+    if shows(image(work).described().encode(), key):
         leak = "what `docker inspect` and `docker history` show of it"
     with image(work).files() as files:
         for layer, path, content in files:
-            if key in content:
-                leak = leak or f"layer {layer + 1} of {len(image(work).layers)}, in the file {path}"
-            if path.endswith(INDEX):
+            if not leak and (shows(path.encode(), key) or shows(content, key)):
+                leak = f"layer {layer + 1} of {len(image(work).layers)}, in {path}, as it is or in another form"
+            if any(all(word in view for word in words) for view in views(content)):
                 index = layer
     return leak, index
 
@@ -54,25 +160,36 @@ def builds(work: Work) -> None:
     image(work)
 
 
+USERS = """
+import os, re
+for name in os.listdir("/proc"):
+    if name.isdigit() and int(name) != os.getpid():
+        print(*re.search("Uid:(.*)", open(f"/proc/{name}/status").read())[1].split(), end=" ")
+print()
+"""
+"""Prints the user numbers of all other processes: real, effective, saved, of files. What it runs in is ours, what it sees is not."""
+
+
 @cache
-def running(work: Work) -> tuple[dict[str, str], str]:
-    """What the program in the container answers to a few words, and the status of all processes in it meanwhile."""
-    words = sorted(set((work.folder / "speeches" / "2020.txt").read_text().split()))
-    with work.container(image(work)) as box:
-        answered = {
-            word: box.ask(word, next="`docker run -i IMAGE`, and type a word")
-            for word in [*SystemRandom().sample(words, 3), "boxlab"]
-        }
-        return answered, box.execute(["sh", "-c", "cat /proc/[0-9]*/status"], user="65534")
+def running(work: Work) -> tuple[dict[str, str], list[str]]:
+    """What the program in the container answers to a few words, and the user numbers of all processes in it meanwhile.
+
+    It has the capabilities that `docker run` gives, so that a program that begins as root can become another user.
+    """
+    words = work.random.sample(sorted(set().union(*texts(work))), WORDS)
+    by_hand = "`docker run -i IMAGE`, and type a word"
+    with work.container(image(work), cap_drop=[], security_opt=[]) as box:
+        answered = {word: box.ask(word, next=by_hand) for word in [*words, "boxlab"]}
+        with work.container(BASE, ["python3", "-c", USERS], pid_mode=f"container:{box.spawned.id}") as beside:
+            return answered, beside.expect().split()
 
 
 @check(points=1, needs=[builds])
 def answers(work: Work) -> None:
     """The program in the container says how often a word occurs."""
-    texts = [path.read_text().split() for path in (work.folder / "speeches").glob("*.txt")]
     for word, answer in running(work)[0].items():
         same(
-            f"{word}: {sum(text.count(word) for text in texts)}",
+            f"{word}: {sum(text.count(word) for text in texts(work))}",
             f"{word}: {answer}",
             why="a small image that does not do its work is no use",
             next="the program needs app.py and, beside it, the index that index.py makes of all the speeches",
@@ -87,7 +204,7 @@ def small(work: Work) -> None:
         raise Mismatch(
             f"at most {most / MIB:.1f} MiB above the base image",
             f"{made.added / MIB:.1f} MiB"
-            + ("" if made.on_base else ", as it does not stand on containers-measured/base: all of it counts"),
+            + ("" if made.on_base else f", as it does not stand on {BASE}: all of it counts"),
             "each line adds a layer, and a layer keeps what it has, whatever a later line deletes; "
             "only layers that are the base's own are shared with others",
             "`docker history IMAGE` shows the large lines: keep out what nobody needs, and what only the build needs, too",
@@ -96,13 +213,14 @@ def small(work: Work) -> None:
 
 @check(points=2, needs=[answers])
 def keeps_the_key(work: Work) -> None:
-    """The key is nowhere in the image."""
+    """The key is nowhere in the image: in no layer and no setting, neither as it is nor encoded or packed."""
     leak, _ = found(work)
     if leak:
         raise Mismatch(
             "the text of licence.key is nowhere in the image",
             f"it is in {leak}",
-            "who has the image has all of its layers, those with deleted files as well",
+            "who has the image has all of its layers and settings, and can unpack and decode what they hold; a deleted file is "
+            "still in the layer below",
             "use the key in a stage of the build whose layers do not come along",
         )
 
@@ -110,30 +228,38 @@ def keeps_the_key(work: Work) -> None:
 @check(points=1, needs=[answers])
 def not_root(work: Work) -> None:
     """No process in the container is root's."""
-    owners = [line.split()[2] for line in running(work)[1].splitlines() if line.startswith("Uid:")]
+    owners = running(work)[1]
     if "0" in owners or not owners:
         raise Mismatch(
-            "the user number of the program is not 0",
-            "it is 0" if owners else "it cannot be seen",
+            "no process in the container has the user number 0, nor can go back to it",
+            "one has" if owners else "there is no process",
             "root is the number 0, whatever its name; who breaks out of a program that is root's has more to begin with",
-            "USER with a number other than 0",
+            "USER with a number other than 0; an entry point that gives up root itself must give it up for good (`setpriv`)",
         )
 
 
 @check(points=2, timeout=200, needs=[answers])
 def cheap_edit(work: Work) -> None:
-    """An edit of app.py leaves the layer with the index as it is."""
-    edited = work.copy()
-    program = edited / "app.py"
-    program.write_text(program.read_text().replace('VERSION = "1"', 'VERSION = "2"'))
+    """An edit of app.py arrives in the image, and leaves the layer with the index as it is."""
+    edited, word = work.copy(), f"edit-{work.random.getrandbits(32):x}"
+    program, loop = edited / "app.py", "for line in sys.stdin:"
+    number = work.random.randrange(10**6)
+    program.write_text(program.read_text().replace(loop, f"counts[{word!r}] = {number}\n\n{loop}"))
     before, after = image(work), work.build("edited", edited)
+    with work.container(after, cap_drop=[], security_opt=[]) as box:
+        same(
+            f"{word}: {number}",
+            f"{word}: {box.ask(word)}",
+            why="the check has taught app.py one word more and has built the image again: it must run the new program",
+            next="COPY app.py itself; a program that is written into the Dockerfile never changes",
+        )
     _, index = found(work)
     if index is None or before.common(after) <= index:
         raise Mismatch(
-            "the same layer with index.json before and after",
-            "another one: it was made again" if index is not None else "no layer has an index.json",
+            "the index is in layers that are the same before and after",
+            f"layer {index + 1} has it, and was made again" if index is not None else "no layer has an index.json",
             "from the first line on whose files have changed, each line is run again, in every stage; and what is new "
             "has to be sent to each machine again",
             "what changes seldom stands above what changes often: no line before the index may copy app.py, and none after "
-            "that may touch the index (COPY --chown gives an owner at once)",
+            "that may touch or copy the index (COPY --chown gives an owner at once)",
         )

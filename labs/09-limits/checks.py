@@ -1,25 +1,13 @@
 """Lab 09: two containers run with the learner's options; one works, then forks and takes memory without end."""
 
-import contextlib
 import json
-import random
 import re
-import secrets
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from random import Random
 
-import docker.errors
-from docker.types import LogConfig
-from docker.utils import parse_bytes
-
-from boxlab import engine
-from boxlab.errors import BoxlabError, EngineError
-from boxlab.interrupts import deferred
-from boxlab.labs import Mismatch, Work, check
-from boxlab.labs.work import Container, require_start
+from boxlab.labs import BoxlabError, Mismatch, Work, check
 
 MIB = 1 << 20
 IMAGE = "containers-measured/base"
@@ -28,64 +16,46 @@ SERVICE, NEIGHBOUR = (Path(__file__).with_name(f"{name}.py").read_text() for nam
 MOST_MIB, MOST_PROCESSES = 256, 200
 """Where the neighbour stops by itself. It counts as having taken the whole machine then."""
 
-REHEARSE = "`python3 work/09-limits/limits.py` shows what `options` says about the example"
-
-BOUND = {"mem_limit": 384 * MIB, "pids_limit": 256}
+BOUND = {"memory_mib": 384, "processes": 256}
 """The limits that hold whatever the learner says, for the sake of the machine that checks: beyond where the neighbour stops."""
 
-SURROUNDINGS = {
-    "network_mode": "none",
-    "nano_cpus": 10**9,
-    "cap_drop": ["ALL"],
-    "security_opt": ["no-new-privileges"],
-    "log_config": LogConfig(type="json-file", config={"max-size": "1m"}),
-}
-"""The neighbour's other options."""
+REHEARSE = "`python3 work/09-limits/limits.py` shows what `options` says about the example"
 
-ENDS_S, ANSWERS_S, RESTART_S = 20, 10, 2
+ENDS_S, ANSWERS_S = 60, 20
+"""How long the neighbour may live, and the service think."""
 
 KILLED = 128 + 9
 """Exit status of what ended by SIGKILL."""
 
-SIZE = (str, int), 'a text such as "64m", or a whole number of bytes'
-KINDS = {
+SIZE = 'a text such as "64m" (units are one letter: b, k, m or g), or a whole number of bytes, of at least 6 MiB'
+FORMS = {
     "mem_limit": SIZE,
-    "memswap_limit": SIZE,
-    "mem_reservation": SIZE,
-    "pids_limit": ((int,), "a whole number: int(…) makes one of a text, and // divides into one"),
-    "restart_policy": ((dict,), 'a dictionary such as {"Name": "no"}'),
-    "init": ((bool,), "True or False"),
+    "memswap_limit": f"{SIZE}, with a mem_limit and not below it, as it is memory and swap together",
+    "mem_reservation": f"{SIZE}, not above mem_limit",
+    "pids_limit": "a whole number: int(…) makes one of a text, and // divides into one",
+    "restart_policy": 'a dictionary such as {"Name": "no"} or {"Name": "on-failure", "MaximumRetryCount": 3}',
+    "init": "True or False",
 }
-"""The options that may be set, of what types, and in words."""
-
-LEAST = 6 * MIB
-"""Below this an engine takes no limit of memory, and nobody means it."""
-
-ASK = """
-import json, sys
-sys.tracebacklimit = 2
-import limits
-request = json.loads(sys.stdin.read())
-answers = [limits.options(machine) for machine in request["machines"]]
-print("\\n" + request["mark"] + json.dumps(answers))
-"""
+"""The options that may be set, and what each wants."""
 
 
-@cache
-def machines() -> list[dict]:
-    """A small one and a large one: what the small one has to spare is too little for the work of the other's neighbour."""
+def draw(random: Random) -> list[dict]:
+    """A small machine and a large one.
+
+    What the small one has to spare is too little for the work of the other's neighbour, and that has hardly more than its work
+    needs. So no rule that leaves the service out is right about both, in any draw: no fixed amount, no share of the machine, of
+    what is spare or of the service's need, no multiple of the neighbour's need, no fixed amount for the service.
+    """
     drawn = []
-    for spare_mib, work_mib, spare, work in (
-        (range(66, 77), range(36, 45), range(16, 25), range(4, 7)),
-        (range(104, 117), range(88, 97), range(50, 71), range(30, 41)),
+    for service_mib, work_mib, more_mib, service, work, more in (
+        (range(110, 126), range(36, 45), range(24, 27), range(17, 21), range(4, 7), range(12, 15)),
+        (range(80, 96), range(88, 97), range(2, 6), range(8, 14), range(30, 41), range(1, 3)),
     ):
-        service = {"memory_mib": random.randint(90, 120), "processes": random.randint(12, 20)}
-        neighbour = {"memory_mib": random.choice(work_mib), "processes": random.choice(work)}
-        whole = {
-            "memory_mib": service["memory_mib"] + random.choice(spare_mib),
-            "processes": service["processes"] + random.choice(spare),
-        }
-        drawn.append(whole | {"service": service, "neighbour": neighbour})
+        busy = {"memory_mib": random.choice(service_mib), "processes": random.choice(service)}
+        needs = {"memory_mib": random.choice(work_mib), "processes": random.choice(work)}
+        more_of = {"memory_mib": random.choice(more_mib), "processes": random.choice(more)}
+        whole = {what: busy[what] + needs[what] + more_of[what] for what in busy}
+        drawn.append(whole | {"service": busy, "neighbour": needs})
     return drawn
 
 
@@ -94,117 +64,54 @@ def spare(machine: dict, what: str) -> int:
     return machine[what] - machine["service"][what]
 
 
+@dataclass
+class Said:
+    """What limits.py says to a machine.
+
+    Attributes:
+        asked: its options of both.
+        settings: what the Docker SDK and the engine make of them.
+    """
+
+    machine: dict
+    asked: dict
+    settings: dict
+
+
 @cache
-def said(work: Work) -> list[dict]:
+def said(work: Work) -> list[Said]:
     """What limits.py says to each machine.
 
     Raises:
-        Mismatch: it fails, or this is no such answer.
+        Mismatch: it fails, or no engine would take what it says.
     """
-    mark = secrets.token_hex(8)
-    request = json.dumps({"machines": machines(), "mark": mark})
-    ran = work.run(["python", "-c", ASK], input=request, name="`options`", next=REHEARSE)
-    _, found, data = ran.output.rpartition(mark)
-    if not found or ran.status:
-        raise Mismatch(
-            "limits.py can be imported, and `options` returns what can be written as JSON",
-            f"it ended with status {ran.status}:\n{ran.shown}",
-            "no options, no containers",
-            REHEARSE,
-        )
-    answers = json.loads(data)
-    for answer in answers:
-        if not isinstance(answer, dict) or set(answer) != {"service", "neighbour"}:
-            raise unlike(
-                '{"service": {…}, "neighbour": {…}}',
-                json.dumps(answer),
-                "return one dictionary with these two keys; a function without `return` gives null",
-            )
-        for name, options in answer.items():
-            require_options(name, options)
-    return answers
+    machines = draw(work.random)
+    calls = [("options", machine) for machine in machines]
+    return [read(work, *pair) for pair in zip(machines, work.call("limits", *calls, next=REHEARSE))]
 
 
-def unlike(expected: str, actual: str, next: str) -> Mismatch:
-    return Mismatch(expected, actual, "a limit that the engine does not understand is no limit", next)
-
-
-def require_options(name: str, options) -> None:
-    """See that what was said about one container has the form of options.
+def read(work: Work, machine: dict, answer: object) -> Said:
+    """The options of both containers in an answer. None is what the SDK itself takes for an option that is left out.
 
     Raises:
-        Mismatch: it has not.
+        Mismatch: they are none.
     """
-    if not isinstance(options, dict):
-        raise unlike(f"a dictionary for the {name}", json.dumps(options), "{} says nothing about it")
-    for option, value in options.items():
-        said = f"{name}: {option} = {json.dumps(value)}"
-        if option not in KINDS:
-            names = f"of {', '.join(KINDS)}"
-            raise unlike(
-                names, said, "these are names of the Docker SDK for Python; `docker run` has others for the same"
-            )
-        types, form = KINDS[option]
-        if type(value) not in types:
-            raise unlike(f"{option} is {form}", f"{said}, a {type(value).__name__}", "give it that type")
-        try:
-            size = parse_bytes(value) if types == SIZE[0] else 0
-        except docker.errors.DockerException:
-            raise unlike(f"{option} is {form}", said, "units are one letter: b, k, m or g") from None
-        if abs(size) >= 1 << 63:
-            raise unlike(f"{option} is {form}", f"{said}, more than an engine can count", "mind the unit")
-        if 0 < size < LEAST:
-            raise unlike(
-                f"{option} is at least {LEAST >> 20} MiB",
-                f"{said}, which is {size} bytes",
-                '64 is 64 bytes, and "64m" is 64 MiB',
-            )
-    if options.get("memswap_limit") and not options.get("mem_limit"):
-        raise unlike(
-            "mem_limit, where there is a memswap_limit",
-            f"{name}: {json.dumps(options)}",
-            "the engine refuses the one without the other: memswap_limit is memory and swap together",
-        )
 
+    def unlike(expected: str, actual: object, next: str) -> Mismatch:
+        return Mismatch(expected, json.dumps(actual), "a limit that the engine does not understand is no limit", next)
 
-def bounded(options: dict) -> dict:
-    """The options within `BOUND`: what is left out, without end or beyond becomes the bound itself."""
-    memory, swap = (parse_bytes(options.get(name, 0)) for name in ("mem_limit", "memswap_limit"))
-    most, pids = BOUND["mem_limit"], options.get("pids_limit", 0)
-    within = {
-        "mem_limit": memory if 0 < memory <= most else most,
-        "memswap_limit": swap if 0 < memory and 0 <= swap <= most else most,
-        "pids_limit": pids if 0 < pids <= BOUND["pids_limit"] else BOUND["pids_limit"],
-    }
-    if within["memswap_limit"] == 0:  # the engine makes it twice the memory
-        within["memswap_limit"] = None if 2 * memory <= most else most
-    return options | within
-
-
-@contextlib.contextmanager
-def refusals(asked: dict) -> Iterator[None]:
-    """Make a `Mismatch` of what the engine does not accept.
-
-    Args:
-        asked: the options of both containers.
-
-    Raises:
-        EngineError: it is in the way otherwise.
-    """
-    try:
-        with engine.plain_errors():
-            yield
-    except EngineError as error:
-        refused = getattr(error.__cause__, "status_code", None) == 400 or "see usage" in str(error)  # Podman says 500
-        if not refused or "OCI runtime" in str(error):
-            raise
-        require_start(**SURROUNDINGS)
-        raise Mismatch(
-            f"the engine accepts {json.dumps(asked)}",
-            str(error.__cause__.explanation),
-            "what an engine cannot keep to, or what contradicts itself, it refuses when the container is created",
-            "change the option that is named; `memswap_limit` is memory and swap together, and so never below `mem_limit`",
-        ) from error
+    if not isinstance(answer, dict) or set(answer) != {"service", "neighbour"}:
+        lacks = "return one dictionary with these two keys; a function without `return` gives null"
+        raise unlike('{"service": {…}, "neighbour": {…}}', answer, lacks)
+    asked = {}
+    for name, options in answer.items():
+        if not isinstance(options, dict):
+            raise unlike(f"a dictionary for the {name}", options, "{} says nothing about it")
+        if others := options.keys() - FORMS.keys():
+            names = "these are names of the Docker SDK for Python; `docker run` has others for the same"
+            raise unlike(f"of {', '.join(FORMS)}", {name: {other: options[other] for other in sorted(others)}}, names)
+        asked[name] = {option: value for option, value in options.items() if value is not None}
+    return Said(machine, asked, {name: work.accepted(options, FORMS) for name, options in asked.items()})
 
 
 @dataclass
@@ -212,13 +119,12 @@ class Life:
     """What became of a neighbour, and of the service beside it.
 
     Attributes:
-        machine: which both were told to share.
-        asked: the options of both, as limits.py says.
-        limits: the engine's own account of the neighbour's.
+        machine, asked: what limits.py was told and said.
+        limits: what that sets for the neighbour.
         printed: what the neighbour said, up to its end.
-        status: its exit status; none if it did not start or had not ended.
-        out_of_memory: whether the engine says that something in it was killed for want of memory.
+        status: its exit status; none if it did not start.
         came_back: whether the engine has started it again.
+        swaps: whether the engine cannot keep it from swap.
         at_ease, busy: what was wrong with an answer of the service, if anything: before, and during the attack.
     """
 
@@ -227,8 +133,8 @@ class Life:
     limits: dict
     printed: str = ""
     status: int | None = None
-    out_of_memory: bool = False
     came_back: bool = False
+    swaps: bool = False
     at_ease: str = ""
     busy: str = ""
 
@@ -236,131 +142,76 @@ class Life:
     def end(self) -> str:
         """How the neighbour ended, and what it said last."""
         last = self.printed.strip().rpartition("\n")[2] or "nothing"
-        if self.status is None:
-            return f"it did not start, or not end within {ENDS_S} s; its last line: {last}"
-        return f"exit status {self.status}, OOMKilled {json.dumps(self.out_of_memory)}; its last line: {last}"
+        return f"{'it did not start' if self.status is None else f'exit status {self.status}'}; its last line: {last}"
 
 
 @cache
 def lives(work: Work) -> list[Life]:
     """Let both containers run on each machine."""
-    return [life(work, machine, answer) for machine, answer in zip(machines(), said(work))]
+    return [life(work, each) for each in said(work)]
 
 
-def life(work: Work, machine: dict, answer: dict) -> Life:
+def life(work: Work, told: Said) -> Life:
     """Let both containers run on one machine; the neighbour only where the service is up."""
-    of_service = {
-        name: value for name, value in answer["service"].items() if name != "restart_policy"
-    }  # it is to survive
-    needs = [str(machine["service"][what]) for what in ("memory_mib", "processes")]
-    with refusals(answer), created(machine["neighbour"], answer["neighbour"]) as neighbour:
-        seen = Life(machine, answer, inspect(neighbour)["HostConfig"])
+    service, neighbour = (work.within(told.settings[name], **BOUND) for name in ("service", "neighbour"))
+    service.pop("RestartPolicy", None)  # it is to survive
+    seen = Life(told.machine, told.asked, told.settings["neighbour"])
+    needs, most = told.machine["neighbour"], (MOST_MIB, MOST_PROCESSES)
+    with work.lasting(IMAGE, program(NEIGHBOUR, *needs.values(), *most), neighbour) as hog:
+        seen.swaps = hog.swaps()
         try:
-            with work.container(IMAGE, ["python3", "-c", SERVICE, *needs], bounded(of_service)) as service:
-                seen.at_ease = wrong_answer(service, "easy")
+            with work.container(IMAGE, program(SERVICE, *told.machine["service"].values()), service) as box:
+                seen.at_ease = wrong_answer(work, box, "easy")
                 if not seen.at_ease:
-                    attack(neighbour, service, seen)
+                    attack(work, hog, box, seen)
         except Mismatch as mismatch:
             seen.at_ease = mismatch.actual
     return seen
 
 
-@contextlib.contextmanager
-def created(needs: dict, asked: dict) -> Iterator[str]:
-    """The id of the neighbour's container, which does not run yet, and is gone at the end of the block.
+def program(source: str, *numbers: int) -> list[str]:
+    return ["python3", "-c", source, *map(str, numbers)]
 
-    It stays when it has ended, so that the engine can be asked about it.
+
+def wrong_answer(work: Work, service, how: str) -> str:
+    """What is wrong with the answer to a question drawn at random; nothing if it is right.
+
+    Raises:
+        BoxlabError: it lives and is silent, which no limit brings about: the machine is too busy.
     """
-    api = engine.connect().api
-    command = [
-        "python3",
-        "-c",
-        NEIGHBOUR,
-        *map(str, [needs["memory_mib"], needs["processes"], MOST_MIB, MOST_PROCESSES]),
-    ]
-    ident = ""
-    try:
-        with deferred():
-            host_config = api.create_host_config(**SURROUNDINGS | bounded(asked))
-            ident = api.create_container(IMAGE, command, labels=engine.labels(), host_config=host_config)["Id"]
-        yield ident
-    finally:
-        if ident:
-            with deferred():
-                api.remove_container(ident, force=True, v=True)
-
-
-def inspect(ident: str) -> dict:
-    return engine.connect().api.inspect_container(ident)
-
-
-def wrong_answer(service: Container, how: str) -> str:
-    """What is wrong with the answer to a question drawn at random; nothing if it is right."""
-    number = random.randint(1000, 9999)
+    number = work.random.randint(1000, 9999)
     try:
         answer = service.ask(f"{how} {number}", ANSWERS_S)
     except Mismatch as mismatch:
+        if getattr(mismatch.__cause__, "hung", False):
+            fix = "check again when the machine is less busy"
+            raise BoxlabError(f"the service is silent for {ANSWERS_S} s", fix) from mismatch
         return mismatch.actual
     return "" if answer == str(number**2) else answer
 
 
-def attack(neighbour: str, service: Container, seen: Life) -> None:
+def attack(work: Work, neighbour, service, seen: Life) -> None:
     """Start the neighbour, keep the service busy until that has ended and once more, and note what becomes of both."""
-    api = engine.connect().api
     try:
-        api.start(neighbour)
-    except docker.errors.APIError as error:
-        if "OCI runtime" not in str(error.explanation):
-            raise
-        require_start(**SURROUNDINGS)
-        seen.printed = str(error.explanation)
+        neighbour.start()
+    except Mismatch as mismatch:
+        seen.printed = mismatch.actual
         return
-    deadline = time.monotonic() + ENDS_S
-    ended = False
-    while not ended and time.monotonic() < deadline:
-        time.sleep(0.02)
-        seen.busy = seen.busy or wrong_answer(service, "busy")
-        now = inspect(neighbour)
-        seen.came_back = was_restarted(now)
-        ended = seen.came_back or not now["State"]["Running"]
-    if ended and not seen.came_back and seen.asked["neighbour"].get("restart_policy"):
-        seen.came_back = comes_back(neighbour)
-    seen.busy = seen.busy or wrong_answer(service, "busy")
-    seen.printed = api.logs(neighbour).decode(errors="replace")
-    if ended:
-        seen.status = first_status(neighbour) if seen.came_back else now["State"]["ExitCode"]
-        seen.out_of_memory = now["State"]["OOMKilled"]
+    while neighbour.running() and not seen.busy:
+        seen.busy = wrong_answer(work, service, "busy")
+    seen.status = neighbour.status(ENDS_S)
+    seen.busy = seen.busy or wrong_answer(work, service, "busy")
+    seen.came_back = seen.status == KILLED and neighbour.starts_again()
+    seen.printed = neighbour.printed()
 
 
-def was_restarted(state: dict) -> bool:
-    """Whether the engine has started a container again, or is about to."""
-    return state["State"]["Restarting"] or state["RestartCount"] > 0
-
-
-def comes_back(ident: str) -> bool:
-    """Whether the engine starts it again within a moment: some note that they will only when they do."""
-    deadline = time.monotonic() + RESTART_S
-    while not (restarted := was_restarted(inspect(ident))) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return restarted
-
-
-def first_status(ident: str) -> int:
-    """The exit status of a container's first life, from the engine's events: the container knows that of the last one."""
-    ends = engine.events(ident, "die")
-    if not ends:
-        raise EngineError("the engine has noted no end of a container that it has started again", "check again")
-    return int(ends[0]["Actor"]["Attributes"]["exitCode"])
-
-
-@check(points=1, timeout=180)
+@check(points=1)
 def answers(work: Work) -> None:
     """limits.py says options for both containers, and the engine accepts them."""
-    engine.require_limits("memory", "processes", "processors")
-    lives(work)
+    said(work)
 
 
-@check(points=1, needs=[answers])
+@check(points=1, timeout=300, needs=[answers])
 def works(work: Work) -> None:
     """Both containers start with these options, and the neighbour can do its work."""
     for life in lives(work):
@@ -388,7 +239,7 @@ def hog_is_killed(work: Work) -> None:
     for life in lives(work):
         left = spare(life.machine, "memory_mib")
         if life.status != KILLED:
-            if life.asked["neighbour"].get("mem_limit") and not engine.connect().info()["SwapLimit"]:
+            if life.limits.get("Memory", 0) > 0 and life.swaps:
                 raise BoxlabError(
                     "this engine does not limit swap, and the neighbour went on in it",
                     "`sudo swapoff -a`, or start the kernel with `swapaccount=1`",
@@ -416,13 +267,11 @@ def no_swap(work: Work) -> None:
     """It gets no swap beyond its memory."""
     for life in lives(work):
         memory = life.limits["Memory"]
-        swap = life.limits["MemorySwap"]
-        if not engine.connect().info()["SwapLimit"]:  # the engine has dropped it: what was asked for counts
-            swap = parse_bytes(life.asked["neighbour"].get("memswap_limit", 0)) or 2 * memory
+        swap = life.limits.get("MemorySwap") or 2 * memory  # what an engine makes of nothing
         if swap != memory:
             raise Mismatch(
                 f"memory and swap together: {memory / MIB:.0f} MiB, as much as memory alone",
-                f"{swap / MIB:.0f} MiB" if 0 < swap < BOUND["mem_limit"] else "no limit",
+                f"{swap / MIB:.0f} MiB" if swap > 0 else "no limit",
                 "where nothing is said, or 0, a container may swap as much again as it has memory; on a machine with swap it "
                 "is then not killed at its limit, and keeps the disk busy for all",
                 "`memswap_limit` is memory and swap together: no swap is the same value as for `mem_limit`",
@@ -453,7 +302,7 @@ def stays_down(work: Work) -> None:
         if life.came_back:
             raise Mismatch(
                 "a neighbour that was killed does not run again by itself",
-                f"the engine has started it again, by its policy {json.dumps(life.limits['RestartPolicy']['Name'])}",
+                f"the engine has started it again, by its policy {json.dumps(life.asked['neighbour']['restart_policy'])}",
                 "a restart hides the kill from whoever looks, and the attack begins anew, without end",
                 "without `restart_policy` the engine leaves it as it is, and `docker inspect` says what happened",
             )

@@ -175,15 +175,6 @@ def sweep_run(run: str, on_engine: bool) -> None:
     leftover.remove(lambda: of_run(run, on_engine))
 
 
-def remove_started(run: str) -> None:
-    """Remove the containers, networks and volumes that one run made, which may still go on itself.
-
-    Raises:
-        EngineError: the engine does not answer, or something could not be removed.
-    """
-    leftover.remove(lambda: _running(run))
-
-
 def remove_lab_images(lab_id: str) -> None:
     """Remove the images that one lab built.
 

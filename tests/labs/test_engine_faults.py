@@ -64,6 +64,19 @@ def nothing_stays():
     assert sweep.of_run(marks.RUN) == []
 
 
+HOST = os.environ.get("DOCKER_HOST")
+"""The engine that the tests were started with."""
+
+
+@pytest.fixture
+def places(places, monkeypatch):
+    """These labs have an engine."""
+    monkeypatch.delenv("DOCKER_HOST")
+    if HOST:
+        monkeypatch.setenv("DOCKER_HOST", HOST)
+    return places
+
+
 @pytest.fixture
 def work(places):
     folder = paths.SCRATCH / "lab" / "work"
@@ -115,6 +128,12 @@ def test_an_image_of_two_stages_has_the_layers_of_the_last(work, builder):
     for _ in range(2):  # the second time, stages of the first have names
         with work.build().files() as files:
             assert [path for _, path, _ in files if not path.endswith("/")] == ["second"]
+
+
+def test_the_target_of_a_link_is_content_as_well(work, builder):
+    dockerfile(work, "RUN ln -s /no/where /link")
+    with work.build().files() as files:
+        assert [(path, content) for _, path, content in files] == [("link", b"/no/where")]
 
 
 def test_an_image_without_the_base_or_a_command_says_so(work, builder):
@@ -358,30 +377,6 @@ def test_a_check_that_is_interrupted_or_killed_leaves_no_container(places, numbe
     assert left == set()
 
 
-LEAVES = """
-from boxlab.labs import check
-
-@check(points=2)
-def runs(work):
-    'It runs.'
-    assert work.run(["python", "leaves.py"], memory_mib=4096).output == "left"
-"""
-
-
-def test_what_a_program_of_the_learners_starts_through_boxlab_is_removed(places):
-    toy = toy_lab.make(places / "labs", LEAVES, TOML)
-    (toy.starter / "leaves.py").write_text(
-        "from boxlab import engine\n"
-        "api = engine.connect().api\n"
-        "made = api.create_container('containers-measured/base', ['sleep', '600'], labels=engine.labels())\n"
-        "api.start(made['Id'])\n"
-        "print('left', end='')\n"
-    )
-    report = runner.run(toy, toy.starter, 1, run="fedcba987654")
-    assert report.outcome == Outcome.PASS, report.to_text()
-    assert sweep.of_run("fedcba987654") == []
-
-
 FAULTS = {
     "too new": ("Error response from daemon: client version 1.52 is too new. Maximum supported API version is 1.41", 1),
     "too old": ("Error response from daemon: client version 1.24 is too old. Minimum supported API version is 1.44", 1),
@@ -494,6 +489,36 @@ def test_a_mistake_in_a_dockerfile_stays_the_learners(work, name):
     with pytest.raises(Mismatch):
         work.build()
     assert engine.images(name=f"{images.LAB_PREFIX}control-{marks.RUN}") == []
+
+
+BUILDKITS = {
+    "a mount": "RUN --mount=type=bind,target=/mnt true",
+    "rights": "COPY --chmod=600 Dockerfile /",
+    "a text below a command": "RUN <<END\nfalse\nEND",
+    "a file below its line": "COPY <<END /note\nEND",
+}
+
+
+@pytest.mark.parametrize("name", BUILDKITS)
+def test_what_a_builder_does_not_know_yet_is_said_of_the_engine(work, monkeypatch, name):
+    if builders.Way.CLASSIC not in builders.ways():
+        pytest.skip("no classic builder by a command here")
+    monkeypatch.setattr(builders, "chosen", lambda: builders.Way.CLASSIC)
+    dockerfile(work, BUILDKITS[name])
+    with pytest.raises(engine.EngineError, match="builder of this engine lacks") as caught:
+        work.build()
+    assert "buildx" in caught.value.fix and "do without" in caught.value.fix
+
+
+def test_a_builder_that_is_looked_for_at_a_registry_is_named(work, builder):
+    """By BuildKit alone: the classic builder takes the line for a remark."""
+    (work.folder / "Dockerfile").write_text(f"# syntax=nowhere.invalid/dockerfile:1\nFROM {images.PREFIX}base\n")
+    if builder in (builders.Way.CLASSIC, builders.Way.CALL):
+        assert work.build().on_base
+    else:
+        with pytest.raises(Mismatch) as caught:
+            work.build()
+        assert "# syntax=" in caught.value.next
 
 
 @pytest.fixture(scope="module")

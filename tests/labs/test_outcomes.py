@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 
+import psutil
 import pytest
 import toy_lab
 
+from boxlab import paths
 from boxlab.errors import BoxlabError
 from boxlab.labs import report, runner
 
@@ -174,3 +176,67 @@ def test_a_check_does_not_import_what_lies_in_the_working_folder(toy, places):
         toy_lab.command(places, "check", "01", before="import sys; sys.path[:1] = []"), capture_output=True, cwd=places
     )
     assert ran.returncode == 1 and ran.stderr == b""
+
+
+FORGERY = """
+import json, os, signal
+passed = {"name": "refuses", "says": "x", "of": 3, "outcome": "pass", "points": 3, "seconds": 0}
+forged = json.dumps({"result": passed}) + "\\n" + json.dumps({"done": True, "held": ""}) + "\\n"
+pid, judges = os.getppid(), []
+while pid > 1:
+    command = open(f"/proc/{pid}/cmdline").read()
+    try:
+        for name in sorted(os.listdir(f"/proc/{pid}/fd"), reverse=True):
+            if int(name) > 2 and "pipe" in os.readlink(f"/proc/{pid}/fd/{name}"):
+                handle = os.open(f"/proc/{pid}/fd/{name}", os.O_WRONLY | os.O_NONBLOCK)
+                os.write(handle, forged.encode())
+    except OSError:
+        pass
+    if "boxlab.labs.child" in command:
+        os.kill(pid, signal.SIGKILL)
+        break
+    pid = int(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1])
+"""
+
+
+def test_a_program_cannot_write_its_own_verdict(places, bound):
+    """Where no container holds it, it has the user id of whoever judges it, and may kill it; it never passes by that."""
+    checks = f"""
+import os
+from boxlab.labs import Mismatch, check
+
+os.geteuid = lambda: 65534  # root without its rights may make no control group either
+
+@check(points=3)
+def refuses(work):
+    'It never passes.'
+    work.run(["python", "-c", {FORGERY!r}])
+    raise Mismatch("e", "a", "w", "n")
+"""
+    toy_lab.make(places / "labs", checks)
+    subprocess.run(toy_lab.command(places, "start", "01"), check=True)
+    bound = [argument.replace("=-", "=-sys_ptrace,-") for argument in bound]  # nor may root look into others' processes
+    ran = subprocess.run([*bound, *toy_lab.command(places, "check", "01")], capture_output=True, text=True)
+    assert ran.returncode in (1, 3) and "passed" not in ran.stdout, ran.stdout
+    assert not any(
+        "forged = json" in " ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])
+    )
+    theirs = (
+        os.environ.get("BOXLAB_SCRATCH") or paths.ROOT / ".cache" / "scratch"
+    )  # of the command, which knows no `places`
+    assert [name for name in os.listdir(theirs) if name.startswith("program-")] == []
+
+
+def test_no_argument_of_the_process_that_judges_holds_its_job(places):
+    """Every program on the machine can read arguments; seeds and descriptors come by its input."""
+    checks = """
+import sys
+from boxlab.labs import check, same
+
+@check(points=3)
+def bare(work):
+    'Its arguments say nothing.'
+    same("[]", str(sys.argv[1:]), why="w", next="n")
+"""
+    toy = toy_lab.make(places / "labs", checks)
+    assert runner.run(toy, toy.solution, 1).outcome == "pass"

@@ -1,5 +1,7 @@
 """`boxlab verify` finds what is wrong with a lab, and what its own checks would miss."""
 
+import shutil
+
 import pytest
 import toy_lab
 from click.testing import CliRunner
@@ -23,10 +25,11 @@ def spoiled(places, files=None, checks=toy_lab.CHECKS, toml=toy_lab.TOML) -> lab
 def test_a_sound_lab_is_proven_and_leaves_nothing(toy):
     result = boxlab("verify")
     assert result.exit_code == 0 and "all is as it should be" in result.output
-    assert [line.split()[-1] for line in result.output.splitlines()[:6]] == [
+    assert [line.partition("s  ")[2].partition("  (")[0] for line in result.output.splitlines()[:10]] == [
         "starter",
         "solution",
-        "warm",
+        "solution, warm",
+        *(f"right/{name}" for name in sorted(toy_lab.RIGHT)),
         "wrong/loud",
         "wrong/empty",
         "wrong/written-down",
@@ -45,6 +48,7 @@ def test_what_is_wrong_with_a_lab_is_said_problem_by_problem(places):
             "wrong/two/answer.txt": "HI\necho 1\n",
             "wrong/other/answer.txt": "\n",
             "hints.md": "## One\n",
+            "right/by-awk/answer.txt": "hello\necho 1\n",
         },
         toml="seconds = 0.001\n" + toy_lab.TOML + 'gone = "says_it"\ntwo = "says_it"\nother = "says_it"\n',
     )
@@ -52,6 +56,7 @@ def test_what_is_wrong_with_a_lab_is_said_problem_by_problem(places):
     problems = verify.verify(toy).problems
     for problem in (
         "starter: says_it does not fail",
+        "right/by-awk: knows_the_number: fail: 1",
         "solution/more.txt is not among the files that are handed in",
         "wrong/new is not in lab.toml",
         "wrong/gone of lab.toml is not there",
@@ -63,6 +68,12 @@ def test_what_is_wrong_with_a_lab_is_said_problem_by_problem(places):
     ):
         assert problem in problems
     assert not any("0.001" in problem for problem in problems), "how long a check takes is no problem of the lab"
+
+
+def test_a_lab_that_knows_too_few_right_answers_is_not_proven(places):
+    toy = spoiled(places)
+    shutil.rmtree(toy.folder / "right" / "by-sed")
+    assert "unfinished: fewer than 4 right answers beside the solution" in verify.verify(toy).problems
 
 
 def test_a_solution_that_fails_and_a_failure_that_does_not_help_are_problems(places):
@@ -111,3 +122,32 @@ def test_no_two_at_once(toy, command):
     with workspace.lock("01-toy"):
         result = boxlab(*command)
     assert result.exit_code == 3 and "another command works on 01-toy" in result.output
+
+
+def test_a_new_lab_runs_and_is_unfinished_until_its_author_has_finished_it(places):
+    made = boxlab("new-lab", "42-towel")
+    assert made.exit_code == 0 and "_toc.yml" in made.output, made.output
+    result = boxlab("verify", "42")
+    assert result.exit_code == 1 and result.output.endswith("it is unfinished\n"), result.output
+    problems = [line for line in result.output.splitlines() if "PROBLEM" in line]
+    assert problems and all("PROBLEM unfinished: " in line for line in problems) and "BLOCKED" not in result.output
+    folder = paths.LABS / "42-towel"
+    assert any("README.md:" in line for line in problems) and "42" in (folder / "README.md").read_text()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.write_text(path.read_text().replace("TODO: ", ""))
+    for name in range(verify.RIGHT):
+        shutil.copytree(folder / "solution", folder / "right" / str(name))
+    for name in ("two", "three"):
+        shutil.copytree(folder / "wrong" / "written-down", folder / "wrong" / name)
+        (folder / "lab.toml").write_text((folder / "lab.toml").read_text() + f'{name} = "greets"\n')
+    result = boxlab("verify", "42")
+    assert result.exit_code == 0 and result.output.endswith("all is as it should be\n"), result.output
+    (folder / "solution" / "answer.py").write_text("TODO: no Python\n")
+    assert boxlab("verify", "42").output.endswith("not proven\n")
+
+
+@pytest.mark.parametrize("name", ["towel", "4-towel", "42", "42-", "42-Towel", "../42-towel", "42-a/b", "01-toy"])
+def test_a_new_lab_needs_a_name_of_its_own(toy, name):
+    result = boxlab("new-lab", name)
+    assert result.exit_code != 0 and not (paths.LABS / "42-towel").exists() and len(list(paths.LABS.iterdir())) == 1

@@ -135,6 +135,14 @@ def test_every_from_is_ours_or_the_origin():
                 assert line.startswith((f"FROM {images.PREFIX}", "FROM ${ORIGIN}"))
 
 
+def test_a_learners_program_has_the_packages_that_the_book_has():
+    lines = (images.paths.ROOT / "requirements.txt").read_text().splitlines()
+    locked = {line.rstrip(" \\") for line in lines}
+    theirs = (images.paths.IMAGES / "learner" / "requirements.txt").read_text().splitlines()
+    assert {line.partition("==")[0] for line in theirs} >= {"numpy", "pandas", "scipy"}
+    assert set(theirs) <= locked
+
+
 def test_a_readers_image_that_stands_on_ours_gets_into_no_record(monkeypatch):
     """It has inherited our labels; ours are known by the names that we gave them."""
     labels = {images.engine.LABEL: "1", images.ORIGIN_LABEL: "somewhere"}

@@ -1,35 +1,160 @@
-"""What lab 05 concludes from what it saw, on either version of control groups."""
+"""What lab 05 concludes from what the kernel says of a container, and how often a fixed number meets what is drawn."""
 
+import contextlib
 import importlib.util
+from fractions import Fraction
+from random import Random
+from types import SimpleNamespace
 
 import pytest
 
 from boxlab import paths
-from boxlab.labs import Mismatch
+from boxlab.labs import BoxlabError, Mismatch
 
 _spec = importlib.util.spec_from_file_location("lab_05", paths.LABS / "05-by-hand" / "checks.py")
 lab_05 = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(lab_05)
 
+MEMORY, PROCESSES = 50 << 20, 20
+LIMITS = {"memory.max": MEMORY, "memory.high": None, "memory.swap.max": 0, "pids.max": PROCESSES}
+
 
 @pytest.fixture
 def saw(monkeypatch):
-    def pretend(have, killed):
-        look = {"answer": {"pid": 1}, "trouble": "", "status": 7, "during": {"limits": {}}}
-        hog = {"answer": {"have": have, "killed": killed}, "trouble": "", "status": 0, "output": ""}
-        monkeypatch.setattr(lab_05, "tried", lambda _: lab_05.Tried("box", 7, 50, 12, look, hog))
+    """Pretend what was seen in the end, and in a further play."""
+
+    def pretend(limits=None, status=0, **said):
+        facts = {"pid": 1, "group": "/mine", "limits": LIMITS | (limits or {})}
+        asked = {"memory": MEMORY, "processes": PROCESSES, "status": 7, "text": "abc"}
+        seen = {"facts": facts, "asked": asked, "status": status, "output": "abc", "said": said, "trouble": ""}
+        monkeypatch.setattr(lab_05, "attempt", lambda _, play: seen | ({"status": 7} if play == "end" else {}))
 
     return pretend
 
 
-@pytest.mark.parametrize(("have", "killed"), [(2, 2), (1, 3)])
-def test_a_limit_of_memory_kills_who_gets_none(saw, have, killed):
-    saw(have, killed)
+@pytest.mark.parametrize("seen", [{"have": 2}, {"have": 1}, {"status": 137}, {"status": -9}])
+def test_a_limit_of_memory_kills_who_gets_none_or_all_of_them(saw, seen):
+    saw(**seen)
     lab_05.limited_memory(None)
 
 
-@pytest.mark.parametrize(("have", "killed"), [(4, 0), (0, 4), (1, 0), (2, 0), (0, 0)])
-def test_who_is_only_slowed_down_is_not_limited(saw, have, killed):
-    saw(have, killed)
-    with pytest.raises(Mismatch, match=f"{have} got it, {killed} were killed"):
+@pytest.mark.parametrize("seen", [{"have": 4}, {"have": 3}, {"have": 0}, {}, {"status": 1}])
+def test_who_gets_more_is_not_limited(saw, seen):
+    saw(**seen)
+    with pytest.raises(Mismatch):
         lab_05.limited_memory(None)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"memory.max": None},
+        {"memory.max": MEMORY // 2},
+        {"memory.max": MEMORY + 4096},
+        {"memory.max": None, "memory.high": MEMORY},
+        {"memory.high": MEMORY // 2},
+        {"memory.swap.max": None},
+        {"memory.swap.max": MEMORY},
+    ],
+)
+def test_limits_of_memory_that_are_others(saw, limits):
+    saw(limits, have=2)
+    with pytest.raises(Mismatch):
+        lab_05.limited_memory(None)
+
+
+@pytest.mark.parametrize("limits", [{"memory.max": MEMORY - 4000}, {"memory.high": MEMORY}])
+def test_limits_of_memory_that_are_rounded_or_mean_nothing_more(saw, limits):
+    saw(limits, have=2)
+    lab_05.limited_memory(None)
+
+
+@pytest.mark.parametrize(
+    ("status", "right"), [(137, True), (-9, True), (247, False), (0, False), (1, False), (9, False)]
+)
+def test_what_truly_says_that_a_command_was_killed(saw, status, right):
+    saw(status=status)
+    if right:
+        lab_05.runs(None)
+    else:
+        with pytest.raises(Mismatch, match=f"status {status}"):
+            lab_05.runs(None)
+
+
+@pytest.mark.parametrize(
+    ("limit", "started", "right"),
+    [
+        (20, 19, True),
+        (21, 19, True),
+        (20, 18, True),
+        (19, 18, False),
+        (24, 19, False),
+        (None, 19, False),
+        (20, 20, False),
+        (20, 10, False),
+    ],
+)
+def test_processes(saw, limit, started, right):
+    saw({"pids.max": limit}, started=started, refused=True)
+    if right:
+        lab_05.limited_processes(None)
+    else:
+        with pytest.raises(Mismatch):
+            lab_05.limited_processes(None)
+
+
+def test_a_number_of_ones_own_seldom_meets_what_is_drawn():
+    """One number for all must be right for two draws: where it is best, one time in a hundred and forty."""
+    drawn = range(lab_05.FEWEST, lab_05.MOST)
+
+    def meets(own):
+        return Fraction(sum(most <= own <= most + lab_05.OWN for most in drawn), len(drawn)) ** 2
+
+    assert max(map(meets, range(100))) == Fraction(1, 144)
+
+
+class Machines:
+    """As much of `Work` as an attempt needs: what machines say of one container.py after another."""
+
+    def __init__(self, *says):
+        self.random, self.says, self.asked = Random(1), list(says), []
+
+    def text(self, name):
+        return "the learner's"
+
+    @contextlib.contextmanager
+    def machine(self, program, memory_mib):
+        yield self
+
+    @property
+    def box(self):
+        return SimpleNamespace(answer_s=60)
+
+    def ask(self, question, next=""):
+        self.asked.append(question["attempt"])
+        said = self.says.pop(0)
+        if isinstance(said, Exception):
+            raise said
+        return {"trouble": "", "facts": {"pid": 1}, "output": "", "status": 0} | said
+
+
+HANGS = {"trouble": "it did not end within 40 s", "status": None}
+GONE = Mismatch("the machine answers", "it has ended", "w", "n")
+
+
+@pytest.mark.parametrize("trouble", [HANGS, GONE, {"spoilt": "no /proc"}])
+def test_what_does_not_end_where_one_that_is_right_ends_in_a_third_of_the_time_is_wrong(trouble):
+    work = Machines(trouble, {})
+    with pytest.raises(Mismatch):
+        lab_05.attempt(work, "hog")
+    learners, right = work.asked
+    assert learners["files"]["container.py"] == "the learner's" and right["files"]["container.py"] == lab_05.RIGHT
+    assert (right["play"], right["arguments"]) == (learners["play"], learners["arguments"])
+    assert right["seconds"] == learners["seconds"] / 3
+
+
+@pytest.mark.parametrize("trouble", [HANGS, GONE])
+@pytest.mark.parametrize("control", [HANGS, GONE, {"spoilt": "no /proc"}])
+def test_where_what_is_right_does_not_end_either_it_is_the_machine(trouble, control):
+    with pytest.raises(BoxlabError, match="a container.py that is right"):
+        lab_05.attempt(Machines(trouble, control), "end")

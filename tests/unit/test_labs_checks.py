@@ -71,7 +71,7 @@ def results(*outcomes):
     ],
 )
 def test_the_outcome_of_the_whole(outcomes, whole):
-    assert Report("l", "t", 2, "now", 0, results(*map(Outcome, outcomes.split()))).outcome == whole
+    assert Report("l", "t", 2, "now", results=results(*map(Outcome, outcomes.split()))).outcome == whole
 
 
 @pytest.mark.parametrize(

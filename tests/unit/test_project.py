@@ -9,33 +9,7 @@ import yaml
 
 from boxlab import __version__, paths
 
-REACHING = {
-    "labs/04-kernel/checks.py": {
-        "boxlab.errors",
-        "boxlab.images",
-        "boxlab.interrupts",
-        "boxlab.runtimes",
-        "boxlab.runtimes.box",
-        "boxlab.runtimes.console",
-        "boxlab.runtimes.spawn",
-    },
-    "labs/05-by-hand/checks.py": {"boxlab.errors"},
-    "labs/06-startup/starter/real.py": {"boxlab.images", "boxlab.runtimes.spawn"},
-    "labs/07-memory/checks.py": {"boxlab.errors", "boxlab.stats"},
-    "labs/07-memory/starter/measure.py": {
-        "boxlab.engine",
-        "boxlab.errors",
-        "boxlab.experiments",
-        "boxlab.images",
-        "boxlab.interrupts",
-        "boxlab.meter",
-        "boxlab.progress",
-        "boxlab.runtimes",
-        "boxlab.runtimes.console",
-        "boxlab.runtimes.spawn",
-    },
-    "labs/09-limits/checks.py": {"boxlab.engine", "boxlab.errors", "boxlab.interrupts"},
-}
+REACHING = {}
 """What a lab still imports beyond what it should: its checks `boxlab.labs` alone, what learners read and write nothing."""
 
 

@@ -1,7 +1,10 @@
 """Asks the boxes that `boxlab check` has started. It is given: leave it as it is."""
 
 import json
-import socket
+import sys
+import threading
+
+_turn = threading.Lock()
 
 
 def ask(box: str, what: str) -> str | None:
@@ -12,16 +15,17 @@ def ask(box: str, what: str) -> str | None:
             /proc what it points to. Or "uname": what the system call of that name answers.
 
     Returns:
-        the text; None where there is nothing, or nothing that may be seen.
+        the text, as it is at that moment; None where there is nothing, or nothing that may be seen.
     """
-    with socket.socket(socket.AF_UNIX) as connection:
-        try:
-            connection.connect("boxes.socket")
-        except OSError:
-            raise SystemExit("no boxes are running: `boxlab check 04` starts them, and then this program") from None
-        connection.sendall(json.dumps([box, what]).encode() + b"\n")
-        with connection.makefile() as answer:
-            said = json.loads(answer.readline())
+    with _turn:  # the check reads the question from what is printed, and writes the answer to the input
+        if not sys.__stdin__.isatty():
+            print(f"\n\x1e{json.dumps([box, what], default=repr)}", file=sys.__stdout__, flush=True)
+            answer = sys.__stdin__.readline()
+        else:
+            answer = ""
+    if not answer:
+        raise SystemExit("no boxes are running: `boxlab check 04` starts them, and then this program")
+    said = json.loads(answer)
     if "error" in said:
         raise ValueError(said["error"])
     return said["text"]

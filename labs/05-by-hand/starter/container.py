@@ -14,23 +14,20 @@ from pathlib import Path
 from syscalls import DETACH, NEW_MOUNTS, NEW_NAME, NEW_PIDS, PRIVATE, RECURSIVE, mount, pivot_root, umount, unshare
 
 CGROUPS = Path("/sys/fs/cgroup")
-VERSION_1 = (CGROUPS / "memory").is_dir()
 
 
-def new_groups(memory, processes):
-    """Make a control group with these limits; returns its folder, or with version 1 its two folders.
+def new_group(memory, processes):
+    """Make a control group with these limits; returns its folder.
 
     A group is a folder that you make below CGROUPS; a limit is a file in it that you write a number to:
 
-        version 1   memory/MINE/memory.limit_in_bytes    pids/MINE/pids.max
-        version 2   MINE/memory.max                      MINE/pids.max
+        memory.max         bytes of memory
+        memory.swap.max    bytes that may be swapped out beside it: 0, or memory is no limit
+        pids.max           processes
 
-        version 1   memory/MINE/memory.memsw.limit_in_bytes: memory and swap together, so the same number, written later
-        version 2   MINE/memory.swap.max: swap alone, so 0
-
-    VERSION_1 says which of the two yours is, and that one will do; kernels that keep no count of swap lack the last file.
+    These are the names of version 2; version 1 has a tree of groups for each kind: memory/MINE/memory.limit_in_bytes, …
     """
-    return []  # yours to write
+    # yours to write
 
 
 def new_root(root):
@@ -40,7 +37,7 @@ def new_root(root):
 
 def main():
     root, name, memory, processes, *command = sys.argv[1:]
-    groups = new_groups(int(memory), int(processes))
+    group = new_group(int(memory), int(processes))
     child = os.fork()
     if child == 0:
         try:

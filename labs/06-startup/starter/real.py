@@ -1,46 +1,54 @@
 """Real boxes for bench.py: one container, started with three kinds of network. It takes some ten seconds.
 
-.venv/bin/python work/06-startup/real.py
+python3 real.py       needs the command `docker` and the book's image, which `boxlab prepare` builds
 """
 
-import time
+import queue
+import secrets
+import subprocess
+import threading
 
 import bench
 
-from boxlab import images
-from boxlab.runtimes.spawn import EngineContainer
+IMAGE = "containers-measured/workload"
+"""It ends with its input, which is ours: so a container ends with this program, whatever becomes of it."""
 
 
 class Box:
-    """A container that was started; it carries our label, and `boxlab clean` finds it."""
+    """A container that was started."""
 
-    def __init__(self, image: str, network: str):
-        self._container = EngineContainer(image, network_mode=network)
-        self._text, self._ended = b"", False
+    def __init__(self, network: str):
+        self._name = f"startup-{secrets.token_hex(4)}"
+        command = ["docker", "run", "--rm", "--interactive", "--name", self._name, "--network", network, IMAGE]
+        self._docker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._lines: queue.Queue = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
 
-    def line(self, timeout: float = 60) -> str | None:
+    def _read(self) -> None:
+        for line in self._docker.stdout:
+            self._lines.put(line)
+        self._lines.put("")
+
+    def line(self, timeout: float | None = None) -> str | None:
         """The next line, as soon as it is there; None if none comes in time; "" once the box has ended."""
-        deadline = time.monotonic() + timeout
-        while b"\n" not in self._text and not self._ended:
-            chunk = self._container.read(deadline - time.monotonic())
-            if chunk is None:
-                return None
-            self._text, self._ended = self._text + chunk, not chunk
-        line, end, self._text = self._text.partition(b"\n")
-        return (line + end).decode()
+        try:
+            line = self._lines.get(timeout=None if timeout is None else max(0, timeout))
+        except queue.Empty:
+            return None
+        if not line:
+            self._lines.put("")
+        return line
 
     def stop(self) -> None:
         """End it, and wait until nothing of it is left."""
-        self._container.stop(grace_s=0)
-
-
-def boxes() -> dict:
-    image = images.ensure("workload").tag
-    return {f"network {kind}": lambda kind=kind: Box(image, kind) for kind in ("none", "host", "bridge")}
+        subprocess.run(["docker", "rm", "--force", self._name], capture_output=True)
+        self._docker.communicate()
 
 
 if __name__ == "__main__":
-    rows = bench.measure(boxes(), rounds=10)
+    rows = bench.measure(
+        {f"network {kind}": lambda kind=kind: Box(kind) for kind in ("none", "host", "bridge")}, rounds=10
+    )
     for row in rows:
         print(row)
     for name, facts in bench.summary(rows).items():

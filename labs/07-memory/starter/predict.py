@@ -1,6 +1,6 @@
 """How much memory do so many containers take, and how many fit?
 
-A reading is what measure.py gives for a number of containers: see the docstring of `measure` there. Sizes are bytes.
+A reading is what `boxlab readings` gives for a number of containers; look at one. Sizes in it are bytes.
 Readings come in any order, and a number of containers may be among them twice.
 """
 

@@ -4,8 +4,6 @@ import json
 import sys
 from pathlib import Path
 
-VERSION = "1"
-
 counts = json.loads(Path(__file__).with_name("index.json").read_text())["counts"]
 
 for line in sys.stdin:

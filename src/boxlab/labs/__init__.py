@@ -8,6 +8,7 @@ A lab is a folder below ``labs/``; adding one touches nothing else.
     README.md     the task            hints.md   three parts that begin with "## "
     starter/      what `boxlab start` copies; fails the check of `starter_fails`, with a next step
     solution/     handed-in files that pass, twice in a row
+    right/NAME/   files laid over the solution: another answer that passes, four at least
     wrong/NAME/   files laid over the solution: a known mistake
     checks.py     functions like this one, run in the order in which they stand:
 
@@ -20,26 +21,34 @@ A lab is a folder below ``labs/``; adding one touches nothing else.
                 same("3", box.ask("word"), why="…", next="…")     # or raise Mismatch(expected, actual, why, next)
 
 Four outcomes. A check that returns passes. `Mismatch` is a wrong answer. A check whose `needs` did not pass is skipped.
-Everything else that is raised (an engine that is gone, a full disk, a mistake of the check) is infrastructure, and so is a
+Everything else that is raised (`BoxlabError`, an engine that is gone, a full disk, a mistake of the check) is infrastructure, and so is a
 check that exceeds its `timeout`: things of the learner's end by the shorter limits of the verbs below, each a `Mismatch`.
 
 A check is given a `Work` (see there): `folder`, a copy of the starter with the learner's files over it; `text(name)`,
-`toml(name)`; `run(argv)`, a program of the learner's with limits; `build()`, an image; `container(image)`, a box to ask;
-`starter` and `copy()`, folders to compare with. All checks of one run share one process, so that what they share is a
-function of `work` under `functools.cache`. A check never imports or unpickles what the learner wrote; it gives random
-input, so that an answer written down beforehand fails.
+`toml(name)`; `run(argv)` and `call(module, …)`, a program of the learner's or functions in one, in a sandbox; `build()`, an
+image; `container(image)` and `machine(program)`, boxes to ask; `accepted(options)`, `within` and `lasting(image, …)`, containers
+with options of the learner's; `compose()`, a Compose file of the learner's; `readings(counts, …)`, what containers take;
+`starter` and `copy()`, folders to compare with. All checks of one run share one process, so that what they share is a function of
+`work` under `functools.cache`. A check never imports or unpickles what the learner wrote. It gives input drawn from
+`work.random`, so that an answer written down beforehand fails and `boxlab check --seed` draws it again; what is secret comes from
+`secrets`, and what is expected never enters the sandbox. Its docstring says how often a plausible wrong answer slips through what
+is drawn, where that is not never.
 
 An optional function ``plant(folder, random)`` in checks.py lays files beside the starter's, such as large or secret ones:
 at `start` into the learner's folder, at each check into the copy. `random` is seeded once per learner.
 
+Where checks.py has `MACHINE`, a machine's program, and `MEMORY_MIB`, `boxlab shell NN` opens it: the program's `answer` is asked
+{"shell": {files, rows, columns, term}}, and runs a shell on its console between two bytes 0x1e.
+
 `boxlab verify NN` proves a lab; `boxlab verify --mutants NN` that its proof notices a check that is missing.
 """
 
-from boxlab.labs.checks import Mismatch, check, same
+from boxlab.errors import BoxlabError
+from boxlab.labs.checks import Mismatch, check, printed, same
 from boxlab.labs.report import Report
 from boxlab.labs.work import Work
 
-__all__ = ["Mismatch", "Report", "Work", "check", "run", "same"]
+__all__ = ["BoxlabError", "Mismatch", "Report", "Work", "check", "printed", "run", "same"]
 
 
 def run(name: str) -> Report:

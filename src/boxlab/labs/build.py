@@ -20,14 +20,23 @@ CHATTER = ("DEPRECATED: ", "            Install the buildx", "            https:
 """How lines of `docker build` begin that say nothing of the learner's build."""
 
 ASKED_A_REGISTRY = (
-    "a name after FROM or --from= that is no image here and no stage is looked for at a registry; "
-    f"the stages build on {images.PREFIX}base"
+    "a name after FROM or --from= that is no image here and no stage is looked for at a registry, and so is the builder that "
+    f"a first line `# syntax=` names: leave that out; the stages build on {images.PREFIX}base"
 )
 """What to do where a build has wanted to fetch an image."""
 
 
 CONTROL_S = 60
 """How long the build may take that tells whether any works."""
+
+BUILDKITS = re.compile(
+    r"requires? BuildKit|unknown flag: -*(?:mount|network|link|parents|exclude|checksum|unpack|chmod|security|device)\b",
+    re.IGNORECASE,
+)
+"""What a builder says of a line that a newer one understands."""
+
+HERE_DOCUMENT = re.compile(r"^\s*(?:RUN|COPY|ADD)\b.*<<-?[\"']?\w", re.IGNORECASE | re.MULTILINE)
+"""A line whose text stands below it. The classic builder runs it without that text, and says nothing."""
 
 UNSEEN = re.compile(
     r"no space left|quota exceeded|rpc error: code = (Unavailable|Internal|DeadlineExceeded|ResourceExhausted)|error reading from server|transport is closing"
@@ -80,7 +89,7 @@ class Image:
     def files(self) -> Iterator[Iterator[tuple[int, str, bytes]]]:
         """Layer number, path and content of each file above the base image, deleted ones as well: what a layer has, stays.
 
-        Deletions themselves are files whose names begin with ".wh.".
+        The content of a link is its target. Deletions themselves are files whose names begin with ".wh.".
         """
         with engine.plain_errors():
             base = images.base_of(self.layers)
@@ -92,7 +101,8 @@ class Image:
                     continue
                 with tarfile.open(fileobj=file, mode="r:*") as opened:
                     for member in opened:
-                        yield number, member.name, opened.extractfile(member).read() if member.isfile() else b""
+                        content = opened.extractfile(member).read() if member.isfile() else member.linkname.encode()
+                        yield number, member.name, content
 
         with layers.saved(self.tag) as archive:
             yield each(archive)
@@ -111,6 +121,10 @@ def build(folder: Path, name: str, seconds: float) -> Image:
         EngineError: the engine is in the way.
     """
     tag = images.passing(f"lab-{name}")
+    path = folder / "Dockerfile"
+    classic = builder.chosen() in (builder.Way.CLASSIC, builder.Way.CALL) and not engine.is_podman()
+    if classic and path.is_file() and (found := HERE_DOCUMENT.search(path.read_text())):
+        raise _lacking(found[0].strip())
     with builder.staged(folder) as context:
         built = builder.build(context, tag, labels=engine.labels("lab"), network="none", keep=True, seconds=seconds)
     if built.trouble:
@@ -122,12 +136,22 @@ def build(folder: Path, name: str, seconds: float) -> Image:
         return Image(image["Id"], tag, own, images.base_of(own) is not None)
 
 
+def _lacking(line: str) -> EngineError:
+    """What to say of a line that is right, and that this engine's builder does not know."""
+    return EngineError(
+        f"the builder of this engine lacks what the Dockerfile asks for: {printed(line)}",
+        "install docker-buildx, with a current engine; or do without: COPY, RUN and stages of their own are known everywhere",
+    )
+
+
 def _blame(output: str, trouble: str, seconds: float) -> None:
     """Tell a mistake of the learner's from one of the machine."""
     lines = [line for line in output.splitlines() if line.strip() and not line.startswith(CHATTER)]
     last = printed("\n".join(lines[-6:]))
     if found := next((line for line in lines if UNSEEN.search(line)), ""):
         raise engine.explain(OSError(printed(found)))
+    if found := next((line for line in lines if BUILDKITS.search(line)), ""):
+        raise _lacking(found)
     _require_build()
     why = "no image, nothing to check"
     if trouble == "late":

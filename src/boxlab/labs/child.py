@@ -1,9 +1,10 @@
-"""The process that runs a lab's checks: `python -m boxlab.labs.child JOB`, started by runner.py and by nobody else.
+"""The process that runs a lab's checks: `python -m boxlab.labs.child`, started by runner.py and by nobody else.
 
-It writes one JSON object a line to the file descriptor that the job names: {"checks": […]} once it has read them, then for
+Its job is the first line of its input, not an argument, which every program on the machine can read. It writes one JSON object a line to the file descriptor that the job names: {"checks": […]} once it has read them, then for
 each {"begin": name} and {"result": …}. It ends, cleaning up, at SIGTERM and when its input closes because its parent died.
 """
 
+import ctypes
 import json
 import os
 import signal
@@ -16,13 +17,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from boxlab.errors import BoxlabError, LabError, of_system
-from boxlab.interrupts import deferred
 from boxlab.labs.checks import MISTAKE, Check, Mismatch, Outcome, Result, load
 from boxlab.labs.work import Planter, Work
 
 
 def main() -> None:
-    job = json.loads(sys.argv[1])
+    _hide()
+    job = json.loads(sys.stdin.buffer.readline())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to us as well; our parent decides
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.umask(0o022)  # what is planted must be readable in an image as well
@@ -45,6 +46,12 @@ def main() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # all is done, and Python takes its time to end
 
 
+def _hide() -> None:
+    """Keep memory and descriptors from other processes of this user, such as a program in a sandbox without an engine."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(4, 0)  # PR_SET_DUMPABLE, linux/prctl.h
+
+
 def _end_with_parent() -> None:
     os.read(0, 1)
     signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
@@ -64,28 +71,22 @@ def _checks(job: dict, say: Callable) -> None:
         plant(folder)
     for need in job["needs"]:
         NEEDS[need]()
-    work = Work(job["id"], Path(job["starter"]), folder, plant)
     on_engine = "engine" in job["needs"]
-    try:
-        for check in checks:
-            if check.name in outcomes:
-                continue
-            say(begin=check.name)
-            began = time.monotonic()
-            if check.name == job["without"]:
-                result = Result(check.name, check.says, check.points, Outcome.PASS, check.points)
-            else:
-                result = judge(check, work, outcomes, says, on_engine)
-            result.seconds = round(time.monotonic() - began, 3)
-            outcomes[check.name] = result.outcome
-            say(result=asdict(result))
-        say(done=True)
-    finally:
-        if on_engine and work.ran_programs:
-            from boxlab import marks, sweep
-
-            with deferred():
-                sweep.remove_started(marks.RUN)
+    work = Work(job["id"], Path(job["starter"]), folder, plant, on_engine, job["draws"])
+    for check in checks:
+        if check.name in outcomes:
+            continue
+        say(begin=check.name)
+        began = time.monotonic()
+        if check.name == job["without"]:
+            result = Result(check.name, check.says, check.points, Outcome.PASS, check.points)
+        else:
+            work.begin(check.name)
+            result = judge(check, work, outcomes, says, on_engine)
+        result.seconds = round(time.monotonic() - began, 3)
+        outcomes[check.name] = result.outcome
+        say(result=asdict(result))
+    say(done=True, held=work.held)
 
 
 def judge(check: Check, work: Work, outcomes: dict[str, Outcome], says: dict[str, str], on_engine: bool) -> Result:

@@ -64,17 +64,18 @@ def start(lab: str) -> None:
 @_lab
 @click.option("--watch", is_flag=True, help="Check again whenever a file changes, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="The report as data, all of it on one line.")
-def check(lab: str, watch: bool, as_json: bool) -> None:
+@click.option("--seed", type=click.IntRange(0), help="Draw what an earlier check drew, whose report has this seed.")
+def check(lab: str, watch: bool, as_json: bool, seed: int | None) -> None:
     """Say what holds in your copy of LAB, what does not, why, and what to do next."""
     from boxlab.labs import lab as labs
     from boxlab.labs import workspace
 
     chosen = labs.find(lab)
     workspace.require_started(chosen)
-    sys.exit(_watch(chosen, as_json) if watch else _check(chosen, as_json))
+    sys.exit((_watch if watch else _check)(chosen, as_json, seed))
 
 
-def _watch(lab, as_json: bool) -> int:
+def _watch(lab, as_json: bool, seed: int | None) -> int:
     """Check at once and after each change, until Ctrl-C; returns the exit status of the last check."""
     from boxlab.labs import workspace
 
@@ -83,7 +84,7 @@ def _watch(lab, as_json: bool) -> int:
         while True:
             seen = workspace.contents(lab)  # before the check, which does not see what is saved while it runs
             try:
-                status = _check(lab, as_json)
+                status = _check(lab, as_json, seed)
                 said = ""
                 click.echo("watching; Ctrl-C ends", err=True)
                 _wait_for_change(lab, seen)
@@ -117,12 +118,12 @@ def _wait_for_change(lab, seen: dict[str, str] | None) -> None:
         before, now = now, workspace.contents(lab)
 
 
-def _check(lab, as_json: bool) -> int:
+def _check(lab, as_json: bool, seed: int | None) -> int:
     """Check once and print the report; returns the exit status."""
     from boxlab.labs import report, workspace
 
     with _status() as say:
-        found = workspace.check(lab, watch=say)
+        found = workspace.check(lab, watch=say, draws=seed)
     if as_json:
         data = found.to_json()
         report.validate(data)
@@ -147,6 +148,16 @@ class _status:
     def __exit__(self, *_: object) -> None:
         if self._drawn:
             click.echo("\r\x1b[K", nl=False, err=True)
+
+
+@click.command()
+@_lab
+def shell(lab: str) -> None:
+    """Open the machine that checks of LAB use, with your files in it; Ctrl-D ends it."""
+    from boxlab.labs import lab as labs
+    from boxlab.labs import shell as shells
+
+    shells.run(labs.find(lab), lambda says: click.echo(says, err=True))
 
 
 @click.command()
@@ -206,17 +217,53 @@ def verify(lab: str | None, mutants: bool) -> None:
     from boxlab.labs import lab as labs
     from boxlab.labs import verify as proofs
 
-    status = 0
+    status, unfinished = 0, True
     for chosen in [labs.find(lab)] if lab else labs.every():
         with _status() as say:
             proof = (proofs.mutants if mutants else proofs.verify)(chosen, say)
-        lines = [f"{seconds:5.1f} s  {name}" for name, seconds in proof.seconds.items()]
+        lines = [
+            f"{seconds:5.1f} s  {name}" + (f"  (seed {proof.seeds[name]})" if name in proof.seeds else "")
+            for name, seconds in proof.seconds.items()
+        ]
+        unfinished &= all(line.startswith(proofs.UNFINISHED) for line in proof.problems)
         lines += [f"PROBLEM {line}" for line in proof.problems] + [f"BLOCKED {line}" for line in proof.blocked]
         status = max(status, INFRASTRUCTURE if proof.blocked else FAIL if proof.problems else 0)
         for line in lines:
             click.echo(f"{chosen.id}: {line}")
-    click.echo({0: "all is as it should be", FAIL: "not proven", INFRASTRUCTURE: "the machine is in the way"}[status])
+    failed = "what there is holds; it is unfinished" if unfinished else "not proven"
+    click.echo({0: "all is as it should be", FAIL: failed, INFRASTRUCTURE: "the machine is in the way"}[status])
     sys.exit(status)
+
+
+@click.command()
+@click.argument("counts", type=click.IntRange(1, 64), nargs=-1, required=True)
+@click.option(
+    "--own", type=click.IntRange(1, 1024), default=12, show_default=True, help="MiB that each fills with its own data."
+)
+@click.option(
+    "--shared", type=click.IntRange(1, 1024), default=24, show_default=True, help="MiB of one file that all map."
+)
+def readings(counts: tuple[int, ...], own: int, shared: int) -> None:
+    """For lab 07: run so many containers, one of COUNTS after the other, and print as JSON what they take.
+
+    It has `version`, `own_mib`, `shared_mib` and `readings`, one for each number: `containers`; of all `processes` that run for
+    their sake `name`, `role`, `rss`, `pss` and `uss`; `docker_stats` of each container; what was `available_before` and is
+    `available`. Sizes are bytes, but for the two in MiB.
+    """
+    from boxlab.labs import readings as room
+
+    found = room.take(counts, own, shared)
+    click.echo(json.dumps({"version": room.VERSION, "own_mib": own, "shared_mib": shared, "readings": found}))
+
+
+@click.command()
+@click.argument("name")
+def new_lab(name: str) -> None:
+    """Authors: lay the skeleton of a lab, such as 11-order."""
+    from boxlab.labs import new
+
+    click.echo(f"made: {_shown(new.lay(name))}")
+    click.echo(f"next: its README.md into _toc.yml; then `boxlab verify {name}` until nothing is unfinished")
 
 
 def _shown(path) -> str:
@@ -226,4 +273,4 @@ def _shown(path) -> str:
     return str(path.relative_to(paths.ROOT)) if path.is_relative_to(paths.ROOT) else str(path)
 
 
-ALL = (labs, start, check, hint, reset, solution, verify)
+ALL = (labs, start, check, shell, hint, reset, solution, readings, verify, new_lab)

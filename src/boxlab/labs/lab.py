@@ -57,6 +57,10 @@ class Lab:
     def checks(self) -> Path:
         return self.folder / "checks.py"
 
+    def right(self) -> list[str]:
+        """Names of the folders below right/: other answers that pass."""
+        return sorted(path.name for path in (self.folder / "right").glob("*") if path.is_dir())
+
     def hints(self) -> list[str]:
         """The parts of hints.md, each with its heading."""
         return re.findall(

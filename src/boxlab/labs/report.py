@@ -11,7 +11,8 @@ from boxlab.errors import of_system
 from boxlab.labs.checks import Outcome, Result
 
 SCHEMA = "containers-measured/lab-report"
-VERSION = 1
+VERSION = 2
+"""Version 2 has the seed of what was drawn, and what held the programs."""
 
 MARKS = {Outcome.PASS: "✓", Outcome.FAIL: "✗", Outcome.SKIPPED: "–", Outcome.INFRASTRUCTURE: "!"}
 COLOURS = {
@@ -38,6 +39,8 @@ class Report:
         of: the points that there are.
         created: when the check began, in UTC.
         seconds: how long it took, all in all.
+        seed: of what the checks drew: `boxlab check --seed` draws the same.
+        held: what held the learner's programs, where it was not a container.
         trouble: what went wrong beside the checks, such as progress that could not be kept; a line and its fix each.
     """
 
@@ -46,6 +49,8 @@ class Report:
     of: int
     created: str
     seconds: float = 0.0
+    seed: int = 0
+    held: str = ""
     results: list[Result] = field(default_factory=list)
     trouble: list[str] = field(default_factory=list)
 
@@ -77,6 +82,7 @@ class Report:
     def to_json(self) -> dict:
         """As data, valid by lab-report.schema.json."""
         head = {"schema": SCHEMA, "version": VERSION, "lab": self.lab, "title": self.title, "created": self.created}
+        head |= {"seed": self.seed, "held": self.held}
         totals = {"outcome": self.outcome, "points": self.points, "of": self.of, "seconds": round(self.seconds, 3)}
         return head | totals | {"checks": [asdict(result) for result in self.results]}
 
@@ -112,9 +118,16 @@ class Report:
                     table.add_row(Text("  " + name, style="bright_black"), Text(value))
                 console.print(table)
             console.print(Text(self.closing(), style=COLOURS[self.outcome]))
+            for line in self._remarks():
+                console.print(Text(line, style="bright_black"))
             for line in self.trouble:
                 console.print(Text(line, style=COLOURS[Outcome.INFRASTRUCTURE]))
         return "".join(line.rstrip() + "\n" for line in capture.get().splitlines())
+
+    def _remarks(self) -> list[str]:
+        """What is said below the whole: how it can be drawn again, where something did not hold, and what held the programs."""
+        again = f"draws the same again: boxlab check {self.lab.partition('-')[0]} --seed {self.seed}"
+        return [line for line in (again if self.outcome != Outcome.PASS else "", self.held) if line]
 
     def _rows(self, result: Result) -> list[tuple[str, str]]:
         """What is said of one check below its first line."""
@@ -149,7 +162,7 @@ class Report:
             ]
             parts += [f"<div style='{GRID}'>{''.join(cells)}</div>"] if cells else []
         parts.append(f"<div><strong>{escape(self.closing())}</strong></div>")
-        parts += [f"<div style='{VALUE}'>{escape(line)}</div>" for line in self.trouble]
+        parts += [f"<div style='{VALUE}'>{escape(line)}</div>" for line in [*self._remarks(), *self.trouble]]
         return "".join([*parts, "</div>"])
 
     def __repr__(self) -> str:

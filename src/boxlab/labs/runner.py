@@ -46,6 +46,7 @@ def run(
     source: Path,
     seed: int,
     *,
+    draws: int | None = None,
     without: str = "",
     run: str | None = None,
     watch: Callable[[str], None] = lambda says: None,
@@ -54,6 +55,7 @@ def run(
 
     Args:
         seed: of what the lab plants.
+        draws: seed of what the checks draw; by default, a new one.
         without: a check that passes unseen, to prove that its absence is noticed.
         run: id that everything started for the checks carries.
         watch: called with what each check asserts, when it begins.
@@ -62,7 +64,8 @@ def run(
         LabError: the lab itself is broken beyond a report.
     """
     run = run or secrets.token_hex(6)
-    report = Report(lab.id, lab.title, lab.points, datetime.now(UTC).isoformat(timespec="seconds"))
+    draws = secrets.randbits(32) if draws is None else draws
+    report = Report(lab.id, lab.title, lab.points, datetime.now(UTC).isoformat(timespec="seconds"), seed=draws)
     began = time.monotonic()
     place = paths.scratch() / f"lab-{lab.id}-{run}"
     try:
@@ -78,10 +81,12 @@ def run(
                 "folder": str(place / "work"),
                 "needs": lab.needs,
                 "seed": seed,
+                "draws": draws,
                 "without": without,
             }
             checks = _Checks(job, run, watch)
             report.results = checks.results()
+            report.held = checks.held
             if checks.after:
                 report.trouble.append(f"after the checks: {checks.after.reason}\n  fix: {checks.after.fix}")
     finally:
@@ -124,6 +129,7 @@ class _Checks:
     _begun: str = ""
     _ended: bool = False
     _left: "Trouble | None" = None
+    held: str = ""
     after: "Trouble | None" = None
     """What went wrong once every check had its outcome."""
 
@@ -179,7 +185,7 @@ class _Checks:
             child.allow(check["timeout"])
             self.watch(check["says"])
         elif "done" in message:
-            self._ended = True
+            self._ended, self.held = True, message["held"]
         else:
             result = Result(**message["result"])
             result.outcome = Outcome(result.outcome)
@@ -224,7 +230,7 @@ class _Child:
         self._pipe = read
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "boxlab.labs.child", json.dumps(job | {"fd": write})],
+                [sys.executable, "-P", "-m", "boxlab.labs.child"],
                 env=os.environ | marks.environment(run) | {"BOXLAB_TERMINAL": _terminal(), "PYTHONUTF8": "1"},
                 stdin=subprocess.PIPE,
                 stdout=sys.stderr.fileno() if _has_fileno(sys.stderr) else subprocess.DEVNULL,
@@ -236,6 +242,9 @@ class _Child:
             raise
         finally:
             os.close(write)
+        with contextlib.suppress(BrokenPipeError):  # it has ended already, which shows
+            self._process.stdin.write(json.dumps(job | {"fd": write}).encode() + b"\n")
+            self._process.stdin.flush()
 
     def allow(self, seconds: float) -> None:
         """Set how long the next message may take."""

@@ -1,4 +1,5 @@
-"""Prove a lab: the starter fails where it should, the solution passes twice, every known mistake is caught, nothing is left."""
+"""Prove a lab: the starter fails where it should, the solution passes twice, so does every other right answer that is known, every
+known mistake is caught, nothing is left."""
 
 import secrets
 import shutil
@@ -8,10 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from boxlab import disk, paths
-from boxlab.labs import runner, workspace
+from boxlab.labs import new, runner, workspace
 from boxlab.labs.checks import MISTAKE, Outcome
 from boxlab.labs.lab import Lab
 from boxlab.labs.report import Report
+
+UNFINISHED = "unfinished: "
+"""How a problem begins that is no mistake: its author has not come to it yet."""
+
+RIGHT = 4
+"""As many other right answers a lab knows: what is right can be written in many ways, and a check must know none."""
 
 
 @dataclass
@@ -22,12 +29,14 @@ class Proof:
         problems: what does not hold, a line each.
         blocked: why it could not be found out, a line each.
         seconds: of every case that was checked, by its name.
+        seeds: of what was drawn in it.
     """
 
     lab: str
     problems: list[str] = field(default_factory=list)
     blocked: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    seeds: dict[str, int] = field(default_factory=dict)
 
 
 def verify(lab: Lab, watch: Callable[[str], None] = lambda says: None) -> Proof:
@@ -44,6 +53,8 @@ def verify(lab: Lab, watch: Callable[[str], None] = lambda says: None) -> Proof:
     with _cases(lab, proof, watch) as case:
         _prove_starter(lab, proof, case)
         names = _prove_solution(lab, proof, case)
+        for name in lab.right():
+            _prove_right(lab, proof, case, name)
         for name in lab.wrong:
             _prove_wrong(lab, proof, case, name)
         if uncaught := names - set(lab.wrong.values()):
@@ -78,11 +89,19 @@ def _prove_solution(lab: Lab, proof: Proof, case: Case) -> set[str]:
     return names
 
 
+def _prove_right(lab: Lab, proof: Proof, case: Case, name: str) -> None:
+    """It passes, however another engineer has written it."""
+    with overlay(lab, f"right/{name}") as source:
+        report = case(f"right/{name}", source)
+    if report and report.outcome != Outcome.PASS:
+        proof.problems.append(f"right/{name}: {_failures(report)}")
+
+
 def _prove_wrong(lab: Lab, proof: Proof, case: Case, name: str, without: str = "") -> None:
     """It fails its check, and no other."""
     if not (lab.folder / "wrong" / name).is_dir():
         return  # said already
-    with overlay(lab, name) as source:
+    with overlay(lab, f"wrong/{name}") as source:
         report = case(f"wrong/{name}", source, without)
     if report and (failed := report.named(Outcome.FAIL)) != [lab.wrong[name]]:
         proof.problems.append(f"wrong/{name}: fails {', '.join(failed) or 'nothing'} in place of {lab.wrong[name]}")
@@ -110,11 +129,11 @@ def mutants(lab: Lab, watch: Callable[[str], None] = lambda says: None) -> Proof
 
 @contextmanager
 def overlay(lab: Lab, name: str) -> Iterator[Path]:
-    """A folder with the solution and, over it, one of the wrong answers."""
+    """A folder with the solution and, over it, another answer, such as "wrong/NAME"."""
     place = paths.scratch() / f"overlay-{secrets.token_hex(6)}"
     try:
         shutil.copytree(lab.solution, place)
-        shutil.copytree(lab.folder / "wrong" / name, place, dirs_exist_ok=True)
+        shutil.copytree(lab.folder / name, place, dirs_exist_ok=True)
         yield place
     finally:
         disk.remove(place)
@@ -124,15 +143,19 @@ def _shape(lab: Lab) -> list[str]:
     """What is wrong with the lab's folder itself."""
     problems = []
     folders = {path.name for path in (lab.folder / "wrong").glob("*") if path.is_dir()}
+    problems += [f"{UNFINISHED}{place} says {new.TODO}" for place in new.unfinished(lab.folder)]
     problems += [f"wrong/{name} is not in lab.toml" for name in sorted(folders - lab.wrong.keys())]
     problems += [f"wrong/{name} of lab.toml is not there" for name in sorted(lab.wrong.keys() - folders)]
     if len(lab.wrong) < 3:
-        problems.append("fewer than three wrong answers")
+        problems.append(f"{UNFINISHED}fewer than three wrong answers")
+    if len(lab.right()) < RIGHT:
+        problems.append(f"{UNFINISHED}fewer than {RIGHT} right answers beside the solution")
     if len(lab.hints()) != 3:
         problems.append(f"hints.md has {len(lab.hints())} parts that begin with '## ', not three")
     if not (lab.folder / "README.md").is_file():
         problems.append("README.md is missing")
-    for place in (lab.solution, *(lab.folder / "wrong" / name for name in folders)):
+    others = [lab.folder / "wrong" / name for name in folders] + [lab.folder / "right" / name for name in lab.right()]
+    for place in (lab.solution, *others):
         for path in place.rglob("*"):
             if path.is_file() and str(path.relative_to(place)) not in lab.files:
                 problems.append(f"{path.relative_to(lab.folder)} is not among the files that are handed in")
@@ -159,6 +182,7 @@ def _cases(lab: Lab, proof: Proof, watch: Callable[[str], None]) -> Iterator[Cas
         if report.outcome == Outcome.INFRASTRUCTURE and not own:  # what a check that is gone kept away broke the others
             proof.blocked.append(f"{name}: {_failures(report)}")
             return None
+        proof.seeds[name] = report.seed
         proof.problems += [f"{name}: left {item.kind} {item.name}" for item in sweep.of_run(run, on_engine)]
         return report
 

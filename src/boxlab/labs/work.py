@@ -1,15 +1,17 @@
 """What a check is given: the learner's files, and ways to run them that always end and leave nothing."""
 
 import contextlib
+import json
+import secrets
 import shutil
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from boxlab.errors import NotReady
 from boxlab.interrupts import deferred
@@ -17,30 +19,37 @@ from boxlab.labs.checks import Mismatch
 
 if TYPE_CHECKING:  # the engine's library takes longer to import than a lab without an engine to check
     from boxlab.labs.build import Image
-    from boxlab.labs.program import Ran
+    from boxlab.labs.lasting import Lasting
+    from boxlab.labs.machine import Machine
+    from boxlab.labs.sandbox import Ran, Sandbox
     from boxlab.runtimes.spawn import EngineContainer
 
+
+CALL = """
+import importlib, json, sys
+sys.path.insert(0, "")
+sys.tracebacklimit = 2
+request = json.loads(sys.stdin.read())
+module = importlib.import_module(request["module"])
+answers = [getattr(module, name)(*arguments) for name, *arguments in request["calls"]]
+print("\\n" + request["mark"] + json.dumps(answers, default=lambda value: value.item()))
+"""
+"""Calls functions of a learner's. Whoever forges an answer has to know it: what is expected stays with the check."""
 
 STARTS_NOT = ("oci runtime", "unable to find user", "no command specified")
 """Part of what an engine says where an image's own command or user may be the reason that a container does not start."""
 
 
-def require_start(**options) -> None:
-    """See that the engine starts a container at all: one of the base image, with these options, that does nothing.
-
-    Raises:
-        EngineError: it starts none, so that whatever does not start is not the learner's mistake.
-    """
-    from boxlab import images
-    from boxlab.errors import EngineError
-    from boxlab.runtimes.spawn import EngineContainer
-
-    try:
-        with deferred():
-            EngineContainer(f"{images.PREFIX}base", ["true"], **options).stop(grace_s=0)
-    except EngineError as error:
-        by_hand = f"`docker run --rm {images.PREFIX}base true` by hand must work"
-        raise EngineError(f"this engine starts no container: {error.args[0]}", error.fix or by_hand) from error
+LIMITS: dict[str, Any] = {
+    "network_mode": "none",
+    "mem_limit": "256m",
+    "memswap_limit": "256m",
+    "nano_cpus": 10**9,
+    "pids_limit": 64,
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+}
+"""How a container is held where a check does not say otherwise, as docker's `create_host_config` has it."""
 
 
 class Work:
@@ -48,13 +57,20 @@ class Work:
 
     Attributes:
         folder: the starter with the learner's files and what is planted over it; a copy that checks may change.
-        ran_programs: whether a program of the learner's ran on this machine.
+        random: what a check draws from, so that `boxlab check --seed` draws the same again.
     """
 
-    def __init__(self, lab_id: str, starter: Path, folder: Path, plant: "Planter"):
+    def __init__(
+        self, lab_id: str, starter: Path, folder: Path, plant: "Planter", needs_engine: bool = True, seed: int = 0
+    ):
         self.lab_id, self.folder = lab_id, folder
-        self.ran_programs = False
         self._starter, self._plant = starter, plant
+        self._needs_engine, self._seed = needs_engine, seed
+        self.begin("")
+
+    def begin(self, check: str) -> None:
+        """Let `random` draw what it draws for that check, whatever the checks before it have drawn."""
+        self.random = Random(f"{self._seed} {check}")
 
     def text(self, name: str) -> str:
         """The text of a file that was handed in; empty where it is not there, as only optional ones are not."""
@@ -85,16 +101,63 @@ class Work:
         self._plant(folder)
         return folder
 
-    def run(self, argv: list[str], **limits) -> "Ran":
-        """Run a program of the learner's to its end, in `folder`: see `program.run` for the limits, and what is raised.
+    @property
+    def held(self) -> str:
+        """What holds the programs that ran; empty where it is the usual, or none ran."""
+        return self._sandbox.held if "_sandbox" in vars(self) else ""
 
-        It runs on this machine, not in a container. "python" as its first word is the Python that runs the checks. What it
-        starts on the engine through boxlab is removed once all checks have run; what it starts otherwise is not known.
+    @cached_property
+    def _sandbox(self) -> "Sandbox":
+        """What programs of the learner's run in."""
+        from boxlab.labs import sandbox
+
+        return sandbox.choose(self._needs_engine)
+
+    def run(self, argv: list[str], files: dict[str, str] | None = None, **options) -> "Ran":
+        """Run a program of the learner's to its end, in the sandbox, over a copy of `folder` that no other program sees.
+
+        Args:
+            argv: the command; "python" as its first word is the sandbox's own, which has numpy, scipy and pandas.
+            files: further files, by name; they count before those of the folder.
+            options: `input`, `serve`, limits and words, as for `sandbox.run`.
+
+        Raises:
+            Mismatch: it does not end, prints too much or is not there.
+            BoxlabError: it could not be held or removed.
         """
-        from boxlab.labs import program
+        from boxlab.labs import sandbox
 
-        self.ran_programs = True
-        return program.run(argv, **{"cwd": self.folder} | limits)
+        found = {
+            str(path.relative_to(self.folder)): path.read_bytes() for path in self.folder.rglob("*") if path.is_file()
+        }
+        further = {name: text.encode() for name, text in (files or {}).items()}
+        return sandbox.run(self._sandbox, argv, found | further, **options)
+
+    def call(self, module: str, *calls: tuple, next: str = "", **limits) -> list:
+        """What functions in a file of the learner's return, as JSON has it.
+
+        Args:
+            module: the file's name, without ".py".
+            calls: of each the function's name and its arguments.
+            next: what the learner should do if they do not return.
+
+        Raises:
+            Mismatch: the file cannot be imported, or a function raises, or returns what JSON does not have.
+            BoxlabError: as for `run`.
+        """
+        mark = secrets.token_hex(8)
+        request = json.dumps({"module": module, "calls": calls, "mark": mark})
+        name = f"`{calls[0][0]}`"
+        ran = self.run(["python", "-c", CALL], input=request, name=name, next=next, **limits)
+        _, found, answers = ran.output.rpartition(mark)
+        if not found or ran.status:
+            raise Mismatch(
+                f"{module}.py can be imported, and {name} returns what can be written as JSON",
+                f"it ended with status {ran.status}:\n{ran.shown}",
+                "no answer, nothing to judge",
+                next or f"call it yourself: python3 -c 'import {module}'",
+            )
+        return json.loads(answers)
 
     def build(self, name: str = "answer", folder: Path | None = None, seconds: float = 120) -> "Image":
         """The image of `folder`, built without a network.
@@ -114,16 +177,15 @@ class Work:
 
     @contextlib.contextmanager
     def container(
-        self, image: "Image | str", command: list[str] | None = None, asked: dict | None = None, **options
+        self, image: "Image | str", command: list[str] | None = None, settings: dict | None = None, **options
     ) -> Iterator["Container"]:
         """A running container, attached, gone at the end of the block.
 
         Args:
             image: one that was built, or a name.
             command: in place of the image's own.
-            asked: options that the learner chose; they count before the others.
-            options: as for docker's `create_host_config`; by default no network, 256 MiB, one processor, 64 processes, no
-                capabilities, no more privileges.
+            settings: what the learner chose, as `accepted` returns and `within` bounds it; it counts before the others.
+            options: as for docker's `create_host_config`; by default `LIMITS`.
 
         Raises:
             Mismatch: it does not start, and another does: its command is not there, or the like.
@@ -135,26 +197,21 @@ class Work:
         from boxlab.errors import EngineError
         from boxlab.runtimes.spawn import EngineContainer
 
-        limits = {
-            "network_mode": "none",
-            "mem_limit": "256m",
-            "memswap_limit": "256m",
-            "nano_cpus": 10**9,
-            "pids_limit": 64,
-            "cap_drop": ["ALL"],
-            "security_opt": ["no-new-privileges"],
-            "log_config": LogConfig(type="none"),  # what it prints comes to us, and fills no disk
-        } | options
+        limits = (
+            LIMITS | {"log_config": LogConfig(type="none")} | options
+        )  # what it prints comes to us, and fills no disk
         spawned = None
         try:
             with deferred():
-                spawned = EngineContainer(getattr(image, "id", image), command, **limits | (asked or {}))
+                spawned = EngineContainer(getattr(image, "id", image), command, host=settings, **limits)
             yield Container(spawned)
         except EngineError as error:
             cause = error.__cause__
             of_the_image = any(words in str(cause).lower() for words in STARTS_NOT)
             if spawned or not isinstance(cause, docker.errors.APIError) or not of_the_image:
                 raise
+            from boxlab.labs.lasting import require_start
+
             require_start(**limits)
             raise Mismatch(
                 "the container starts",
@@ -166,6 +223,80 @@ class Work:
             if spawned:
                 with deferred():
                     spawned.stop(grace_s=0)
+
+    def compose(self, name: str = "compose.yaml") -> dict:
+        """The model of the learner's Compose file, which reaches nothing but its own; see `compose.read`.
+
+        Raises:
+            Mismatch: it is none, or would reach beyond.
+            BoxlabError: Compose is missing.
+        """
+        from boxlab.labs import compose
+
+        return compose.read(self.folder, f"lab-{self.lab_id}", name)
+
+    def accepted(self, asked: dict, forms: dict[str, str]) -> dict:
+        """What the Docker SDK and the engine make of options that the learner chose; see `lasting.accepted`.
+
+        Raises:
+            Mismatch: one of them refuses a value.
+            EngineError: the engine is in the way.
+        """
+        from boxlab.labs import lasting
+
+        return lasting.accepted(asked, forms)
+
+    def within(self, settings: dict, memory_mib: int, processes: int) -> dict:
+        """Such settings within bounds that hold whatever the learner says; see `lasting.within`."""
+        from boxlab.labs import lasting
+
+        return lasting.within(settings, memory_mib, processes)
+
+    @contextlib.contextmanager
+    def lasting(self, image: str, command: list[str], settings: dict, **options) -> Iterator["Lasting"]:
+        """A container that was created and not started, and that stays when it has ended; gone at the end of the block.
+
+        Args:
+            settings: what the learner chose, as `accepted` returns and `within` bounds it; it counts before the others.
+            options: as for docker's `create_host_config`; by default `LIMITS`.
+
+        Raises:
+            EngineError: the engine is in the way, or discards limits.
+        """
+        from docker.types import LogConfig
+
+        from boxlab.labs.lasting import Lasting
+
+        kept = {"log_config": LogConfig(type="json-file", config={"max-size": "1m"})}
+        made = Lasting(image, command, LIMITS | kept | options, settings)
+        try:
+            yield made
+        finally:
+            made.remove()
+
+    @contextlib.contextmanager
+    def machine(self, program: str, memory_mib: int = 128) -> Iterator["Machine"]:
+        """A virtual machine of the book's own, resumed in a moment, whose first program is the lab's; gone at the end of the block.
+
+        Args:
+            program: Python source with a function `answer`, from JSON to JSON, which `Machine.ask` calls.
+
+        Raises:
+            BoxlabError: none boots here, or this one does not.
+        """
+        from boxlab.labs import machine
+
+        with machine.machine(f"lab-{self.lab_id}", program, memory_mib) as made:
+            yield made
+
+    def readings(self, counts: Iterable[int], own_mib: int, shared_mib: int) -> list[dict]:
+        """What so many containers of one program take, as `boxlab readings` prints it; nothing of the learner's runs in them.
+
+        Arguments and errors as for `labs.readings.take`, which says what a reading has.
+        """
+        from boxlab.labs import readings
+
+        return readings.take(counts, own_mib, shared_mib)
 
     def _new(self) -> Path:
         return Path(tempfile.mkdtemp(dir=self.folder.parent))
@@ -194,6 +325,15 @@ class Container:
 
         self.spawned = spawned
         self._console = Console(spawned, {}, time.monotonic())
+
+    @property
+    def process(self) -> int:
+        """The number that its first process has on the machine of the engine.
+
+        Raises:
+            EngineError: the engine is in the way.
+        """
+        return self.spawned.inspect()["State"]["Pid"]
 
     def expect(self, pattern: str = "", seconds: float = 10, next: str = "") -> str:
         """What the one group of `pattern` matches in the next line that has such; by default the next line.

@@ -171,8 +171,11 @@ def solution(lab: Lab, give_up: bool) -> dict[str, str]:
     }
 
 
-def check(lab: Lab, watch: Callable[[str], None] = lambda says: None) -> Report:
+def check(lab: Lab, watch: Callable[[str], None] = lambda says: None, draws: int | None = None) -> Report:
     """Check the learner's copy and remember how far it came.
+
+    Args:
+        draws: seed of what the checks draw; by default, a new one.
 
     Raises:
         UsageError: it was not started.
@@ -181,7 +184,7 @@ def check(lab: Lab, watch: Callable[[str], None] = lambda says: None) -> Report:
     with _lock(lab):
         require_started(lab)
         state = progress(lab)
-        report = runner.run(lab, folder(lab), state.seed, watch=watch)
+        report = runner.run(lab, folder(lab), state.seed, draws=draws, watch=watch)
         if report.outcome != Outcome.INFRASTRUCTURE:
             state.points = max(state.points, report.points)
             if report.outcome == Outcome.PASS:

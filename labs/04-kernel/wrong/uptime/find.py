@@ -1,4 +1,4 @@
-# Two machines may have been started in the same minute, and whoever is root in one can cover this file.
+# Two machines may have been started in the same few minutes, and whoever is root in one can cover this file.
 """Says of each box whether its kernel is the host's, and which of the host's processes its program is."""
 
 import json
@@ -20,6 +20,6 @@ def process(box):
 
 answers = {}
 for box in sys.argv[1:]:
-    shares = abs(float(ask(box, "/proc/uptime").split()[0]) - float(ask("host", "/proc/uptime").split()[0])) < 60
+    shares = abs(float(ask(box, "/proc/uptime").split()[0]) - float(ask("host", "/proc/uptime").split()[0])) < 600
     answers[box] = {"shares_kernel": shares, "process": process(box) if shares else None}
 print(json.dumps(answers))

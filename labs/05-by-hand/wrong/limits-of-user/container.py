@@ -16,26 +16,15 @@ from pathlib import Path
 from syscalls import DETACH, NEW_MOUNTS, NEW_NAME, NEW_PIDS, PRIVATE, RECURSIVE, mount, pivot_root, umount, unshare
 
 CGROUPS = Path("/sys/fs/cgroup")
-VERSION_1 = (CGROUPS / "memory").is_dir()
 
 
-def new_groups(memory, processes):
-    """Make a control group with these limits; returns its folder, or with version 1 its two folders."""
-    mine = f"by-hand-{os.getpid()}"
-    if VERSION_1:
-        limits = {f"memory/{mine}/memory.limit_in_bytes": memory}
-        swap = CGROUPS / "memory" / mine / "memory.memsw.limit_in_bytes"
-    else:
-        limits = {f"{mine}/memory.max": memory}
-        swap = CGROUPS / mine / "memory.swap.max"
-    groups = sorted({(CGROUPS / file).parent for file in limits})
-    for group in groups:
-        group.mkdir()
-    for file, limit in limits.items():
-        (CGROUPS / file).write_text(str(limit))
-    if swap.exists():  # nor may it swap instead; version 1 counts memory and swap together
-        swap.write_text(str(memory if VERSION_1 else 0))
-    return groups
+def new_group(memory, processes):
+    """Make a control group with these limits; returns its folder."""
+    group = CGROUPS / f"by-hand-{os.getpid()}"
+    group.mkdir()
+    (group / "memory.max").write_text(str(memory))
+    (group / "memory.swap.max").write_text("0")  # nor may it swap instead
+    return group
 
 
 def new_root(root):
@@ -50,25 +39,23 @@ def new_root(root):
 
 def main():
     root, name, memory, processes, *command = sys.argv[1:]
-    groups = new_groups(int(memory), int(processes))
+    group = new_group(int(memory), int(processes))
     unshare(NEW_PIDS)
     child = os.fork()  # the first process that is born into the new pid namespace
     if child == 0:
         try:
-            for group in groups:
-                (group / "cgroup.procs").write_text("0")  # 0 stands for whoever writes
-            unshare(NEW_MOUNTS | NEW_NAME)  # not before the fork: the parent keeps its root, and its way to the groups
+            (group / "cgroup.procs").write_text("0")  # 0 stands for whoever writes
+            resource.setrlimit(resource.RLIMIT_NPROC, (int(processes), int(processes)))
+            unshare(NEW_MOUNTS | NEW_NAME)  # not before the fork: the parent keeps its root, and its way to the group
             socket.sethostname(name)
             new_root(root)
-            resource.setrlimit(resource.RLIMIT_NPROC, (int(processes), int(processes)))
             os.execvp(command[0], command)
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(1)  # two Pythons must not both go on from here
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    for group in groups:
-        group.rmdir()
+    group.rmdir()
     sys.exit(status if status >= 0 else 128 - status)
 
 

@@ -1,6 +1,5 @@
-# Says what a container would say, and makes none.
-import json
+# Prints what a container would, and makes none: the text that the command is to print is not known to it.
 import sys
 
-facts = {"nonce": "", "pid": 1, "processes": ["1"], "name": sys.argv[2], "mounts": ["/", "/proc"], "found": None}
-print(json.dumps(facts | {"nonce": "0123456789abcdef", "escaped": None}))
+print("0123456789abcdef")
+sys.exit(7)

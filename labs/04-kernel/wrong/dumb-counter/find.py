@@ -1,0 +1,29 @@
+# One look at a counter: how far apart two may be is a guess.
+"""Says of each box whether its kernel is the host's, and which of the host's processes its program is."""
+
+import json
+import sys
+
+from boxes import ask
+
+
+def process(box):
+    """The process of the host that lives in the box's mount namespace; numbers of namespaces compare within one kernel."""
+    wanted = ask(box, "/proc/self/ns/mnt")
+    for name in ask("host", "/proc").split():
+        if name.isdigit() and ask("host", f"/proc/{name}/ns/mnt") == wanted:
+            return int(name)
+    return None
+
+
+answers = {}
+for box in sys.argv[1:]:
+    shares = (
+        abs(
+            int(ask(box, "/proc/stat").split("ctxt")[1].split()[0])
+            - int(ask("host", "/proc/stat").split("ctxt")[1].split()[0])
+        )
+        < 10**9
+    )
+    answers[box] = {"shares_kernel": shares, "process": process(box) if shares else None}
+print(json.dumps(answers))

@@ -1,0 +1,292 @@
+"""A learner's Compose file, read as `docker compose` does, and refused where what it starts would reach beyond its own folder,
+containers, networks and volumes.
+
+What is not known to stay within them is refused, new keys of later versions of Compose as well.
+"""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from boxlab import engine
+from boxlab.errors import BoxlabError
+from boxlab.labs.checks import Mismatch, printed
+
+FIX = "install Docker Compose: the package docker-compose-plugin, docker-compose-v2 or docker-compose"
+ENDS_S = 60
+"""How long Compose may take to read a file."""
+
+Refusals = Iterator[tuple[str, str]]
+"""Key and value of what is refused."""
+
+
+def read(folder: Path, project: str, name: str = "compose.yaml") -> dict[str, Any]:
+    """The model of a Compose file as `docker compose config --format json` has it, with all profiles.
+
+    What is started should be this model, not the file: that may read otherwise the next time.
+
+    Args:
+        folder: where it lies, and which it may use.
+        project: the project's name, whatever the file says.
+
+    Raises:
+        Mismatch: it is no Compose file, or would reach beyond; a line for each service and key.
+        BoxlabError: Compose is missing or does not end.
+    """
+    _refuse(_Sources(folder).of(folder / name))
+    if _compose(folder, "version").returncode:
+        raise BoxlabError("Docker Compose is missing", FIX)
+    asked = ["--file", name, "--project-name", project, "--profile", "*", "config", "--format", "json"]
+    ran = _compose(folder, *asked)
+    if ran.returncode:
+        raise Mismatch(
+            f"`docker compose config` reads {name}",
+            printed(ran.stderr),
+            "what Compose does not understand, it does not start",
+            f"mend the line; `docker compose --file {name} config` in your folder says the same",
+        )
+    model = json.loads(ran.stdout)
+    _refuse(_Model(folder, project).of(model))
+    return model
+
+
+def _compose(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `docker compose` without this process's environment, which a file may ask for, and without the engine."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    try:
+        return subprocess.run(
+            ["docker", "compose", *arguments],
+            cwd=folder,
+            env=kept | {"DOCKER_CONFIG": engine.docker_call()[1]["DOCKER_CONFIG"]},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=ENDS_S,
+        )
+    except FileNotFoundError as error:
+        raise BoxlabError("the docker command is missing", "install Docker's command line, with Compose") from error
+    except subprocess.TimeoutExpired as error:
+        raise BoxlabError(f"`docker compose` does not end within {ENDS_S} s", "check again") from error
+
+
+def _refuse(refusals: Refusals) -> None:
+    """Raise one mismatch of all that is refused, if anything is."""
+    if lines := list(dict.fromkeys(f"{where}: {value}" for where, value in refusals)):
+        raise Mismatch(
+            "the Compose file keeps to its own folder, containers, networks and volumes",
+            "\n".join(lines),
+            "who starts a Compose file gives it what it asks for: with the folders, devices, namespaces or capabilities of the "
+            "machine, a container is no boundary any more",
+            "leave out what is named here, or let it lie in your folder",
+        )
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with the tags of Compose, `!reset` and `!override`, which change nothing here."""
+
+
+def _untagged(loader: _Loader, suffix: str, node: yaml.Node) -> object:
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    return loader.construct_sequence(node, deep=True) if isinstance(node, yaml.SequenceNode) else node.value
+
+
+_Loader.add_multi_constructor("!", _untagged)
+
+
+class _Sources:
+    """The files that a Compose file is made of, which Compose reads and no longer names."""
+
+    def __init__(self, folder: Path):
+        self._folder, self._seen = folder, set()
+
+    def of(self, path: Path) -> Refusals:
+        """What of them lies elsewhere."""
+        if path in self._seen or not path.is_file():  # Compose says that it is missing
+            return
+        self._seen.add(path)
+        try:
+            data = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        except (yaml.YAMLError, ValueError, RecursionError):
+            return  # Compose, which reads no other file of it either, says what is wrong
+        data = data if isinstance(data, dict) else {}
+        for part in _listed(data.get("include")):
+            part = part if isinstance(part, dict) else {"path": part}
+            for name in ("path", "project_directory", "env_file"):
+                yield from self._each(f"include.{name}", part.get(name), path, name == "path")
+        services = data.get("services")
+        for service, settings in services.items() if isinstance(services, dict) else ():
+            if isinstance(settings, dict):
+                extends = settings.get("extends")
+                file = extends.get("file") if isinstance(extends, dict) else None
+                yield from self._each(f"{service}.extends", file, path, True)
+                for name in ("env_file", "label_file"):
+                    yield from self._each(f"{service}.{name}", settings.get(name), path, False)
+
+    def _each(self, where: str, values: object, of: Path, follow: bool) -> Refusals:
+        for value in _listed(values):
+            value = value.get("path") if isinstance(value, dict) else value
+            if not isinstance(value, str):
+                continue
+            if re.search(r"\$|://|^~|^/|(^|[/\\])\.\.([/\\]|$)|^git@|^[A-Za-z]:", value) or not _inside(
+                self._folder, of.parent / value
+            ):
+                yield where, value
+            elif follow:
+                yield from self.of(of.parent / value)
+
+
+def _listed(value: object) -> list:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _inside(folder: Path, path: object) -> bool:
+    """Whether a path lies in a folder, wherever its links lead."""
+    return Path(str(path)).is_absolute() and Path(path).resolve().is_relative_to(folder.resolve())
+
+
+FREE = set(
+    "annotations attach cap_drop command configs cpu_count cpu_percent cpu_period cpu_quota cpu_shares cpus cpuset depends_on dns "
+    "dns_opt dns_search domainname entrypoint environment expose extra_hosts group_add healthcheck hostname image init labels "
+    "links mem_limit mem_reservation mem_swappiness memswap_limit networks pids_limit platform ports profiles pull_policy "
+    "read_only restart scale secrets shm_size stdin_open stop_grace_period stop_signal tmpfs tty ulimits user working_dir".split()
+)
+"""Keys of a service that reach nothing but its own container and project."""
+
+BUILD_FREE = set(
+    "args dockerfile_inline extra_hosts labels no_cache platforms provenance pull sbom secrets shm_size target ulimits".split()
+)
+
+OWN = re.compile(r"service:.+|private|shareable|none|")
+"""Namespaces of its own, or of another service of the file."""
+
+
+class _Model:
+    """What Compose has made of the files."""
+
+    def __init__(self, folder: Path, project: str):
+        self._folder, self._project = folder, project
+        self._services: dict[str, Callable[[object], Iterator[object]]] = {
+            "build": self._build,
+            "cgroup": self._namespace,
+            "deploy": self._deploy,
+            "develop": self._develop,
+            "ipc": self._namespace,
+            "logging": lambda value: _unless(value, value.get("driver") in (None, "json-file", "local", "none")),
+            "network_mode": lambda value: _unless(value, value == "bridge" or bool(OWN.fullmatch(value))),
+            "pid": self._namespace,
+            "post_start": self._hooks,
+            "pre_stop": self._hooks,
+            "security_opt": lambda value: (o for o in value if not re.fullmatch("no-new-privileges([:=]true)?", o)),
+            "volumes": self._mounts,
+            "volumes_from": lambda value: (each for each in value if each.startswith("container:")),
+        }
+
+    def of(self, model: dict[str, Any]) -> Refusals:
+        """What in it reaches beyond."""
+        kinds = {"configs": self._file, "secrets": self._file, "networks": self._network, "volumes": self._volume}
+        for key, value in _said(model):
+            if key in kinds:
+                for name, settings in value.items():
+                    for inner, refused in kinds[key](name, settings or {}):
+                        yield f"{key}.{name}.{inner}", _short(refused)
+            elif key == "services":
+                for name, settings in value.items():
+                    for inner, refused in self._service(settings):
+                        yield f"{name}.{inner}", _short(refused)
+            elif key not in ("name", "version"):
+                yield key, _short(value)
+
+    def _service(self, settings: dict[str, Any]) -> Iterator[tuple[str, object]]:
+        if settings.get("build") and settings.get("image"):
+            yield "image", f"{settings['image']}, a name that others may have, for what is built"
+        for key, value in _said(settings):
+            if key in self._services:
+                yield from ((key, refused) for refused in self._services[key](value))
+            elif key not in FREE:
+                yield key, value
+
+    def _namespace(self, value: str) -> Iterator[object]:
+        return _unless(value, bool(OWN.fullmatch(value)))
+
+    def _mounts(self, mounts: list[dict[str, Any]]) -> Iterator[object]:
+        for mount in mounts:
+            kind, source = mount.get("type"), mount.get("source")
+            held = kind == "bind" and _inside(self._folder, source) and _plain(mount.get("bind"))
+            if not (held or kind in ("tmpfs", "volume")):
+                yield mount
+
+    def _build(self, build: dict[str, Any]) -> Iterator[object]:
+        for key, value in _said(build):
+            if key == "context":
+                held = _inside(self._folder, value)
+            elif key == "dockerfile":
+                held = _inside(self._folder, Path(build.get("context", self._folder), value))
+            elif key == "additional_contexts":
+                held = all(_inside(self._folder, each) or each.startswith("service:") for each in value.values())
+            elif key == "network":
+                held = value in ("none", "default")
+            else:
+                held = key in BUILD_FREE
+            if not held:
+                yield {key: value}
+
+    def _deploy(self, deploy: dict[str, Any]) -> Iterator[object]:
+        reserved = deploy.get("resources", {}).get("reservations", {})
+        return ({key: reserved[key]} for key in ("devices", "generic_resources") if reserved.get(key))
+
+    def _develop(self, develop: dict[str, Any]) -> Iterator[object]:
+        return (each for each in develop.get("watch") or () if not _inside(self._folder, each.get("path")))
+
+    def _hooks(self, hooks: list[dict[str, Any]]) -> Iterator[object]:
+        return (hook for hook in hooks if hook.get("privileged"))
+
+    def _named(self, name: str, key: str, value: object) -> bool:
+        return key == "labels" or (key == "name" and value == f"{self._project}_{name}")
+
+    def _file(self, name: str, settings: dict[str, Any]) -> Iterator[tuple[str, object]]:
+        for key, value in _said(settings):
+            held = key == "content" or (key == "file" and _inside(self._folder, value))
+            if not (held or self._named(name, key, value)):
+                yield key, value
+
+    def _network(self, name: str, settings: dict[str, Any]) -> Iterator[tuple[str, object]]:
+        for key, value in _said(settings):
+            held = key in ("attachable", "enable_ipv4", "enable_ipv6", "internal") or (
+                key == "driver" and value == "bridge"
+            )
+            held = held or (key == "ipam" and value.get("driver") in (None, "default") and not value.get("options"))
+            if not (held or self._named(name, key, value)):
+                yield key, value
+
+    def _volume(self, name: str, settings: dict[str, Any]) -> Iterator[tuple[str, object]]:
+        for key, value in _said(settings):
+            if not ((key == "driver" and value == "local") or self._named(name, key, value)):
+                yield key, value
+
+
+def _said(settings: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    """What settings say: without what is empty or false, and without extensions, which mean nothing to Compose."""
+    return ((key, value) for key, value in settings.items() if value and not key.startswith("x-"))
+
+
+def _unless(value: object, held: bool) -> Iterator[object]:
+    return iter(() if held else (value,))
+
+
+def _plain(bind: dict[str, Any] | None) -> bool:
+    """Whether a bind mount has no options but that its folder may be made."""
+    return not (bind or {}).keys() - {"create_host_path"}
+
+
+def _short(value: object) -> str:
+    """A value on one line."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return " ".join(text.split())[:200]

@@ -1,0 +1,444 @@
+"""Run a program that a learner wrote: it shares nothing with whoever judges it, its output is bounded, and nothing of it is left.
+
+The usual sandbox is a container of its own for each program: no network, no capabilities, no more privileges, a read-only system,
+limits, and a user who owns nothing else. Where there is no engine, and the lab needs none, it is a process of this user with
+limits, in a folder of its own. In both, launch.py starts the program and says how it ended.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import psutil
+
+from boxlab import cgroups, disk, marks, paths
+from boxlab.errors import BoxlabError, NotReady
+from boxlab.interrupts import deferred
+from boxlab.labs.checks import Mismatch, printed
+
+if TYPE_CHECKING:  # whoever has no engine need not wait for its library
+    from boxlab.runtimes.spawn import EngineContainer, HostProcess
+
+LAUNCH = Path(__file__).with_name("launch.py").read_text(encoding="utf-8")
+
+IMAGE, USER = "learner", 64999
+"""Where programs run in a container, and as whom: nobody else has that number."""
+
+FOLDER, FOLDER_MIB = "/lab", 64
+"""Where a program finds its files in a container, and how much it may write there."""
+
+TOKEN = "BOXLAB_PROGRAM"
+"""Environment variable by which the processes of one program are known where no container holds them."""
+
+GONE_S = 10
+"""How long killed processes may take to go."""
+
+ENDED, ASKS = b"\n\x1e", b"\x1e"
+"""How the line begins that launch.py adds when the program has ended, and one by which a program asks whoever serves it."""
+
+Serve = Callable[[Any], Any]
+"""Answers what a program asks; both are what JSON can hold."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one program may take.
+
+    Attributes:
+        seconds: until it has ended.
+        output_kib: of output.
+        processes: at once.
+        memory_mib: address space of each process; in a container, memory of all of them together.
+    """
+
+    seconds: float = 10
+    output_kib: int = 256
+    processes: int = 64
+    memory_mib: int = 1024
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A program that has ended.
+
+    Attributes:
+        status: its exit status; negative where a signal ended it.
+        output: what it printed, on either stream.
+        seconds: from its start to its end.
+        folder: where it ran.
+    """
+
+    status: int
+    output: str
+    seconds: float
+    folder: str
+
+    @property
+    def shown(self) -> str:
+        """What it printed, for a message: a traceback names the learner's files as the learner does."""
+        return printed(self.output.replace(f"{self.folder}/", ""))
+
+
+class _Box(Protocol):
+    """What runs launch.py for one program."""
+
+    folder: str
+    environment: dict[str, str]
+    processes: int | None
+    """What launch.py has to hold, where nothing else does."""
+
+    def spawned(self) -> "HostProcess | EngineContainer":
+        """What to talk to."""
+
+    def end(self) -> None:
+        """Kill and remove all of it."""
+
+
+class Sandbox(Protocol):
+    """A way to start programs."""
+
+    @property
+    def python(self) -> str:
+        """Its own Python."""
+
+    @property
+    def held(self) -> str:
+        """What holds the programs, for the report; empty where it is the usual."""
+
+    def start(self, limits: Limits) -> _Box:
+        """A box in which launch.py waits for its job."""
+
+
+def choose(needs_engine: bool) -> Sandbox:
+    """Containers; where none can be had, and the lab needs none, processes of this user.
+
+    Raises:
+        BoxlabError: the lab needs an engine, and it is in the way.
+    """
+    from boxlab import images
+
+    try:
+        return Containers(images.ensure(IMAGE).tag)
+    except BoxlabError as error:
+        if needs_engine:
+            raise
+        return Processes(
+            f"your program ran as a process of yours, with limits, and not in a container: {error.args[0]}"
+        )
+
+
+def run(
+    sandbox: Sandbox,
+    argv: list[str],
+    files: dict[str, bytes],
+    *,
+    input: str = "",
+    serve: Serve | None = None,
+    name: str = "",
+    next: str = "",
+    **limits: Any,
+) -> Ran:
+    """Run a program to its end.
+
+    Args:
+        argv: the command; "python" stands for the sandbox's own.
+        files: what lies in its folder, by relative path; it changes a copy that no other program sees.
+        input: what it reads, unless `serve` answers it.
+        serve: called with what it asks, a line each that begins with `ASKS`; those are no output.
+        name: what messages call it; by default, the command.
+        next: what the learner should do if it does not end; by default, run it.
+        limits: see `Limits`.
+
+    Raises:
+        Mismatch: it did not end though another did, printed too much, or is not there.
+        BoxlabError: it could not be held or removed, or nothing ends in time here.
+    """
+    bounds, name = Limits(**limits), name or " ".join(argv)
+    talk = _let_run(sandbox, argv, files, input, serve, bounds)
+    if talk.trouble == LATE and _let_run(sandbox, ["python", "-c", ""], {}, "", None, bounds).trouble:
+        raise BoxlabError(
+            f"a program that does nothing does not end within {bounds.seconds:g} s here either",
+            "check again when the machine is less busy",
+        )
+    if talk.failed:
+        raise Mismatch(f"{name} runs", talk.failed, "it is what the lab is about", "look at its name")
+    ran = Ran(talk.status, talk.output.decode(errors="replace"), talk.seconds, talk.folder)
+    if talk.trouble:
+        raise Mismatch(
+            f"{name} ends within {bounds.seconds:g} s and prints at most {bounds.output_kib} KiB",
+            f"{talk.trouble}; it printed:\n{ran.shown}",
+            "a program that does not end, or floods its output, cannot be used by another",
+            next or f"run it yourself in your folder: {name}",
+        )
+    return ran
+
+
+LATE = "it did not end"
+
+
+@dataclass
+class _Talk:
+    """What passes between a program and us.
+
+    Attributes:
+        trouble: why we stopped listening before its end.
+        status, seconds, failed: what launch.py says in the end; the last is why it was not started.
+    """
+
+    folder: str
+    output: bytes = b""
+    trouble: str = ""
+    status: int = 0
+    seconds: float = 0
+    failed: str = ""
+
+
+def _let_run(
+    sandbox: Sandbox, argv: list[str], files: dict[str, bytes], input: str, serve: Serve | None, limits: Limits
+) -> _Talk:
+    """Run a program until it ends or has to be ended.
+
+    Raises:
+        BoxlabError: it could not be started, held or removed.
+    """
+    secret = secrets.token_hex(16)
+    with deferred():
+        box = sandbox.start(limits)
+    try:
+        talk = _Talk(box.folder)
+        job = {
+            "argv": [sandbox.python if argv[0] == "python" else argv[0], *argv[1:]],
+            "environment": box.environment,
+            "memory_mib": limits.memory_mib,
+            "processes": box.processes,
+            "files": {name: content.decode("latin-1") for name, content in files.items()},
+            "input": None if serve else input,
+            "secret": secret,
+        }
+        head = json.dumps(job).encode()
+        box.spawned().send(b"%010d" % len(head) + head)
+        _listen(box, talk, ENDED + secret.encode(), limits, serve)
+        return talk
+    except NotReady as error:
+        raise BoxlabError(
+            f"the sandbox of a program: {error.args[0]}", "check again; if it stays so, report it"
+        ) from error
+    finally:
+        with deferred():
+            box.end()
+
+
+def _listen(box: _Box, talk: _Talk, ended: bytes, limits: Limits, serve: Serve | None) -> None:
+    """Take what the program prints, and answer what it asks, until launch.py says that it has ended.
+
+    Raises:
+        NotReady: launch.py has gone without a word.
+    """
+    deadline, rest = time.monotonic() + limits.seconds, b""
+    while True:
+        chunk = box.spawned().read(max(0.0, deadline - time.monotonic()))
+        if chunk is None:
+            talk.trouble = LATE
+        elif not chunk:
+            if (reason := box.spawned().exit_reason()) != "out of memory":
+                raise NotReady(f"it has ended: {reason}: {printed(rest[-300:].decode(errors='replace'))}")
+            talk.trouble = f"it took more than {limits.memory_mib} MiB of memory"
+        else:
+            rest += chunk
+            before, found, last = rest.partition(ended)
+            if found and last.endswith(b"\n"):
+                talk.output += before
+                for key, value in json.loads(last).items():
+                    setattr(talk, key, value)
+                return
+            rest = _answered(box, talk, rest, serve) if serve else rest
+            if len(talk.output) + len(rest) > limits.output_kib << 10:
+                talk.trouble = f"it printed more than {limits.output_kib} KiB"
+        if talk.trouble:
+            talk.output = (talk.output + rest)[: limits.output_kib << 10]
+            return
+
+
+def _answered(box: _Box, talk: _Talk, data: bytes, serve: Serve) -> bytes:
+    """Answer what is asked in complete lines, keep the other lines as output, and return what is no whole line yet."""
+    *lines, rest = data.split(b"\n")
+    for line in lines:
+        if line.startswith(ASKS):
+            with contextlib.suppress(ValueError):
+                box.spawned().send(json.dumps(serve(json.loads(line[1:]))).encode() + b"\n")
+                if (
+                    talk.output.endswith(b"\n\n") or talk.output == b"\n"
+                ):  # who may have printed half a line ends it first
+                    talk.output = talk.output[:-1]
+                continue
+        talk.output += line + b"\n"
+    return rest
+
+
+SURROUNDINGS = {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1", "LANG": "C.UTF-8"}
+"""Variables that every program has."""
+
+
+@dataclass(frozen=True)
+class Containers:
+    """Each program is a container of its own."""
+
+    image: str
+    held: str = ""
+    python: str = "python3"
+
+    def start(self, limits: Limits) -> _Box:
+        return _Container(self.image, limits)
+
+
+class _Container:
+    """launch.py as the first process of a container, which ends with it."""
+
+    folder = FOLDER
+    environment = SURROUNDINGS | {
+        "HOME": FOLDER,
+        "PATH": "/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    }
+    processes: int | None = None
+
+    def __init__(self, image: str, limits: Limits):
+        from docker.types import LogConfig
+
+        from boxlab.runtimes.spawn import EngineContainer
+
+        writable = f"uid={USER},gid={USER},mode=0755,exec,size={FOLDER_MIB}m"
+        self._spawned = EngineContainer(
+            image,
+            ["python3", "-c", LAUNCH],
+            network_mode="none",
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            read_only=True,
+            tmpfs={FOLDER: writable, "/tmp": writable},
+            mem_limit=f"{limits.memory_mib}m",
+            memswap_limit=f"{limits.memory_mib}m",
+            nano_cpus=10**9,
+            pids_limit=limits.processes + 2,  # launch.py has two threads
+            log_config=LogConfig(type="none"),  # what it prints comes to us, and fills no disk
+        )
+
+    def spawned(self) -> "EngineContainer":
+        return self._spawned
+
+    def end(self) -> None:
+        self._spawned.stop(grace_s=0)
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Each program is a process of this user, held by limits, in a folder of its own."""
+
+    held: str
+    python: str = sys.executable
+
+    def start(self, limits: Limits) -> _Box:
+        return _Process(limits)
+
+
+class _Process:
+    """launch.py as a process of this user's."""
+
+    def __init__(self, limits: Limits):
+        from boxlab.runtimes.spawn import HostProcess
+
+        _adopt()
+        self._others = set(_below())
+        self._token = secrets.token_hex(8)
+        self._group = _group(limits.processes)
+        self._place = Path(tempfile.mkdtemp(dir=paths.scratch(), prefix=f"program-{marks.RUN}-"))
+        folder = self._place / "lab"  # one below, so that what it does to `..` is done to ours as well
+        folder.mkdir()
+        self.folder = str(folder)
+        self.processes = None if self._group else _owned() + limits.processes
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+        self.environment = kept | SURROUNDINGS | marks.environment() | {TOKEN: self._token}
+        self._spawned: HostProcess | None = None
+        try:
+            self._spawned = HostProcess([sys.executable, "-I", "-c", LAUNCH], self.environment, cwd=folder)
+            if self._group:
+                self._group.join(self._spawned.pid)
+        except BaseException:
+            self.end()
+            raise
+
+    def spawned(self) -> "HostProcess":
+        assert self._spawned, "it is made before anybody has the box"
+        return self._spawned
+
+    def end(self) -> None:
+        """Kill all that the program has started: what is below us, in its control group, or carries its token.
+
+        Raises:
+            BoxlabError: something does not go.
+        """
+        if self._spawned:
+            self._spawned.stop(grace_s=0)
+        deadline = time.monotonic() + GONE_S
+        while left := self._left():
+            for process in left:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(left, timeout=0.1)
+            if time.monotonic() > deadline:
+                raise BoxlabError(f"{len(left)} processes of the program do not end", "restart the machine")
+        if self._group:
+            self._group.remove()
+        disk.remove(self._place)
+
+    def _left(self) -> list[psutil.Process]:
+        found = {*_below(), *marks.processes({TOKEN: self._token})} - self._others
+        for pid in self._group.members() if self._group else []:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found.add(psutil.Process(pid))
+        return list(found)
+
+
+def _adopt() -> None:
+    """Become the parent of whatever loses its own below us, so that a program's processes cannot be lost (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER, linux/prctl.h
+
+
+def _below() -> list[psutil.Process]:
+    """The processes below this one."""
+    return psutil.Process().children(recursive=True)
+
+
+def _owned() -> int:
+    """How many tasks this user has, which the kernel counts into the limit of processes."""
+    mine, count = os.getuid(), 0
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.uids().real == mine:
+                count += process.num_threads()
+    return count
+
+
+def _group(processes: int) -> cgroups.Group | None:
+    """A control group that holds so many processes, for root alone, whom the usual limit does not bind.
+
+    Raises:
+        BoxlabError: we are root and none can be made, so that nothing would stop a program that forks without end.
+    """
+    if os.geteuid() or not sys.platform.startswith("linux"):
+        return None
+    try:
+        return cgroups.make(marks.name(), processes=processes)
+    except OSError as error:
+        raise BoxlabError(
+            f"no control group can be made to hold the program: {error}", "run the check as a user who is not root"
+        ) from error
