@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from boxlab import disk, engine, provenance
+from boxlab import disk, engine, labels, provenance
 from boxlab.errors import BoxlabError, EngineError, Unavailable
 from boxlab.runtimes import accelerator
 
@@ -175,7 +175,7 @@ def run(
         "seconds": round(time.monotonic() - began, 1),
         "profile": found["profile"],
         "machine": provenance.in_words(facts) if found["engine"] else facts["host"]["cpu"],
-        "accelerator": accelerator.LABELS.get(found["accelerator"]),
+        "accelerator": labels.ACCELERATORS.get(found["accelerator"]),
     }
     return notebook
 

@@ -10,25 +10,29 @@ from typing import Unpack
 
 from boxlab import engine, images, layers, paths, records
 from boxlab.experiments import blocks
-from boxlab.runtimes import MicroVM, Runtime, Workload, qemu
+from boxlab.language import _
+from boxlab.runtimes import Container, MicroVM, Runtime, Workload, qemu
 
 MANY = 10
+MANY_KIND = f"{Container.kind}-x{MANY}"
 
 BLOCK = 512
 """Bytes of the blocks in which st_blocks counts (POSIX leaves it open; Linux and macOS agree)."""
 
 METRICS = {
-    "total": {"unit": "B", "label": "on disk, in all"},
-    "image": {"unit": "B", "label": "image, all layers, as archives"},
-    "packed": {"unit": "B", "label": "image, as it came, compressed"},
-    "shared": {"unit": "B", "label": "layers shared with other images"},
-    "own": {"unit": "B", "label": "layers of its own"},
-    "writable": {"unit": "B", "label": "written while running"},
-    "kernel": {"unit": "B", "label": "kernel"},
-    "disk": {"unit": "B", "label": "disk, allocated"},
-    "apparent": {"unit": "B", "label": "disk, apparent"},
-    "transfer": {"unit": "B", "label": "to transfer, compressed"},
+    "total": {"unit": "B", "label": _("on disk, in all")},
+    "image": {"unit": "B", "label": _("image, all layers, as archives")},
+    "packed": {"unit": "B", "label": _("image, as it came, compressed")},
+    "shared": {"unit": "B", "label": _("layers shared with other images")},
+    "own": {"unit": "B", "label": _("layers of its own")},
+    "writable": {"unit": "B", "label": _("written while running")},
+    "kernel": {"unit": "B", "label": _("kernel")},
+    "disk": {"unit": "B", "label": _("disk, allocated")},
+    "apparent": {"unit": "B", "label": _("disk, apparent")},
+    "transfer": {"unit": "B", "label": _("to transfer, compressed")},
 }
+
+ARMS = {MANY_KIND: _("{count} containers", count=MANY)}
 
 MEASURES = (
     "Container: sizes of the image's layers as archives, each counted once, and compressed as well where the engine keeps "
@@ -53,8 +57,8 @@ def size(**options: Unpack[blocks.Options]) -> records.Record:
         if isinstance(runtime, MicroVM):
             measured[kind] = lambda runtime=runtime: _machine(runtime, workload)
         else:
-            many = f"{kind}-x{MANY}"
-            plans.append(plan | {"kind": many, "label": f"{MANY} containers"})
+            many = MANY_KIND
+            plans.append(plan | {"kind": many})
             measured[kind] = lambda runtime=runtime: _containers(runtime, workload, 1)
             measured[many] = lambda runtime=runtime: _containers(runtime, workload, MANY)
 

@@ -243,13 +243,15 @@ def _listen(box: _Box, talk: _Talk, ended: bytes, limits: Limits, serve: Serve |
     Raises:
         NotReady: launch.py has gone without a word.
     """
+    from boxlab.runtimes.spawn import OUT_OF_MEMORY
+
     deadline, rest = time.monotonic() + limits.seconds, b""
     while True:
         chunk = box.spawned().read(max(0.0, deadline - time.monotonic()))
         if chunk is None:
             talk.trouble = LATE
         elif not chunk:
-            if (reason := box.spawned().exit_reason()) != "out of memory":
+            if (reason := box.spawned().exit_reason()) != OUT_OF_MEMORY:
                 raise NotReady(f"it has ended: {reason}: {printed(rest[-300:].decode(errors='replace'))}")
             talk.trouble = f"it took more than {limits.memory_mib} MiB of memory"
         else:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MultipleLocator, NullFormatter
 
 from boxlab import records
+from boxlab.language import _
 
 COLOURS = {
     "process": "#7f7f7f",
@@ -166,7 +167,7 @@ def spread(n: int) -> np.ndarray:
 
 def name(record: records.Record, kind: str) -> str:
     """An arm's name as plots write it."""
-    return record.name(kind, ", emulated")
+    return record.name(kind, _(", emulated"))
 
 
 def finish(figure: Figure, alt: str, caption: str, salt: str) -> Plot:

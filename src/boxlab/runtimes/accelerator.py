@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from boxlab import disk, engine, images, paths, progress, provenance, rootfs, turns
+from boxlab import disk, engine, images, labels, paths, progress, provenance, rootfs, turns
 from boxlab.errors import EngineError, NotReady, Unavailable
 from boxlab.interrupts import deferred
 from boxlab.runtimes import qemu
@@ -22,9 +22,6 @@ from boxlab.runtimes.console import Console
 
 OVERRIDE = "BOXLAB_ACCELERATOR"
 """Environment variable that names the accelerator to use, without a probe: kvm, hvf or tcg."""
-
-LABELS = {"kvm": "KVM", "hvf": "HVF", "tcg": "software emulation (TCG)"}
-"""How every plot, table and caption names them."""
 
 _HARDWARE = {"linux": "kvm", "darwin": "hvf"}
 """The accelerator that uses the processor's own virtualization, by `sys.platform`."""
@@ -65,7 +62,7 @@ class Accelerator:
 
     @property
     def label(self) -> str:
-        return LABELS[self.name]
+        return labels.ACCELERATORS[self.name]
 
     @property
     def emulated(self) -> bool:
@@ -116,8 +113,8 @@ def choose(again: bool = False) -> Accelerator:
         BuildError, EngineError: the guest's image cannot be made.
     """
     if name := os.environ.get(OVERRIDE):
-        if name not in LABELS:
-            raise Unavailable(f"{OVERRIDE}={name} is no accelerator", f"one of: {', '.join(LABELS)}")
+        if name not in labels.ACCELERATORS:
+            raise Unavailable(f"{OVERRIDE}={name} is no accelerator", f"one of: {', '.join(labels.ACCELERATORS)}")
         return Accelerator(name, None, f"chosen by {OVERRIDE}", _now())
     if again:
         _judged.cache_clear()
@@ -159,12 +156,12 @@ def _prove() -> _Verdict:
     load, hardware = _load(), _HARDWARE.get(sys.platform, "")
     reason, hung = _refusal(hardware), False
     for name in ("tcg",) if reason else (hardware, "tcg"):
-        progress.say(f"virtual machines: trying one by {LABELS[name]}")
+        progress.say(f"virtual machines: trying one by {labels.ACCELERATORS[name]}")
         try:
             boot_s = _boot(name)
             return _Verdict(Accelerator(name, boot_s, reason, _now()), "", hung, load, _now())
         except NotReady as error:
-            said = f"{LABELS[name]} is there and does not boot Linux: {error.args[0]}"
+            said = f"{labels.ACCELERATORS[name]} is there and does not boot Linux: {error.args[0]}"
             reason, hung = f"{reason}; {said}" if reason else said, hung or error.hung
     return _Verdict(None, reason, hung, load, _now())
 
@@ -181,9 +178,9 @@ def attempts() -> dict[str, float | str]:
     for name in (_HARDWARE.get(sys.platform, ""), "tcg"):
         refusal = _refusal(name) if name != "tcg" else ""
         try:
-            found[LABELS.get(name, "hardware")] = refusal or _boot(name)
+            found[labels.ACCELERATORS.get(name, "hardware")] = refusal or _boot(name)
         except NotReady as error:
-            found[LABELS[name]] = f"a guest was started and did not boot: {error}"
+            found[labels.ACCELERATORS[name]] = f"a guest was started and did not boot: {error}"
     return found
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from boxlab import engine, images
+from boxlab import engine, images, labels
 from boxlab.errors import EngineError, Unavailable
 from boxlab.interrupts import deferred
 from boxlab.runtimes.box import INSIDE, Runtime, Workload
@@ -20,11 +20,11 @@ class Container(Runtime):
     """
 
     kind = "container"
-    label = "container"
+    label = labels.BOXES[kind]
     phases = {
-        "created": "engine: create",
-        "attached": "engine: attach",
-        "started": "engine: mount, runc, network",
+        "created": "create",
+        "attached": "attach",
+        "started": "start",
     } | INSIDE
 
     def __init__(

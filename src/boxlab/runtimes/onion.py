@@ -15,6 +15,7 @@ import docker.errors
 from boxlab import cgroups, engine, images, marks, paths, rootfs
 from boxlab.errors import BoxlabError, NotReady, Unavailable
 from boxlab.interrupts import deferred
+from boxlab.language import _
 from boxlab.runtimes.box import INSIDE, Runtime, Workload
 from boxlab.runtimes.console import Console
 from boxlab.runtimes.process import Process
@@ -72,7 +73,7 @@ class Namespaced(Process):
         kinds: keys of `NAMESPACES`.
     """
 
-    phases = {"exec": "fork, unshare: namespaces, root"} | INSIDE
+    phases = {"exec": "unshare"} | INSIDE
 
     def __init__(self, *kinds: str, kind: str, label: str):
         self._kinds, self.kind, self.label = kinds, kind, label
@@ -92,7 +93,7 @@ class Namespaced(Process):
 class Grouped(Namespaced):
     """All namespaces, and a control group of its own that holds it to its limits; its files still come by chroot."""
 
-    phases = Namespaced.phases | {"exec": "fork, cgroup, unshare: namespaces, root"}
+    phases = Namespaced.phases | {"exec": "cgroup"}
 
     def prepare(self, workload: Workload) -> None:
         if os.geteuid() != 0:
@@ -128,12 +129,12 @@ class OCIRuntime(Process):
     """
 
     phases = {
-        "tool": "fork, exec",
-        "exec": "runtime: namespaces, cgroup, mounts",
+        "tool": "fork-exec",
+        "exec": "runtime",
     } | INSIDE
 
     def __init__(self, tool: str):
-        self._tool, self.kind, self.label = tool, tool, f"{tool} alone"
+        self._tool, self.kind, self.label = tool, tool, _("{tool} alone", tool=tool)
 
     def prepare(self, workload: Workload) -> None:
         if os.geteuid() != 0:
@@ -202,10 +203,10 @@ class Containerd(Process):
     kind = "containerd"
     label = "containerd"
     phases = {
-        "tool": "fork, exec",
-        "shim": "ctr, containerd: container, task",
+        "tool": "fork-exec",
+        "shim": "ctr",
         "runc": "shim",
-        "exec": "runc: namespaces, cgroup, mounts",
+        "exec": "runc",
     } | INSIDE
 
     def prepare(self, workload: Workload) -> None:
@@ -286,11 +287,11 @@ class Command(Runtime):
     kind = "cli"
     label = "docker run"
     phases = {
-        "tool": "fork, exec",
-        "shim": "command, engine: create, attach, mount",
+        "tool": "fork-exec",
+        "shim": "command",
         "runc": "shim",
-        "hook": "runc: namespaces, cgroup, mounts",
-        "exec": "engine: network",
+        "hook": "runc",
+        "exec": "network",
     } | INSIDE
 
     def prepare(self, workload: Workload) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
-from boxlab import images, rootfs
+from boxlab import images, labels, rootfs
 from boxlab.errors import Unavailable
 from boxlab.runtimes.box import Runtime, Workload
 from boxlab.runtimes.spawn import HostProcess
@@ -21,11 +21,11 @@ class Process(Runtime):
     """
 
     kind = "process"
-    label = "process"
+    label = labels.BOXES[kind]
     phases = {
         "spawned": "fork",
-        "app": "exec, chroot, interpreter",
-        "ready": "imports, model, prediction",
+        "app": "process",
+        "ready": "output",
     }
 
     def prepare(self, workload: Workload) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from qemu.qmp import QMPClient, QMPError
 
-from boxlab import paths, progress, rootfs
+from boxlab import labels, paths, progress, rootfs
 from boxlab.errors import NotReady, Unavailable
 from boxlab.runtimes import qemu
 from boxlab.runtimes.box import ANSWER, WORKLOAD_MARKS, Workload
@@ -152,10 +152,10 @@ class RestoredVM(MicroVM):
     """The microVM, resumed from a snapshot that was taken when it was ready; its first output answers a question."""
 
     kind = "restored-vm"
-    label = "microVM, restored"
+    label = labels.BOXES[kind]
     phases = {
-        "qemu": "QEMU: machine",
-        "resumed": "state read, memory mapped",
+        "qemu": "machine",
+        "resumed": "restore",
         "ready": "answer",
     }
 

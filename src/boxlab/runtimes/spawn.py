@@ -20,6 +20,7 @@ import requests
 
 from boxlab import engine, marks
 from boxlab.errors import NotReady
+from boxlab.language import _
 
 STOP_S = 10
 """How long something may take to end when told to, before it is killed."""
@@ -116,6 +117,9 @@ class HostProcess:
         return self._process.returncode is not None
 
 
+OUT_OF_MEMORY = _("out of memory")
+"""Why a container ended at its limit of memory."""
+
 ENDED = ("sandbox is not running", "container state improper")
 """What gVisor and Podman say of a container that has ended, or that is being removed already."""
 
@@ -207,7 +211,7 @@ class EngineContainer:
             if events and events[-1]["Actor"]["Attributes"].get("exitCode") == KILLED:
                 events = engine.events(self.id, "oom") + events  # it may be noted later
         if any(event["Action"] == "oom" for event in events):
-            return "out of memory"
+            return OUT_OF_MEMORY
         return (
             f"exit status {events[-1]['Actor']['Attributes']['exitCode']}"
             if events

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from boxlab import images, rootfs
+from boxlab import images, labels, rootfs
 from boxlab.errors import Unavailable
 from boxlab.runtimes import accelerator, qemu
 from boxlab.runtimes.box import Runtime, Workload
@@ -23,13 +23,13 @@ class MicroVM(Runtime):
     """A kernel of its own and the application, on the image's own files; a few lines of shell are its init."""
 
     kind = "microvm"
-    label = "microVM"
+    label = labels.BOXES[kind]
     phases = {
         "spawned": "fork",
-        "kernel": "QEMU: machine, kernel loaded",
-        "init": "kernel: memory, CPU, devices, root",
-        "app": "init, interpreter",
-        "ready": "imports, model, prediction",
+        "kernel": "load-kernel",
+        "init": "boot",
+        "app": "init",
+        "ready": "output",
     }
     init = rootfs.TINY_INIT
     deadline_s = 120.0
@@ -54,16 +54,15 @@ class MicroVM(Runtime):
             raise Unavailable(f"a machine has whole processors, not {workload.cpus:g}", "ask for a whole number")
         self.guest = qemu.guest(disk, rootfs.kernel(), name, int(workload.cpus), workload.memory_mib)
         if qemu.in_container():
-            before = {"created": "engine: create", "attached": "engine: attach", "started": "engine: start QEMU"}
+            before = {"created": "create", "attached": "attach", "started": "start-qemu"}
             self.phases = before | {mark: label for mark, label in type(self).phases.items() if mark != "spawned"}
 
     def marks(self) -> dict[str, str]:
         return KERNEL_MARKS
 
     def details(self) -> dict[str, Any]:
-        label = self._accelerator.label + (", QEMU in a container" if qemu.in_container() else "")
         return {
-            "accelerator": asdict(self._accelerator) | {"label": label},
+            "accelerator": asdict(self._accelerator),
             "machine": qemu.machine(self._accelerator.name).name,
             "qemu": qemu.version(),
             "qemu_in_container": qemu.in_container(),
@@ -79,15 +78,15 @@ class FullVM(MicroVM):
     """The same machine and kernel booting the same distribution by systemd, with the application as a service of it."""
 
     kind = "full-vm"
-    label = "full VM"
+    label = labels.BOXES[kind]
     phases = {
         "spawned": "fork",
-        "kernel": "QEMU: machine, kernel loaded",
-        "init": "kernel: memory, CPU, devices, root",
-        "systemd": "systemd loads",
-        "basic": "basic system: devices, journal, mounts",
-        "app": "services, interpreter",
-        "ready": "imports, model, prediction",
+        "kernel": "load-kernel",
+        "init": "boot",
+        "systemd": "systemd",
+        "basic": "basic",
+        "app": "services",
+        "ready": "output",
     }
     init = rootfs.SYSTEMD
     deadline_s = 300.0
