@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import fastjsonschema
 import numpy as np
@@ -64,8 +65,8 @@ class Record:
     experiment: str
     profile: str
     created: str
-    plan: dict
-    provenance: dict
+    plan: dict[str, Any]
+    provenance: dict[str, Any]
     samples: list[Sample] = field(default_factory=list)
     complete: bool = False
 
@@ -74,7 +75,7 @@ class Record:
         """Kinds of the arms that ran, in the plan's order."""
         return [arm["kind"] for arm in self.plan["arms"]]
 
-    def arm(self, kind: str) -> dict:
+    def arm(self, kind: str) -> dict[str, Any]:
         """The plan of one arm."""
         return next(arm for arm in self.plan["arms"] if arm["kind"] == kind)
 
@@ -89,7 +90,7 @@ class Record:
     @property
     def main(self) -> str:
         """The metric that the experiment is about."""
-        return next(iter(self.plan["metrics"]))
+        return str(next(iter(self.plan["metrics"])))
 
     @property
     def levels(self) -> list[int]:
@@ -194,14 +195,14 @@ class Record:
         disk.write(path, json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n")
         return path
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         """The record as plain data, checked against the schema; where this project and its reader live is no part of it."""
-        data = _without_places({"schema": SCHEMA, "version": VERSION, **asdict(self)})
+        data: dict[str, Any] = _without_places({"schema": SCHEMA, "version": VERSION, **asdict(self)})
         _validate()(data)
         return data
 
 
-def _without_places(data: object) -> object:
+def _without_places(data: Any) -> Any:
     """The same data, with "PROJECT" and "HOME" for the folders that are this machine's alone."""
     if isinstance(data, dict):
         return {_without_places(key): _without_places(value) for key, value in data.items()}
@@ -266,11 +267,11 @@ STARTS = {
 """All that records of version 1 hold."""
 
 
-def _from_version_1(data: dict) -> dict:
+def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
     """Version 1 knew starts alone, and had their three times as fields."""
     names = {"seconds": "seconds", "stop_seconds": "stop", "machine_cpu_seconds": "machine_cpu"}
 
-    def sample(old: dict) -> dict:
+    def sample(old: dict[str, Any]) -> dict[str, Any]:
         values = {new: old[name] for name, new in names.items() if old[name] is not None}
         return {name: value for name, value in old.items() if name not in names} | {"values": values}
 
@@ -281,10 +282,10 @@ def _from_version_1(data: dict) -> dict:
     }
 
 
-def _from_version_2(data: dict) -> dict:
+def _from_version_2(data: dict[str, Any]) -> dict[str, Any]:
     """Version 2 took sizes as the engine gave them, which are unpacked on one image store and compressed on another."""
 
-    def renamed(values: dict) -> dict:
+    def renamed(values: dict[str, Any]) -> dict[str, Any]:
         return {"engine_size" if name == "size" else name: value for name, value in values.items()}
 
     plan, samples = data["plan"], data["samples"]
@@ -299,18 +300,18 @@ def _from_version_2(data: dict) -> dict:
     return data | {"version": 3, "plan": plan, "samples": samples}
 
 
-def _with_packed(values: dict) -> dict:
+def _with_packed(values: dict[str, Any]) -> dict[str, Any]:
     """Sizes on containerd's image store, with the compressed form that it keeps as well: what travels."""
     if "image" not in values:  # a virtual machine
         return values
     return values | {"packed": values["transfer"], "total": values["total"] + values["transfer"]}
 
 
-def _from_version_3(data: dict) -> dict:
+def _from_version_3(data: dict[str, Any]) -> dict[str, Any]:
     """Version 3 held what arms, metrics, phases and accelerators are called, in English."""
     ids = {said: name for name, said in labels.PHASES.items()}
 
-    def arm(old: dict) -> dict:
+    def arm(old: dict[str, Any]) -> dict[str, Any]:
         details, accelerator = old["details"], old["details"].get("accelerator")
         if accelerator:
             details = details | {"accelerator": {k: v for k, v in accelerator.items() if k != "label"}}
@@ -322,12 +323,16 @@ def _from_version_3(data: dict) -> dict:
     return data | {"version": 4, "plan": plan | {"metrics": metrics, "arms": [arm(old) for old in plan["arms"]]}}
 
 
-_UPGRADES: dict[int, Callable[[dict], dict]] = {1: _from_version_1, 2: _from_version_2, 3: _from_version_3}
+_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: _from_version_1,
+    2: _from_version_2,
+    3: _from_version_3,
+}
 """What makes of a record of this version one of the next."""
 
 
 @cache
-def _validate() -> Callable[[dict], dict]:
+def _validate() -> Callable[[dict[str, Any]], dict[str, Any]]:
     schema = json.loads(Path(__file__).with_name("record.schema.json").read_text())
     schema["properties"]["experiment"]["enum"] = [experiment.name for experiment in catalogue.EXPERIMENTS]
     schema["properties"]["profile"]["enum"] = list(profiles.ALL)

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from boxlab import profiles, progress, provenance, records, runtimes, turns
 from boxlab.errors import BoxlabError, NotReady, Unavailable
@@ -37,7 +37,7 @@ class Options(TypedDict, total=False):
 
 def prepared(
     arms: Iterable[str | Runtime], workload: Workload, refusal: Callable[[Runtime], str] = lambda runtime: ""
-) -> tuple[dict[str, Runtime], dict[str, dict]]:
+) -> tuple[dict[str, Runtime], dict[str, dict[str, Any]]]:
     """The arms that can run here, by kind, and why the others cannot; `refusal` gives further reasons, or nothing.
 
     Raises:
@@ -72,7 +72,7 @@ def lack(runtime: Runtime, workload: Workload, refusal: Callable[[Runtime], str]
         return str(error)
 
 
-def check_that_some(ready: dict, left_out: dict[str, dict]) -> None:
+def check_that_some(ready: dict[str, Any], left_out: dict[str, dict[str, Any]]) -> None:
     """Check that there is something to measure.
 
     Raises:
@@ -86,7 +86,7 @@ def check_that_some(ready: dict, left_out: dict[str, dict]) -> None:
         )
 
 
-def plan_of(runtime: Runtime) -> dict:
+def plan_of(runtime: Runtime) -> dict[str, Any]:
     """What a record says of a runtime's arm."""
     details = runtime.details()
     return {
@@ -100,12 +100,12 @@ def plan_of(runtime: Runtime) -> dict:
 @turns.turn("measuring", _("it is our turn to measure"))
 def run(
     experiment: str,
-    arms: list[dict],
+    arms: list[dict[str, Any]],
     measure: Callable[[records.Record, records.Sample], None],
     *,
-    metrics: dict[str, dict],
+    metrics: dict[str, dict[str, Any]],
     measures: str,
-    left_out: dict[str, dict] | None = None,
+    left_out: dict[str, dict[str, Any]] | None = None,
     workload: Workload | None = None,
     levels: Sequence[int] | None = None,
     usual: Callable[[profiles.Profile], int] = lambda profile: profile.rounds,

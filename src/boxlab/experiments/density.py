@@ -78,13 +78,14 @@ def density(
     with meter.open_meter() as gauge:
 
         def measure(record: records.Record, sample: records.Sample) -> None:
-            runtime = ready[sample.arm]
+            runtime, level = ready[sample.arm], sample.level
+            assert level is not None  # as the plan has levels
             alone[:] = alone or [gauge.read().available]
-            while len(pool) > sample.level:
+            while len(pool) > level:
                 pool.pop().stop()
             began, before = time.monotonic(), len(pool)
-            while len(pool) < sample.level:
-                batch = min(os.cpu_count(), sample.level - len(pool))
+            while len(pool) < level:
+                batch = min(os.cpu_count() or 1, level - len(pool))
                 _spare(gauge, alone[0], allowance(runtime, workload), len(pool), batch)
                 with deferred():  # or Ctrl-C might strike when they exist and are not in the pool yet
                     started = _start_at_once(runtime, workload, batch)

@@ -180,6 +180,7 @@ def _processors(box: Box, sample: records.Sample, gauge: meter.Meter) -> None:
     elif throttled_after is None:
         sample.notes |= {"outcome": "shared", "why": "divided"}
     else:
+        assert throttled is not None  # one reading has it as the other
         sample.values["throttled"] = throttled_after - throttled
         sample.notes |= {"outcome": "throttled", "why": "stopped"}
 
@@ -216,7 +217,7 @@ def _touched(box: Box, gauge: meter.Meter) -> int:
     reading = gauge.read(box)
     if parts := reading.emulator_parts(STRESS_MIB):
         return parts["guest"]
-    return reading.cgroups[0]["anon"]
+    return int(reading.cgroups[0]["anon"])
 
 
 def _host_cpu(box: Box) -> tuple[float, float | None]:

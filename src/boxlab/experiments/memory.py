@@ -1,7 +1,7 @@
 """How much memory does a box take once it is ready, by every way of counting that is in use?"""
 
 from collections.abc import Iterable
-from typing import Unpack
+from typing import Any, Unpack
 
 from boxlab import meter, records
 from boxlab.experiments import blocks
@@ -81,9 +81,9 @@ def figures(reading: meter.Reading, workload: Workload) -> dict[str, int]:
     return values
 
 
-def engine_figure(cgroup: dict) -> int:
+def engine_figure(cgroup: dict[str, Any]) -> int:
     """What `docker stats` calls memory usage, in bytes: what is charged, without the inactive part of the file cache.
 
     Source: docker/cli, cli/command/container/stats_helpers.go, calculateMemUsageUnixNoCache.
     """
-    return max(0, cgroup["usage"] - cgroup["inactive_file"])
+    return int(max(0, cgroup["usage"] - cgroup["inactive_file"]))

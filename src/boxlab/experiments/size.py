@@ -5,8 +5,9 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from boxlab import engine, images, layers, paths, records
 from boxlab.experiments import blocks
@@ -49,18 +50,18 @@ def size(**options: Unpack[blocks.Options]) -> records.Record:
     workload = Workload()
     ready, left_out = blocks.prepared(["container", "microvm", "full-vm"], workload)
     transfer = _transfers(ready, workload)
-    measured: dict[str, Callable[[], dict]] = {}
+    measured: dict[str, Callable[[], dict[str, Any]]] = {}
     plans = []
     for kind, runtime in ready.items():
         plan = blocks.plan_of(runtime)
         plans.append(plan)
         if isinstance(runtime, MicroVM):
-            measured[kind] = lambda runtime=runtime: _machine(runtime, workload)
+            measured[kind] = partial(_machine, runtime, workload)
         else:
             many = MANY_KIND
             plans.append(plan | {"kind": many})
-            measured[kind] = lambda runtime=runtime: _containers(runtime, workload, 1)
-            measured[many] = lambda runtime=runtime: _containers(runtime, workload, MANY)
+            measured[kind] = partial(_containers, runtime, workload, 1)
+            measured[many] = partial(_containers, runtime, workload, MANY)
 
     def measure(record: records.Record, sample: records.Sample) -> None:
         values = measured[sample.arm]() | transfer[sample.arm.partition("-x")[0]]
@@ -81,10 +82,10 @@ def size(**options: Unpack[blocks.Options]) -> records.Record:
     )
 
 
-def _transfers(ready: dict[str, Runtime], workload: Workload) -> dict[str, dict]:
+def _transfers(ready: dict[str, Runtime], workload: Workload) -> dict[str, dict[str, Any]]:
     """What depends on compression, for every kind, side by side: it is what takes long here."""
 
-    def container() -> dict:
+    def container() -> dict[str, Any]:
         own = layers.layers(images.ensure(workload.image).tag)
         beneath = images.ensure("base").layers
         shared = sum(layer.size for layer in own if layer.id in beneath)
@@ -93,7 +94,7 @@ def _transfers(ready: dict[str, Runtime], workload: Workload) -> dict[str, dict]
         kept = {"packed": sum(layer.stored for layer in own)} if engine.keeps_packed() else {}
         return {"image": whole, "shared": shared, "own": whole - shared, "transfer": travels} | kept
 
-    def machine(runtime: MicroVM) -> dict:
+    def machine(runtime: MicroVM) -> dict[str, Any]:
         guest = runtime.guest
         return {"transfer": layers.compressed_size(guest.kernel.path) + layers.compressed_size(guest.disk.path)}
 
@@ -105,7 +106,7 @@ def _transfers(ready: dict[str, Runtime], workload: Workload) -> dict[str, dict]
         return {kind: job.result() for kind, job in jobs.items()}
 
 
-def _containers(runtime: Runtime, workload: Workload, count: int) -> dict:
+def _containers(runtime: Runtime, workload: Workload, count: int) -> dict[str, Any]:
     """What `count` running containers have written, by the engine's count."""
     with ExitStack() as stack:
         boxes = [stack.enter_context(runtime.start(workload)) for _ in range(count)]
@@ -117,7 +118,7 @@ def _containers(runtime: Runtime, workload: Workload, count: int) -> dict:
         return {"writable": sum(container.get("SizeRw", 0) for container in listed)}
 
 
-def _machine(runtime: MicroVM, workload: Workload) -> dict:
+def _machine(runtime: MicroVM, workload: Workload) -> dict[str, Any]:
     """The files of a virtual machine, and where it can be seen what a running one has written."""
     guest = runtime.guest
     values = {

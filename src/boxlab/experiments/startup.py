@@ -1,7 +1,7 @@
 """How long does each kind of box take from the call to its first useful output?"""
 
 from collections.abc import Iterable
-from typing import Unpack
+from typing import Any, Unpack
 
 import psutil
 
@@ -11,7 +11,7 @@ from boxlab.experiments import blocks
 from boxlab.language import _
 from boxlab.runtimes import Observation, Runtime, Workload
 
-METRICS = {
+METRICS: dict[str, dict[str, Any]] = {
     "seconds": {"unit": "s", "label": _("from the call to the first prediction")},
     "stop": {"unit": "s", "label": _("stop")},
     "machine_cpu": {"unit": "s", "label": _("CPU time of the whole machine"), "in_table": False},

@@ -54,14 +54,14 @@ def _stacked(record: records.Record, parts: tuple[str, ...], total: str, label: 
             begin, words = 0.0, []
             for part in parts:
                 if record.kept(kind, part) and (value := record.median(kind, part).value) > 0:
-                    drawn[part] = axes.barh(row, value, left=begin, height=0.62, color=PARTS[part], zorder=3)
+                    [drawn[part]] = axes.barh(row, value, left=begin, height=0.62, color=PARTS[part], zorder=3)
                     begin += value
                     words.append(f"{record.label(part)} {formatting.size(value)}")
             whole = record.say(total, record.median(kind, total).value)
             axes.annotate(whole, (begin, row), xytext=(5, 0), textcoords="offset points", va="center")
             described.append(f"{name(record, kind)}: {whole} ({', '.join(words)})")
         names = [record.label(part).removesuffix(" (PSS)") for part in drawn]
-        figure.legend(drawn.values(), names, loc="outside lower center", ncols=3, frameon=False)
+        figure.legend(list(drawn.values()), names, loc="outside lower center", ncols=3, frameon=False)
         axes.set_xlabel(label)
     alt = _("Stacked bars, {metric}.", metric=label) + " " + "; ".join(described) + "."
     return finish(figure, alt, caption(record), f"{record.experiment}-{record.created}")

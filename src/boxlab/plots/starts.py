@@ -4,6 +4,7 @@ Drawn from a record alone; what ran under software emulation says so in the plot
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -78,7 +79,7 @@ def draw_dots(
     axes.scatter(x[~thrown], y[~thrown], s=22, color=paint, alpha=0.75, linewidths=0, zorder=3)
     axes.scatter(x[thrown], y[thrown], s=22, facecolors="none", edgecolors=paint, linewidths=1.1, zorder=3)
     median = record.median(kind, metric)
-    line = {"color": paint, "solid_capstyle": "butt", "zorder": 2}
+    line: dict[str, Any] = {"color": paint, "solid_capstyle": "butt", "zorder": 2}
     axes.plot([median.low, median.high], [row - 0.33] * 2, linewidth=2.4, **line)
     axes.plot([median.value] * 2, [row - 0.42, row + 0.26], linewidth=1.6, **line)
     value = record.say(metric, median.value)

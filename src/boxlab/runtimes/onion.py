@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import docker.errors
 
@@ -86,7 +87,7 @@ class Namespaced(Process):
         if tried.returncode:
             raise Unavailable(f"the kernel grants no such namespace here: {tried.stderr.strip()}", "run as root")
 
-    def details(self) -> dict:
+    def details(self) -> dict[str, Any]:
         return super().details() | {"namespaces": list(self._kinds)}
 
 
@@ -107,12 +108,12 @@ class Grouped(Namespaced):
                 "with version 2: `echo +cpu +memory +pids > /sys/fs/cgroup/cgroup.subtree_control`",
             ) from error
 
-    def details(self) -> dict:
+    def details(self) -> dict[str, Any]:
         return super().details() | {"cgroup_version": cgroups.version()}
 
     def _group(self, workload: Workload) -> cgroups.Group:
-        limits = {"memory_bytes": workload.memory_mib << 20, "cpus": workload.cpus, "processes": PROCESSES}
-        return cgroups.make(marks.name(), **limits)
+        memory_bytes = workload.memory_mib << 20
+        return cgroups.make(marks.name(), memory_bytes=memory_bytes, cpus=workload.cpus, processes=PROCESSES)
 
     def _spawn(self, workload: Workload) -> HostProcess:
         group = self._group(workload)
@@ -139,9 +140,10 @@ class OCIRuntime(Process):
     def prepare(self, workload: Workload) -> None:
         if os.geteuid() != 0:
             raise Unavailable(f"{self._tool} by hand is for root", "run as root")
-        self._path = shutil.which(self._tool) or shutil.which(self._tool, path="/usr/sbin:/sbin")
-        if not self._path:
+        path = shutil.which(self._tool) or shutil.which(self._tool, path="/usr/sbin:/sbin")
+        if not path:
             raise Unavailable(f"{self._tool} is not installed on this machine", f"`sudo apt-get install {self._tool}`")
+        self._path = path
         super().prepare(workload)
         with tempfile.TemporaryDirectory(dir=paths.scratch()) as folder:
             made = subprocess.run([self._path, "spec"], cwd=folder, capture_output=True, text=True)
@@ -174,7 +176,7 @@ class OCIRuntime(Process):
                 with deferred():
                     trial.stop()
 
-    def details(self) -> dict:
+    def details(self) -> dict[str, Any]:
         return {"version": self._version}
 
     def _spawn(self, workload: Workload) -> HostProcess:
@@ -329,12 +331,13 @@ class _OfEngine(_Cleaned):
         self._name = name
 
     @property
-    def id(self) -> str:
-        return self._inspected()["Id"]
+    def id(self) -> str:  # type: ignore[override]  # asked when it is wanted, as there is none before it runs
+        return str(self._inspected()["Id"])
 
     def pids(self) -> list[int]:
         return [*super().pids(), self._inspected()["State"]["Pid"]]
 
-    def _inspected(self) -> dict:
+    def _inspected(self) -> dict[str, Any]:
         with engine.plain_errors():
-            return engine.connect().api.inspect_container(self._name)
+            found: dict[str, Any] = engine.connect().api.inspect_container(self._name)
+        return found
