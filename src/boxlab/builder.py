@@ -31,6 +31,7 @@ import urllib3
 from docker.models.images import Image as SdkImage
 
 from boxlab import client, engine, marks, paths, progress
+from boxlab.language import _
 
 OUTPUT_CHARS = 256 << 10
 """How much of a build's output is kept: its end."""
@@ -227,7 +228,7 @@ def shown(name: str) -> Iterator[Callable[[str], None]]:
     """A progress bar of a build's steps, moved on by each line that it prints; lines of text where there is nothing to draw on."""
     totals: dict[str, int] = {}
     begun: set[tuple[str, str]] = set()
-    with progress.bar(name, unit="step") as bar:
+    with progress.bar(name, unit=_("step")) as bar:
 
         def watch(line: str) -> None:
             if not (step := _STEP.match(line)) or (step["stage"] or "", step["number"]) in begun:
@@ -235,7 +236,14 @@ def shown(name: str) -> Iterator[Callable[[str], None]]:
             totals[step["stage"] or ""] = int(step["of"])
             begun.add((step["stage"] or "", step["number"]))
             if bar.disable and progress.TERMINAL not in os.environ:
-                print(f"{name}: step {len(begun)} of {sum(totals.values())}: {step['text'][:100]}", file=sys.stderr)
+                told = _(
+                    "{image}: step {number} of {total}: {text}",
+                    image=name,
+                    number=len(begun),
+                    total=sum(totals.values()),
+                    text=step["text"][:100],
+                )
+                print(told, file=sys.stderr)
             bar.total, bar.n = sum(totals.values()), len(begun) - 1
             bar.set_postfix_str(step["text"][:50])
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from boxlab import engine, images, layers, rootfs
 from boxlab.errors import EngineError
 from boxlab.interrupts import deferred
+from boxlab.language import _
 from boxlab.runtimes.console import Console
 from boxlab.runtimes.spawn import EngineContainer
 
@@ -82,7 +83,14 @@ class SecondEngine:
             printed = api.exec_start(call).decode(errors="replace")
             status = api.exec_inspect(call)["ExitCode"]
         if status:
-            raise EngineError(f"`{' '.join(command)}` in the second engine: status {status}: {printed.strip()}")
+            raise EngineError(
+                _(
+                    "`{command}` in the second engine: status {status}: {printed}",
+                    command=" ".join(command),
+                    status=status,
+                    printed=printed.strip(),
+                )
+            )
         return printed
 
     def load(self, *tags: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from boxlab import disk, engine, images, labels, paths, progress, provenance, rootfs, turns
 from boxlab.errors import EngineError, NotReady, Unavailable
 from boxlab.interrupts import deferred
+from boxlab.language import _
 from boxlab.runtimes import qemu
 from boxlab.runtimes.box import WORKLOAD_MARKS, Workload
 from boxlab.runtimes.console import Console
@@ -41,7 +42,7 @@ AGAIN = timedelta(days=1)
 BUSY = 0.75
 """Load of each processor from which a guest may have hung because of it: it is tried again once there is less."""
 
-AGAIN_FIX = "`.venv/bin/boxlab doctor --again` tries again, now"
+AGAIN_FIX = _("`.venv/bin/boxlab doctor --again` tries again, now")
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class _Verdict:
             Unavailable: no guest boots here.
         """
         if not self.accelerator:
-            raise Unavailable(f"no virtual machine boots here: {self.reason}", AGAIN_FIX)
+            raise Unavailable(_("no virtual machine boots here: {why}", why=self.reason), AGAIN_FIX)
         return self.accelerator
 
 
@@ -114,8 +115,11 @@ def choose(again: bool = False) -> Accelerator:
     """
     if name := os.environ.get(OVERRIDE):
         if name not in labels.ACCELERATORS:
-            raise Unavailable(f"{OVERRIDE}={name} is no accelerator", f"one of: {', '.join(labels.ACCELERATORS)}")
-        return Accelerator(name, None, f"chosen by {OVERRIDE}", _now())
+            raise Unavailable(
+                _("{setting} is no accelerator", setting=f"{OVERRIDE}={name}"),
+                _("one of: {names}", names=", ".join(labels.ACCELERATORS)),
+            )
+        return Accelerator(name, None, _("chosen by {variable}", variable=OVERRIDE), _now())
     if again:
         _judged.cache_clear()
         _file().unlink(missing_ok=True)
@@ -137,7 +141,7 @@ def _judged(in_container: bool) -> _Verdict:
     """The verdict for this process. Of several that ask at once one proves, and the others wait for what it finds."""
     if verdict := _standing():
         return verdict
-    with turns.turn(_turn(), "it is known how virtual machines run here"):
+    with turns.turn(_turn(), _("it is known how virtual machines run here")):
         return _standing() or _remember(_prove())
 
 
@@ -156,12 +160,16 @@ def _prove() -> _Verdict:
     load, hardware = _load(), _HARDWARE.get(sys.platform, "")
     reason, hung = _refusal(hardware), False
     for name in ("tcg",) if reason else (hardware, "tcg"):
-        progress.say(f"virtual machines: trying one by {labels.ACCELERATORS[name]}")
+        progress.say(_("virtual machines: trying one by {accelerator}", accelerator=labels.ACCELERATORS[name]))
         try:
             boot_s = _boot(name)
             return _Verdict(Accelerator(name, boot_s, reason, _now()), "", hung, load, _now())
         except NotReady as error:
-            said = f"{labels.ACCELERATORS[name]} is there and does not boot Linux: {error.args[0]}"
+            said = _(
+                "{accelerator} is there and does not boot Linux: {why}",
+                accelerator=labels.ACCELERATORS[name],
+                why=error.args[0],
+            )
             reason, hung = f"{reason}; {said}" if reason else said, hung or error.hung
     return _Verdict(None, reason, hung, load, _now())
 
@@ -180,22 +188,22 @@ def attempts() -> dict[str, float | str]:
         try:
             found[labels.ACCELERATORS.get(name, "hardware")] = refusal or _boot(name)
         except NotReady as error:
-            found[labels.ACCELERATORS[name]] = f"a guest was started and did not boot: {error}"
+            found[labels.ACCELERATORS[name]] = _("a guest was started and did not boot: {why}", why=error)
     return found
 
 
 def _refusal(hardware: str) -> str:
     """Why the machine's hardware virtualization need not even be tried; empty where it may work."""
     if not hardware:
-        return f"no accelerator is known for {sys.platform}"
+        return _("no accelerator is known for {system}", system=sys.platform)
     if qemu.in_container() and not engine.is_local():
-        return "QEMU runs in a container on the engine's own virtual machine"
+        return _("QEMU runs in a container on the engine's own virtual machine")
     if hardware == "kvm":
         device = Path("/dev/kvm")
         if not device.exists():
-            return "there is no /dev/kvm: virtualization is off in the firmware, or this is a VM without nesting"
+            return _("there is no /dev/kvm: virtualization is off in the firmware, or this is a VM without nesting")
         if not os.access(device, os.R_OK | os.W_OK):
-            return "/dev/kvm is there and we may not use it: `sudo usermod -aG kvm $USER`, then log in again"
+            return _("/dev/kvm is there and we may not use it: `sudo usermod -aG kvm $USER`, then log in again")
     return ""
 
 

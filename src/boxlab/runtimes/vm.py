@@ -5,6 +5,7 @@ from typing import Any
 
 from boxlab import images, labels, rootfs
 from boxlab.errors import Unavailable
+from boxlab.language import _
 from boxlab.runtimes import accelerator, qemu
 from boxlab.runtimes.box import Runtime, Workload
 from boxlab.runtimes.spawn import EngineContainer, HostProcess
@@ -51,7 +52,9 @@ class MicroVM(Runtime):
         disk = rootfs.disk(self.image(workload), self.init)
         name = self._accelerator.name
         if workload.cpus != int(workload.cpus):
-            raise Unavailable(f"a machine has whole processors, not {workload.cpus:g}", "ask for a whole number")
+            raise Unavailable(
+                _("a machine has whole processors, not {number:g}", number=workload.cpus), _("ask for a whole number")
+            )
         self.guest = qemu.guest(disk, rootfs.kernel(), name, int(workload.cpus), workload.memory_mib)
         if qemu.in_container():
             before = {"created": "create", "attached": "attach", "started": "start-qemu"}
@@ -95,7 +98,8 @@ class FullVM(MicroVM):
     def image(self, workload: Workload) -> images.Built:
         if workload.image != Workload.image:
             raise Unavailable(
-                f"the full VM has no operating system around {workload.image!r}", "leave out the arm full-vm"
+                _("the full VM has no operating system around {image!r}", image=workload.image),
+                _("leave out the arm full-vm"),
             )
         return images.ensure("full-vm")
 
