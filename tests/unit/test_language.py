@@ -14,8 +14,9 @@ import command
 import pytest
 from babel.messages import mofile, pofile
 
-from boxlab import cli, images, language, paths, profiles, runtimes
+from boxlab import cli, images, language, paths, profiles, records, runtimes
 from boxlab.labs import commands
+from boxlab.runtimes.onion import NAMESPACES
 
 LATER = pytest.mark.xfail(reason="the labs and the records do not speak yet")
 
@@ -25,7 +26,7 @@ CLICK = (
 )
 """click's own words, which come from its own catalogue."""
 
-NAMES = ("boxlab", "GiB", "KVM", "Python", "QEMU")
+NAMES = ("boxlab", "Docker Engine", "cgroup", "KiB", "MiB", "GiB", "KVM", "TCG", "Python", "QEMU")
 
 MACHINE = (platform.system(), platform.release(), platform.machine())
 
@@ -106,7 +107,7 @@ def test_what_the_doctor_finds_is_in_the_language_as_data_as_well(ask):
         pytest.param("prepare", id="no engine"),
         pytest.param("density", id="no such profile"),
         pytest.param("clean nosuch", id="no such image"),
-        pytest.param("compare {bad} {bad}", marks=LATER, id="no record"),
+        pytest.param("compare {bad} {bad}", id="no record"),
     ],
 )
 def test_errors_are_in_the_language(arguments, ask, tmp_path):
@@ -115,6 +116,54 @@ def test_errors_are_in_the_language(arguments, ask, tmp_path):
     printed, complaint = ask("-m", "boxlab", *words, BOXLAB_LANGUAGE=language.PSEUDO, PROFILE="nosuch")
     assert printed == "" and "boxlab: " in complaint
     assert unspoken(complaint, [*images.names(), *profiles.ALL, *(kind.label for kind in runtimes.ALL)]) == []
+
+
+DRAW = """
+import json, re
+from boxlab import paths, plots, prose, records, tables
+drawn = {
+    "startup": [plots.startup, plots.phases], "onion": [plots.ladder], "memory": [plots.memory], "size": [plots.size],
+    "density": [plots.density], "dockerfile": [plots.dockerfile], "isolation": [plots.isolation],
+}
+said = {}
+for file in sorted(paths.RESULTS.glob("*[!l].json")):
+    record = records.load(file)
+    texts = [str(text) for text in prose.texts(record).values()]
+    for table in [tables.summary(record)] + [tables.levels(record)] * bool(record.levels):
+        texts += [table.index.name, *map(str, table.index), *map(str, table.columns), *map(str, table.to_numpy().ravel())]
+    for plot in [draw(record) for draw in drawn.get(record.experiment, [])] + [plots.compare(record, record)]:
+        texts += [plot.alt, plot.caption, *re.findall(r"<text[^>]*>([^<]*)</text>", plot.svg)]
+    texts += [text for sample in record.samples for text in record.said(sample).values()]
+    said[file.stem] = texts
+print(json.dumps(said))
+"""
+
+CALLED = ("docker run", "gVisor", "getppid", "stat", *NAMESPACES, "none", "host", "bridge")
+"""What plots and tables call by its name: commands, system calls, namespaces, networks."""
+
+RECORDS = [file.stem for file in sorted(paths.RESULTS.glob("*.json")) if not file.stem.endswith(".local")]
+
+
+@pytest.fixture(scope="module")
+def shown(ask):
+    """All that is drawn, tabled and quoted from each stored record."""
+    return json.loads(ask("-c", DRAW, BOXLAB_LANGUAGE=language.PSEUDO)[0])
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_tables_plots_and_quoted_numbers_are_in_the_language(name, shown):
+    record = records.load(paths.RESULTS / f"{name}.json")
+    names = [
+        *record.arms,
+        *record.plan["left_out"],
+        record.experiment,
+        record.profile,
+        record.provenance["host"]["cpu"],
+    ]
+    facts = [str(fact) for part in ("host", "engine") for fact in record.provenance[part].values()]
+    assert len(shown[name]) > 20
+    left = sorted({word for text in shown[name] for word in unspoken(text, [*names, *facts, *CALLED])})
+    assert left == [], " ".join(left)
 
 
 CATALOGUE = r"""
