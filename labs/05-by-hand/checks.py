@@ -431,7 +431,7 @@ def limited_processes(work: Work) -> None:
                 others=most - 1,
                 limit=most,
             ),
-            several("{count} was started", "{count} were started", said["started"]) if said else _said(seen),
+            several("{count} were started", "{count} were started", said["started"]) if said else _said(seen),
             _(
                 "all that runs in the group counts, and each process more that {program} keeps in it is one less for the "
                 "command",

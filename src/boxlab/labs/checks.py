@@ -118,7 +118,7 @@ def clip(text: str) -> str:
     if len(text) <= SHOWN:
         return text
     half = SHOWN // 2
-    left_out = several("… {count} character left out …", "… {count} characters left out …", len(text) - 2 * half)
+    left_out = several("… {count} characters left out …", "… {count} characters left out …", len(text) - 2 * half)
     return f"{text[:half]}\n{left_out}\n{text[-half:]}"
 
 

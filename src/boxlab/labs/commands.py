@@ -20,6 +20,9 @@ POLL_S = 0.5
 
 _lab = click.argument("lab")
 
+LAB = "LAB"
+"""How the help calls that argument."""
+
 STATES = {"passed": _("passed"), "started": _("started"), "not started": _("not started")}
 NEEDS = {"engine": _("engine"), "root": _("root"), "vm": _("vm")}
 """How what is data elsewhere is called in the list of labs."""
@@ -58,7 +61,7 @@ def _about(row: dict) -> str:
     return _("{title} ({minutes} min, needs {needs})", title=row["title"], minutes=row["minutes"], needs=needs)
 
 
-@click.command(help=_("Make your copy of LAB in work/; never overwrites one."))
+@click.command(help=_("Make your copy of {lab} in {folder}; never overwrites one.", lab=LAB, folder="work/"))
 @_lab
 def start(lab: str) -> None:
     from boxlab.labs import lab as labs
@@ -72,7 +75,7 @@ def start(lab: str) -> None:
     click.echo(_("change: {files}; then: {command}", files=files, command=command))
 
 
-@click.command(help=_("Say what holds in your copy of LAB, what does not, why, and what to do next."))
+@click.command(help=_("Say what holds in your copy of {lab}, what does not, why, and what to do next.", lab=LAB))
 @_lab
 @click.option("--watch", is_flag=True, help=_("Check again whenever a file changes, until Ctrl-C."))
 @click.option("--json", "as_json", is_flag=True, help=_("The report as data, all of it on one line."))
@@ -161,7 +164,7 @@ class _status:
             click.echo("\r\x1b[K", nl=False, err=True)
 
 
-@click.command(help=_("Open the machine that checks of LAB use, with your files in it; Ctrl-D ends it."))
+@click.command(help=_("Open the machine that checks of {lab} use, with your files in it; Ctrl-D ends it.", lab=LAB))
 @_lab
 def shell(lab: str) -> None:
     from boxlab.labs import lab as labs
@@ -170,7 +173,7 @@ def shell(lab: str) -> None:
     shells.run(labs.find(lab), lambda says: click.echo(says, err=True))
 
 
-@click.command(help=_("Show the next hint for LAB."))
+@click.command(help=_("Show the next hint for {lab}.", lab=LAB))
 @_lab
 def hint(lab: str) -> None:
     from boxlab.labs import lab as labs
@@ -190,7 +193,7 @@ def hint(lab: str) -> None:
     click.echo(f"{head}\n\n{text.strip()}")
 
 
-@click.command(help=_("Begin LAB anew; what you have is kept beside it."))
+@click.command(help=_("Begin {lab} anew; what you have is kept beside it.", lab=LAB))
 @_lab
 @click.option("--yes", is_flag=True, help=_("Do not ask."))
 def reset(lab: str, yes: bool) -> None:
@@ -209,7 +212,7 @@ def reset(lab: str, yes: bool) -> None:
     click.echo(_("made {folder}", folder=_shown(workspace.folder(chosen))))
 
 
-@click.command(help=_("Show a solution of LAB, once yours passes."))
+@click.command(help=_("Show a solution of {lab}, once yours passes.", lab=LAB))
 @_lab
 @click.option("--give-up", is_flag=True, help=_("Show it although yours does not pass."))
 def solution(lab: str, give_up: bool) -> None:
@@ -221,7 +224,7 @@ def solution(lab: str, give_up: bool) -> None:
         click.echo(f"--- {name}\n{text}")
 
 
-@click.command(help=_("Authors: prove LAB, or all of them: starter, solution, wrong answers, nothing left."))
+@click.command(help=_("Authors: prove {lab}, or all of them: starter, solution, wrong answers, nothing left.", lab=LAB))
 @click.argument("lab", required=False)
 @click.option("--mutants", is_flag=True, help=_("Take out each check in turn, and see whether that is noticed."))
 def verify(lab: str | None, mutants: bool) -> None:
@@ -252,10 +255,11 @@ def verify(lab: str | None, mutants: bool) -> None:
 
 @click.command(
     help=_(
-        "For lab 07: run so many containers, one of COUNTS after the other, and print as JSON what they take.\n\n"
+        "For lab 07: run so many containers, one of {counts} after the other, and print as JSON what they take.\n\n"
         "It has `version`, `own_mib`, `shared_mib` and `readings`, one for each number: `containers`; of all `processes` that "
         "run for their sake `name`, `role`, `rss`, `pss` and `uss`; `docker_stats` of each container; what was "
-        "`available_before` and is `available`. Sizes are bytes, but for the two in MiB."
+        "`available_before` and is `available`. Sizes are bytes, but for the two in MiB.",
+        counts="COUNTS",
     )
 )
 @click.argument("counts", type=click.IntRange(1, 64), nargs=-1, required=True)
@@ -276,7 +280,7 @@ def readings(counts: tuple[int, ...], own: int, shared: int) -> None:
     click.echo(json.dumps({"version": room.VERSION, "own_mib": own, "shared_mib": shared, "readings": found}))
 
 
-@click.command(help=_("Authors: lay the skeleton of a lab, such as 11-order."))
+@click.command(help=_("Authors: lay the skeleton of a lab, such as {example}.", example="11-order"))
 @click.argument("name")
 def new_lab(name: str) -> None:
     from boxlab.labs import new

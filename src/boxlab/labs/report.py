@@ -106,7 +106,7 @@ class Report:
         """What the whole comes to, in one line."""
         if self.outcome == Outcome.PASS:
             return several(
-                "passed: {points} of {count} point. `boxlab solution {lab}` shows another way",
+                "passed: {points} of {count} points. `boxlab solution {lab}` shows another way",
                 "passed: {points} of {count} points. `boxlab solution {lab}` shows another way",
                 self.of,
                 points=self.points,
@@ -114,13 +114,13 @@ class Report:
             )
         if self.outcome == Outcome.INFRASTRUCTURE:
             return several(
-                "{points} of {count} point hold; the rest could not be checked: no fault of your answer",
+                "{points} of {count} points hold; the rest could not be checked: no fault of your answer",
                 "{points} of {count} points hold; the rest could not be checked: no fault of your answer",
                 self.of,
                 points=self.points,
             )
         return several(
-            "{points} of {count} point so far; stuck? `boxlab hint {lab}`",
+            "{points} of {count} points so far; stuck? `boxlab hint {lab}`",
             "{points} of {count} points so far; stuck? `boxlab hint {lab}`",
             self.of,
             points=self.points,

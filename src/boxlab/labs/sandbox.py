@@ -408,7 +408,7 @@ class _Process:
             if time.monotonic() > deadline:
                 raise BoxlabError(
                     several(
-                        "{count} process of the program does not end",
+                        "{count} processes of the program do not end",
                         "{count} processes of the program do not end",
                         len(left),
                     ),

@@ -172,7 +172,7 @@ def _shape(lab: Lab) -> list[str]:
     if len(lab.hints()) != 3:
         problems.append(
             several(
-                "{file} has {count} part that begins with {heading!r}, not three",
+                "{file} has {count} parts that begin with {heading!r}, not three",
                 "{file} has {count} parts that begin with {heading!r}, not three",
                 len(lab.hints()),
                 file="hints.md",
