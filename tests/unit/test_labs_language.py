@@ -4,6 +4,7 @@ import ast
 import os
 import re
 import shutil
+import string
 import subprocess
 import sys
 from pathlib import Path
@@ -165,12 +166,29 @@ def sentences(node: ast.AST):
             yield from sentences(child)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(Path(path).relative_to(paths.ROOT)))
+each_source = pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(Path(path).relative_to(paths.ROOT)))
+
+
+@each_source
 def test_every_sentence_goes_through_gettext(path):
     assert left_out(path.read_text(encoding="utf-8")) == []
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(Path(path).relative_to(paths.ROOT)))
+@each_source
+def test_every_value_has_its_place(path):
+    """Also in messages that are shown only where something has gone wrong that no test brings about."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in ("_", "several"):
+            continue
+        values = {"count"} if node.func.id == "several" else set()
+        values |= {keyword.arg for keyword in node.keywords}
+        for message in node.args[: 1 + len({"count"} & values)]:
+            if isinstance(message, ast.Constant) and None not in values:
+                places = {field for _, field, _, _ in string.Formatter().parse(message.value) if field is not None}
+                assert places == values, f"{node.lineno}: {message.value}"
+
+
+@each_source
 def test_nothing_else_is_called_like_gettext(path):
     names = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Name)]
     names = [node for node in names if isinstance(node.ctx, ast.Store)]
