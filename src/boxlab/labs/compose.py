@@ -17,8 +17,14 @@ import yaml
 from boxlab import engine
 from boxlab.errors import BoxlabError
 from boxlab.labs.checks import Mismatch, printed
+from boxlab.language import _
 
-FIX = "install Docker Compose: the package docker-compose-plugin, docker-compose-v2 or docker-compose"
+FIX = _(
+    "install Docker Compose: the package {plugin}, {second} or {first}",
+    plugin="docker-compose-plugin",
+    second="docker-compose-v2",
+    first="docker-compose",
+)
 ENDS_S = 60
 """How long Compose may take to read a file."""
 
@@ -41,15 +47,15 @@ def read(folder: Path, project: str, name: str = "compose.yaml") -> dict[str, An
     """
     _refuse(_Sources(folder).of(folder / name))
     if _compose(folder, "version").returncode:
-        raise BoxlabError("Docker Compose is missing", FIX)
+        raise BoxlabError(_("Docker Compose is missing"), FIX)
     asked = ["--file", name, "--project-name", project, "--profile", "*", "config", "--format", "json"]
     ran = _compose(folder, *asked)
     if ran.returncode:
         raise Mismatch(
-            f"`docker compose config` reads {name}",
+            _("`docker compose config` reads {file}", file=name),
             printed(ran.stderr),
-            "what Compose does not understand, it does not start",
-            f"mend the line; `docker compose --file {name} config` in your folder says the same",
+            _("what Compose does not understand, it does not start"),
+            _("mend the line; `docker compose --file {file} config` in your folder says the same", file=name),
         )
     model = json.loads(ran.stdout)
     _refuse(_Model(folder, project).of(model))
@@ -71,20 +77,26 @@ def _compose(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
             timeout=ENDS_S,
         )
     except FileNotFoundError as error:
-        raise BoxlabError("the docker command is missing", "install Docker's command line, with Compose") from error
+        raise BoxlabError(
+            _("the {command} command is missing", command="docker"), _("install Docker's command line, with Compose")
+        ) from error
     except subprocess.TimeoutExpired as error:
-        raise BoxlabError(f"`docker compose` does not end within {ENDS_S} s", "check again") from error
+        raise BoxlabError(
+            _("`docker compose` does not end within {seconds} s", seconds=ENDS_S), _("check again")
+        ) from error
 
 
 def _refuse(refusals: Refusals) -> None:
     """Raise one mismatch of all that is refused, if anything is."""
     if lines := list(dict.fromkeys(f"{where}: {value}" for where, value in refusals)):
         raise Mismatch(
-            "the Compose file keeps to its own folder, containers, networks and volumes",
+            _("the Compose file keeps to its own folder, containers, networks and volumes"),
             "\n".join(lines),
-            "who starts a Compose file gives it what it asks for: with the folders, devices, namespaces or capabilities of the "
-            "machine, a container is no boundary any more",
-            "leave out what is named here, or let it lie in your folder",
+            _(
+                "who starts a Compose file gives it what it asks for: with the folders, devices, namespaces or capabilities "
+                "of the machine, a container is no boundary any more"
+            ),
+            _("leave out what is named here, or let it lie in your folder"),
         )
 
 
@@ -206,7 +218,7 @@ class _Model:
 
     def _service(self, settings: dict[str, Any]) -> Iterator[tuple[str, object]]:
         if settings.get("build") and settings.get("image"):
-            yield "image", f"{settings['image']}, a name that others may have, for what is built"
+            yield "image", _("{image}, a name that others may have, for what is built", image=settings["image"])
         for key, value in _said(settings):
             if key in self._services:
                 yield from ((key, refused) for refused in self._services[key](value))

@@ -24,6 +24,7 @@ from boxlab.labs import files
 from boxlab.labs.checks import Outcome, Result
 from boxlab.labs.lab import Lab
 from boxlab.labs.report import Report
+from boxlab.language import _
 
 READY_S = 900
 """How long may pass before the first check begins: the base image may have to be made."""
@@ -37,8 +38,8 @@ CLEAR_S = 60
 INTERRUPTED = 130
 """Exit status of a process of checks that was told to end, and has cleaned up."""
 
-AGAIN = "check again; if it stays so, report it"
-SILENT = "it did not end in time"
+AGAIN = _("check again; if it stays so, report it")
+SILENT = _("it did not end in time")
 
 
 def run(
@@ -88,9 +89,11 @@ def run(
             report.results = checks.results()
             report.held = checks.held
             if checks.after:
-                report.trouble.append(f"after the checks: {checks.after.reason}\n  fix: {checks.after.fix}")
+                report.trouble.append(
+                    _("after the checks: {reason}\n  fix: {fix}", reason=checks.after.reason, fix=checks.after.fix)
+                )
     finally:
-        with deferred(), report.noting("what the checks have left stays"):
+        with deferred(), report.noting(_("what the checks have left stays")):
             disk.remove(place)
     report.seconds = time.monotonic() - began
     return report
@@ -143,9 +146,8 @@ class _Checks:
             else:
                 rest = trouble
         if rest and not self._known:
-            return [
-                Result("checks", "The checks can be run.", 0, Outcome.INFRASTRUCTURE, reason=rest.reason, fix=rest.fix)
-            ]
+            says = _("The checks can be run.")
+            return [Result("checks", says, 0, Outcome.INFRASTRUCTURE, reason=rest.reason, fix=rest.fix)]
         names = [check["name"] for check in self._known]
         if not self._left and self._done.keys() >= set(names):
             self.after = rest
@@ -163,13 +165,13 @@ class _Checks:
                     else:
                         self._take(message, child)
             except TimeoutError:
-                trouble = Trouble(f"the check did not end within {child.allowed:g} s", AGAIN)
+                trouble = Trouble(_("the check did not end within {seconds:g} s", seconds=child.allowed), AGAIN)
             finally:
                 status = child.stop()
                 if status not in (0, INTERRUPTED):
                     self._left = self._clear()
         if not trouble and (status or not self._ended):
-            trouble = Trouble(f"the process of the checks ended by itself ({_how(status)})", AGAIN)
+            trouble = Trouble(_("the process of the checks ended by itself ({how})", how=_how(status)), AGAIN)
         if self._left:
             reason = f"{trouble.reason}; {self._left.reason}" if trouble else self._left.reason
             trouble = Trouble(reason, self._left.fix)
@@ -196,8 +198,8 @@ class _Checks:
         """Remove what a killed process has left."""
         trouble = _do({"do": "clear", "run": self.run, "needs": self.job["needs"]}, CLEAR_S)
         if trouble and trouble.reason == SILENT:
-            what = "what the check has left could not be removed: the engine does not answer"
-            return Trouble(what, "`boxlab clean`, later")
+            what = _("what the check has left could not be removed: the engine does not answer")
+            return Trouble(what, _("`boxlab clean`, later"))
         return trouble
 
     def _check(self, name: str) -> dict:
@@ -303,12 +305,14 @@ def _do(job: dict, seconds: float) -> Trouble | None:
                 return Trouble(*message["trouble"]) if "trouble" in message else None
         except TimeoutError:
             return Trouble(SILENT, AGAIN)
-        return Trouble(f"a process of ours ended by itself ({_how(child.stop())})", AGAIN)
+        return Trouble(_("a process of ours ended by itself ({how})", how=_how(child.stop())), AGAIN)
 
 
 def _how(status: int) -> str:
     """How a process ended."""
-    return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+    if status < 0:
+        return _("signal {name}", name=signal.Signals(-status).name)
+    return _("exit status {status}", status=status)
 
 
 def _has_fileno(stream) -> bool:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from boxlab.errors import NotReady
 from boxlab.interrupts import deferred
 from boxlab.labs.checks import Mismatch
+from boxlab.language import _
 
 if TYPE_CHECKING:  # the engine's library takes longer to import than a lab without an engine to check
     from boxlab.labs.build import Image
@@ -87,7 +88,10 @@ class Work:
             return tomllib.loads(self.text(name))
         except tomllib.TOMLDecodeError as error:
             raise Mismatch(
-                f"{name} is TOML", str(error), "it is read by a program", f"mend the line of {name}; text needs quotes"
+                _("{file} is TOML", file=name),
+                str(error),
+                _("it is read by a program"),
+                _("mend the line of {file}; text needs quotes", file=name),
             ) from error
 
     def copy(self) -> Path:
@@ -149,13 +153,17 @@ class Work:
         request = json.dumps({"module": module, "calls": calls, "mark": mark})
         name = f"`{calls[0][0]}`"
         ran = self.run(["python", "-c", CALL], input=request, name=name, next=next, **limits)
-        _, found, answers = ran.output.rpartition(mark)
+        found, answers = ran.output.rpartition(mark)[1:]
         if not found or ran.status:
             raise Mismatch(
-                f"{module}.py can be imported, and {name} returns what can be written as JSON",
-                f"it ended with status {ran.status}:\n{ran.shown}",
-                "no answer, nothing to judge",
-                next or f"call it yourself: python3 -c 'import {module}'",
+                _(
+                    "{file} can be imported, and {function} returns what can be written as JSON",
+                    file=f"{module}.py",
+                    function=name,
+                ),
+                _("it ended with status {status}:\n{output}", status=ran.status, output=ran.shown),
+                _("no answer, nothing to judge"),
+                next or _("call it yourself: {command}", command=f"python3 -c 'import {module}'"),
             )
         return json.loads(answers)
 
@@ -214,10 +222,10 @@ class Work:
 
             require_start(**limits)
             raise Mismatch(
-                "the container starts",
+                _("the container starts"),
                 str(cause.explanation),
-                "the engine could make the container, and not start its command",
-                "look at the command (CMD, ENTRYPOINT) and the user",
+                _("the engine could make the container, and not start its command"),
+                _("look at the command ({names}) and the user", names="CMD, ENTRYPOINT"),
             ) from error
         finally:
             if spawned:
@@ -345,10 +353,12 @@ class Container:
             return self._console.next(pattern, seconds)
         except NotReady as error:
             raise Mismatch(
-                f"a line within {seconds:g} s" + (f" that matches {pattern}" if pattern else ""),
+                _("a line within {seconds:g} s that matches {pattern}", seconds=seconds, pattern=pattern)
+                if pattern
+                else _("a line within {seconds:g} s", seconds=seconds),
                 str(error),
-                "what does not answer in time does not work for those who ask it",
-                next or "run the container by hand and look at what it prints",
+                _("what does not answer in time does not work for those who ask it"),
+                next or _("run the container by hand and look at what it prints"),
             ) from error
 
     def ask(self, line: str, seconds: float = 10, next: str = "") -> str:
