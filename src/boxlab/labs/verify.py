@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from boxlab import disk, leftover, paths
+from boxlab import disk, paths
 from boxlab.labs import new, runner, workspace
 from boxlab.labs.checks import MISTAKE, Outcome
 from boxlab.labs.lab import Lab
@@ -197,7 +197,7 @@ def _cases(lab: Lab, proof: Proof, watch: Callable[[str], None]) -> Iterator[Cas
 
     Afterwards, what checks keep on the engine to be faster the next time is gone.
     """
-    from boxlab import sweep
+    from boxlab import leftover, sweep
 
     on_engine, seed = "engine" in lab.needs, secrets.randbits(32)
 
