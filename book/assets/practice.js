@@ -13,8 +13,6 @@
     close: "about right",
     long: (times) => `${times} × too long`,
     short: (times) => `${times} × too short`,
-    right: "Right",
-    not: "Not this one",
   };
 
   /** Seconds that a text says, such as "182 ms"; NaN where it says none. */

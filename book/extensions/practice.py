@@ -1,14 +1,16 @@
 """Sphinx extension: what a reader is asked before and after a measurement. Its script is loaded by pages that ask.
 
-    ```{guess} NAME                        ```{answer} NAME                  ```{choice} Which one?
-    How long does each take?               | | measured |                    :right: 2
-                                           |---|---|                         - The first.
-    - a process                            | a process | {measured}`x` |
-    - a container                          | a container | {measured}`y` |     No. It…
-    ```                                    ```                               - The second.
+    ```{guess} NAME                 ```{answer} NAME                   :::{choice} Which one?
+    How long does each take?        | | measured |                     :right: 2
+                                    |---|---|
+    - a process                     | a process | {measured}`x` |      - The first.
+    - a container                   | a container | {measured}`y` |
+    ```                             ```                                  No. It…
 
-                                                                               Right. It…
-                                                                             ```
+                                                                       - The second.
+
+                                                                         Right. It…
+                                                                       :::
 
 The script gives each item of a guess a field, and marks what was guessed in the answer's row of the same place. Of a choice
 it shows an option's explanation once that is chosen. Without it, and on paper, all stands one after the other.

@@ -52,7 +52,7 @@ ALLOWED = {
 }
 
 
-TEXT = re.compile(r"\s*`{3,}\{(?:admonition|answer|choice|dropdown|figure|guess|note)\}\s*(.*)")
+TEXT = re.compile(r"\s*`{3,}\{(?:admonition|answer|dropdown|figure|guess|note)\}\s*(.*)")
 """A directive that holds prose, and its title."""
 
 
@@ -166,11 +166,12 @@ def test_a_rewritten_chapter_has_commands_a_guess_and_exercises(path):
     assert text.count("```{guess}") == text.count("```{answer}") == 1
     for section in text.split("\n## ")[1:]:
         title = section.splitlines()[0]
-        done = any(kind in section for kind in ("```{transcript}", "```{glue}", "```{guess}", "```{choice}"))
+        done = any(kind in section for kind in ("```{transcript}", "```{glue}", "```{guess}", ":::{choice}"))
         assert done or title in ("Key points", "Next"), f"{title}: nothing to run or to see"
     exercises = text.partition("\n## Exercises")[2]
-    asked, run = exercises.count("```{choice}") + exercises.count(":::{dropdown}"), exercises.count("**Run this.**")
+    asked, run = exercises.count(":::{choice}") + exercises.count(":::{dropdown}"), exercises.count("**Run this.**")
     assert 3 <= asked <= 5 and 2 * run >= asked
+    assert "```{choice}" not in text, "its title may hold `code`, so it begins with colons"
     assert text.count("{admonition}") <= 1 and ":class: warning" not in text
 
 
