@@ -14,7 +14,7 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxRole
 
-from boxlab import outputs
+from boxlab import outputs, transcript
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 HERE = Path(folder) if (folder := os.environ.get("BOOK_MEASURED")) else None
@@ -77,7 +77,11 @@ def show_outputs(app: Sphinx, docname: str, source: list[str]) -> None:
     """Read a notebook with the outputs that it had here, and a page of prose with whose results it shows."""
     path = notebook_of(docname)
     if docname.startswith("notebooks/"):
-        source[0] = json.dumps(outputs.load(path, HERE))
+        notebook = outputs.load(path, HERE)
+        for cell in outputs.code_cells(notebook):
+            for output in cell["outputs"]:
+                output.get("data", {}).pop(transcript.MIME, None)  # for pages of prose; beside it is text
+        source[0] = json.dumps(notebook)
     elif WHOSE in source[0]:
         text = whose_results(path) if path else all_results()
         source[0] = source[0].replace(WHOSE, re.sub(r"([\\`*_{}\[\]<>#|$&])", r"\\\1", text))

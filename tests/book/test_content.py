@@ -16,6 +16,9 @@ NOTEBOOKS = sorted((paths.ROOT / "notebooks").glob("*.ipynb"))
 
 UNITS = r"(?:[mµn]?s|seconds?|minutes?|hours?|[KMGT]i?B|bytes?|%|×|times|Hz|MHz|GHz)"
 NUMBER = re.compile(rf"(?<![\w.])\d[\d\s.,]*(?:\s*[–-]\s*\d[\d.,]*)?\s?{UNITS}(?![\w])")
+FACTS = re.compile(r"\*\d+ minutes · ")
+"""How the line below a chapter's title begins: its reading time."""
+
 SOURCES = ("{cite", "{measured}")
 
 ALLOWED = {
@@ -49,17 +52,25 @@ ALLOWED = {
 }
 
 
+TEXT = re.compile(r"\s*`{3,}\{(?:admonition|answer|dropdown|figure|guess|note)\}\s*(.*)")
+"""A directive that holds prose, and its title."""
+
+
 def paragraphs(text: str) -> list[tuple[int, str]]:
     """Number and text of each line of prose: without code, comments and the options of directives."""
-    lines, fence = [], None
+    lines, open_ = [], []
     for number, line in enumerate(text.splitlines(), 1):
         mark = re.match(r"\s*(`{3,})", line)
-        if mark and fence is None:
-            directive = re.match(r"\s*`{3,}\{(?:admonition|figure|dropdown|note)", line)
-            fence = None if directive else mark[1]
-        elif mark and line.strip() == fence:
-            fence = None
-        elif fence is None and not line.startswith(("    ", ":alt:", "%")):
+        code = bool(open_) and not open_[-1][1]
+        if mark and open_ and line.strip() == open_[-1][0]:
+            open_.pop()
+        elif mark and not code:
+            directive = TEXT.match(line)
+            open_.append((mark[1], bool(directive)))
+            line = directive[1] if directive else ""
+        elif code or line.startswith(("    ", ":alt:", "%")) or FACTS.match(line):
+            line = ""
+        if line.strip() and line.strip("`"):
             lines.append((number, re.sub(r"(?<!\})`[^`]*`", "", line)))
     return lines
 
@@ -89,6 +100,8 @@ def test_numbers_in_prose_are_glued_or_cited(path):
 
 def test_the_checker_finds_a_typed_number():
     assert unsourced("It took 250 ms here.\n\n```\n3 s in code\n```\n") == [(1, "250 ms")]
+    after = "```{figure} a.svg\nTook 2 s.\n```\nAnd 3 s.\n```{glue} x\n4 s\n```\nAnd 5 s.\n"
+    assert unsourced(after) == [(2, "2 s"), (4, "3 s"), (8, "5 s")]
     assert unsourced("It took {measured}`x`, and 3 – 5 s {cite}`y`.") == []
     assert unsourced("About 3 times.\nBetween 0.5 and 2 MB\n`10 s` is code") == [(1, "3 times"), (2, "2 MB")]
 
@@ -130,18 +143,46 @@ def test_pictures_have_words_for_those_who_do_not_see(pages):
     assert [str(path) for path, image in pictures if len(image.get("alt", "")) < 30] == []
 
 
+CHAPTERS = [path for path in PROSE if path.name[0].isdigit()]
+REWRITTEN = [path for path in CHAPTERS if "```{transcript}" in path.read_text()]
+"""By the style that begins with commands; the others await it."""
+
+
 def test_each_chapter_has_its_parts():
-    chapters = [path for path in PROSE if path.name[0].isdigit()]
-    assert len(chapters) >= 6
-    for path in chapters:
+    assert len(CHAPTERS) >= 6
+    for path in CHAPTERS:
         text = path.read_text()
-        for part in ("## Predict", "## What this does not show", "## Key points", "## Check yourself", "## Next"):
-            assert part in text, (path.name, part)
-        assert "**Time:**" in text and "**Questions:**" in text and "**You will be able to**" in text, path.name
-        assert 3 <= text.count(":::{dropdown}") <= 5, path.name
+        assert "## Key points" in text and "## Next" in text, path.name
         assert "```{figure} assets/" in text and ":alt:" in text, path.name
-        assert "A misconception corrected" in text, path.name
-        assert f"{{download}}`download <../notebooks/{path.stem}.ipynb>`" in text, path.name
+        assert f"[notebook](../notebooks/{path.stem}.ipynb)" in text or path not in REWRITTEN, path.name
+        assert re.search(rf"\{{download\}}`[^`]+ <\.\./notebooks/{path.stem}\.ipynb>`", text), path.name
+
+
+@pytest.mark.parametrize("path", REWRITTEN, ids=lambda path: path.name)
+def test_a_rewritten_chapter_has_commands_a_guess_and_exercises(path):
+    text = path.read_text()
+    facts = text.split("\n\n")[1]
+    assert re.fullmatch(r"\*\d+ minutes · .+ · \[notebook\].+ · \[lab\].+\*", facts), facts
+    assert text.count("```{guess}") == text.count("```{answer}") == 1
+    for section in text.split("\n## ")[1:]:
+        title = section.splitlines()[0]
+        done = any(kind in section for kind in ("```{transcript}", "```{glue}", "```{guess}", ":::{choice}"))
+        assert done or title in ("Key points", "Next"), f"{title}: nothing to run or to see"
+    exercises = text.partition("\n## Exercises")[2]
+    asked, run = exercises.count(":::{choice}") + exercises.count(":::{dropdown}"), exercises.count("**Run this.**")
+    assert 3 <= asked <= 5 and 2 * run >= asked
+    assert "```{choice}" not in text, "its title may hold `code`, so it begins with colons"
+    assert text.count("{admonition}") <= 1 and ":class: warning" not in text
+
+
+@pytest.mark.parametrize("path", [path for path in CHAPTERS if path not in REWRITTEN], ids=lambda path: path.name)
+def test_a_chapter_of_the_former_style_has_its_parts(path):
+    text = path.read_text()
+    for part in ("## Predict", "## What this does not show", "## Check yourself"):
+        assert part in text, part
+    assert "**Time:**" in text and "**Questions:**" in text and "**You will be able to**" in text
+    assert 3 <= text.count(":::{dropdown}") <= 5
+    assert "A misconception corrected" in text
 
 
 def test_each_chapter_takes_twelve_to_twenty_five_minutes():

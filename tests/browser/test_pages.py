@@ -16,7 +16,7 @@ HTML = paths.ROOT / "_build" / "test" / "html"
 WEIGHT = 1_500_000
 VIEWS = ("desktop", "phone")
 SCHEMES = ("light", "dark")
-PLOTS = {"05-by-hand": 2, "06-startup": 4, "07-memory": 2, "08-size": 2, "09-limits": 1}
+PLOTS = {"05-by-hand": 2, "06-startup": 5, "07-memory": 2, "08-size": 2, "09-limits": 1}
 """How many plots each chapter shows."""
 
 
@@ -135,6 +135,41 @@ def test_a_phones_menus_open_and_close_by_keyboard(visit, menu):
     opened = visit["keyboard"]["menus"][menu]
     assert opened["links"] > 3
     assert opened["violations"] == []
+
+
+def test_a_guess_is_kept_and_marked_in_the_answer(visit):
+    """By keyboard alone, on a narrow screen."""
+    seen = visit["practised"]
+    empty = seen["empty"]
+    assert len(empty["labels"]) == 4 and all(empty["labels"])
+    assert empty["answers"] == ["no guess yet"] * 4 and empty["dots"] == [0] * 4
+    wrong = seen["wrong"]
+    assert wrong["invalid"] == [False, True, False, False] and wrong["status"].startswith("Not a time yet")
+    guessed = seen["guessed"]
+    assert guessed["values"] == ["40 ms", "", "3,5 s", ""] and not any(guessed["invalid"])
+    assert guessed["status"].startswith("Kept in this browser")
+    assert guessed["answers"][0].startswith("40 ms: ") and guessed["answers"][2].startswith("3,5 s: ")
+    assert guessed["dots"] == [2, 0, 2, 0]
+    assert seen["again"]["values"] == guessed["values"] and seen["again"]["answers"] == guessed["answers"]
+    assert seen["overflow"] <= 0 and seen["violations"] == []
+
+
+def test_a_choice_is_judged_at_once(visit):
+    first, second = visit["practised"]["first"], visit["practised"]["second"]
+    for chosen, verdict in ((first, "No."), (second, "Right.")):
+        assert len(chosen["shown"]) == 1 and chosen["shown"][0].startswith(verdict)
+        assert squeezed(chosen["heard"]) == squeezed(chosen["shown"][0])
+
+
+def test_without_a_script_question_and_answer_stand_one_after_the_other(visit):
+    bare = visit["practised"]["bare"]
+    assert bare["fields"] == 0 and bare["hidden"] == [] and bare["explanations"] >= 4
+
+
+def test_only_commands_have_a_button_that_copies(pages):
+    for name, page in pages.items():
+        assert page["copied_outputs"] == [], name
+    assert pages["desktop book/06-startup.html"]["copied"] > 10
 
 
 def test_on_paper_stands_the_article_with_all_its_answers(visit):

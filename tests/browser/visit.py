@@ -44,6 +44,8 @@ FACTS = """() => ({
     next: document.querySelector('a.right-next')?.href,
     images: [...document.images].map(i => ({src: i.src, alt: i.alt, loaded: i.naturalWidth > 0})),
     glued: document.querySelectorAll('.pasted-text').length,
+    copied: document.querySelectorAll('button.copybtn').length,
+    copied_outputs: [...document.querySelectorAll('.output button.copybtn')].map(b => b.parentElement.innerText.slice(0, 80)),
     hits: document.querySelectorAll('#search-results li').length,
     weight: [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
         .reduce((sum, entry) => sum + entry.encodedBodySize, 0),
@@ -76,6 +78,21 @@ FOCUS = """async () => {
         seen: shown.some(element => onTop(element) && ringed(element)),
         article: Boolean(focused.closest('main')),
         end: focused === document.body,
+    };
+}"""
+GUESSES = """() => ({
+    labels: [...document.querySelectorAll('.guess input')].map(field => field.labels[0]?.innerText.trim()),
+    values: [...document.querySelectorAll('.guess input')].map(field => field.value),
+    invalid: [...document.querySelectorAll('.guess input')].map(field => field.ariaInvalid === 'true'),
+    status: document.querySelector('.guess [role=status]').innerText,
+    answers: [...document.querySelectorAll('.answer tbody tr td:last-child')].map(cell => cell.innerText.trim()),
+    dots: [...document.querySelectorAll('.answer tbody tr')].map(row => row.querySelectorAll('.strip i').length),
+})"""
+CHOSEN = """() => {
+    const choice = document.querySelector('.choice');
+    return {
+        shown: [...choice.querySelectorAll('.explanation')].filter(node => node.checkVisibility()).map(node => node.innerText.trim()),
+        heard: choice.querySelector('[role=status]').textContent.trim(),
     };
 }"""
 COLOURS = """async () => {
@@ -183,6 +200,53 @@ async def use_keyboard(browser: Browser, base: str) -> dict:
     return {"stops": stops, "skip": skip, "skipped": skipped, "found": found, "menus": menus}
 
 
+async def practise(browser: Browser, base: str) -> dict:
+    """Guess and choose by keyboard, come back, and look at the same page without scripts."""
+    context = await browser.new_context(viewport=NARROW, reduced_motion="reduce")
+    page = await context.new_page()
+    await page.goto(f"{base}/{CHAPTER}", wait_until="load")
+    seen = {"empty": await page.evaluate(GUESSES)}
+    await page.locator(".guess input").first.focus()
+    for text in ("40 ms", "soon", "3,5 s"):
+        await page.keyboard.type(text)
+        await page.keyboard.press("Tab")
+        if text == "soon":
+            seen["wrong"] = await page.evaluate(GUESSES)
+            await page.keyboard.press("Shift+Tab")
+            await page.keyboard.press("Control+a")
+            await page.keyboard.press("Delete")
+            await page.keyboard.press("Tab")
+    seen["guessed"] = await page.evaluate(GUESSES)
+    seen["overflow"] = await page.evaluate(OVERFLOW)
+    await page.reload(wait_until="load")
+    seen["again"] = await page.evaluate(GUESSES)
+
+    await page.locator(".choice input").first.focus()
+    await page.keyboard.press("Space")
+    seen["first"] = await page.evaluate(CHOSEN)
+    await page.keyboard.press("ArrowDown")
+    seen["second"] = await page.evaluate(CHOSEN)
+    await page.evaluate(AXE_SCRIPT)
+    seen["violations"] = await page.evaluate(VIOLATIONS)
+    await context.close()
+
+    context = await browser.new_context(java_script_enabled=False)
+    page = await context.new_page()
+    await page.goto(f"{base}/{CHAPTER}", wait_until="load")
+    seen["bare"] = {
+        "fields": await page.locator(".practice input").count(),
+        "hidden": [
+            text
+            for node in await page.locator(".practice :is(li, td, .explanation)").all()
+            if not await node.is_visible()
+            for text in [await node.text_content()]
+        ],
+        "explanations": await page.locator(".choice .explanation").count(),
+    }
+    await context.close()
+    return seen
+
+
 async def print_out(browser: Browser, base: str) -> dict:
     """A chapter and its notebook as Chromium prints them, from a dark page: the words of each sheet, and their colours."""
     page = await browser.new_page(viewport=VIEWS["desktop"], color_scheme="dark")
@@ -219,9 +283,11 @@ async def main(folder: Path) -> None:
             for view, seen in zip(VIEWS, walks, strict=True)
             for url, page in seen.items()
         }
-        keyboard, printed = await asyncio.gather(use_keyboard(browser, base), print_out(browser, base))
+        rest = (use_keyboard(browser, base), print_out(browser, base), practise(browser, base))
+        keyboard, printed, practised = await asyncio.gather(*rest)
         await browser.close()
-    json.dump({"base": base, "order": order, "pages": pages, "keyboard": keyboard, "printed": printed}, sys.stdout)
+    found = {"base": base, "order": order, "pages": pages, "keyboard": keyboard, "printed": printed}
+    json.dump(found | {"practised": practised}, sys.stdout)
 
 
 asyncio.run(main(Path(sys.argv[1])))

@@ -1,0 +1,88 @@
+"""Commands of a cell run in one shell, each with its own output, and what fails says so."""
+
+import os
+import signal
+import threading
+import time
+
+import psutil
+import pytest
+
+from boxlab import transcript
+from boxlab.errors import BoxlabError
+from boxlab.transcript import Step
+
+
+def test_each_command_has_its_own_output_with_both_streams_in_order():
+    cell = """
+    # a comment is no command
+    echo one; echo two >&2; echo three
+    cd /
+    pwd
+    printf 'no end of line'
+    """
+    assert transcript.run(cell) == [
+        Step("echo one; echo two >&2; echo three", "one\ntwo\nthree\n"),
+        Step("cd /", ""),
+        Step("pwd", "/\n"),
+        Step("printf 'no end of line'", "no end of line"),
+    ]
+
+
+def test_a_command_that_is_declared_to_fail_is_shown_with_its_status():
+    assert transcript.run("(echo gone; exit 2)   # fails: status 2\necho on") == [
+        Step("(echo gone; exit 2)", "gone\n", 2),
+        Step("echo on", "on\n"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "status", "named"),
+    [
+        ("echo fine\necho why >&2; false\necho never", 1, "false"),
+        ("true   # fails: status 1", 0, "true"),
+        ("(exit 3)   # fails: status 2", 3, "(exit 3)"),
+        ("exit 5\necho never", 5, "exit 5"),
+    ],
+)
+def test_a_surprise_is_an_error_that_names_the_command(cell, status, named):
+    with pytest.raises(BoxlabError) as error:
+        transcript.run(cell)
+    assert str(error.value).startswith(f"exit status {status}: ") and named in str(error.value)
+    assert "never" not in str(error.value).splitlines()[1:]
+
+
+def test_what_it_printed_stands_in_the_error():
+    with pytest.raises(BoxlabError, match="the reason"):
+        transcript.run("echo the reason >&2; false")
+
+
+def test_a_command_that_asks_finds_nobody():
+    assert transcript.run("cat") == [Step("cat", "")]
+
+
+def test_an_interrupt_ends_what_was_started(tmp_path):
+    def interrupt():
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        transcript.run(f"sleep 600 & echo $! >{tmp_path}/pid; wait")
+    thread.join()
+    pid = int((tmp_path / "pid").read_text())
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_in_a_notebook_it_looks_like_a_terminal():
+    one, two = Step("echo one", "one\n"), Step("true", "")
+    assert transcript.in_words([one]) == "one"
+    assert transcript.in_words([one, two]) == "$ echo one\none\n$ true"
+
+
+def test_a_cell_that_did_not_run_has_no_steps():
+    assert transcript.steps_of({"cell_type": "code", "outputs": []}) == []
+    stored = {"steps": [{"command": "true", "output": "", "status": 0}]}
+    assert transcript.steps_of({"outputs": [{"data": {transcript.MIME: stored}}]}) == [Step("true", "")]
