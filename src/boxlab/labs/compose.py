@@ -163,7 +163,7 @@ def _listed(value: object) -> list[Any]:
 def _inside(folder: Path, path: object) -> bool:
     """Whether a path lies in a folder, wherever its links lead."""
     whole = Path(str(path))
-    return whole.is_absolute() and whole.resolve().is_relative_to(folder.resolve())
+    return "\0" not in str(path) and whole.is_absolute() and whole.resolve().is_relative_to(folder.resolve())
 
 
 FREE = set(

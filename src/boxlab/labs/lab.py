@@ -111,6 +111,8 @@ def read(folder: Path) -> Lab:
         raise LabError(f"{path}: {'; '.join(sorted(wrong))}")
     for name, value in data.items():
         if kinds[name] == tuple[str, ...]:
+            if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+                raise LabError(_("{path}: {name} is no list of texts", path=path, name=name))
             data[name] = tuple(value)
         elif not isinstance(value, (int, float) if kinds[name] is float else get_origin(kinds[name]) or kinds[name]):
             raise LabError(_("{path}: {name} is a {type}", path=path, name=name, type=type(value).__name__))
