@@ -36,7 +36,7 @@ def startup(record: records.Record) -> Plot:
 
 
 def ladder(record: records.Record) -> Plot:
-    """Every layer of the onion as a row: all starts as dots, the median, and the longest phase of a typical start.
+    """Every layer of the onion as a row: all starts as dots, and the median.
 
     A namespace by itself has no row where all together have one: they would say the same seven times.
     """
@@ -44,21 +44,13 @@ def ladder(record: records.Record) -> Plot:
     with styled(8.5):
         figure, [axes] = canvas(0.36 * len(kinds) + 0.9)
         values = [s.values[record.main] for s in record.samples if record.main in s.values and not s.discarded]
-        linear_scale(axes, max(values, default=1), "s", room=1.9)
+        linear_scale(axes, max(values, default=1), "s", room=1.3)
         rows(axes, [name(record, kind) for kind in kinds])
         for row, kind in enumerate(kinds):
-            draw_dots(axes, row, record, kind, _longest_phase(record, kind), discarded=False)
+            draw_dots(axes, row, record, kind, discarded=False)
         axes.set_xlabel(record.label(record.main))
     alt = _starts_alt(record, _("time {interval}, layer by layer", interval=record.label(record.main)), kinds)
     return finish(figure, alt, caption(record), f"ladder-{record.created}")
-
-
-def _longest_phase(record: records.Record, kind: str) -> str:
-    """What a typical start of an arm spends most of its time on, with that time."""
-    if not record.kept(kind):
-        return ""
-    label, begin, end = max(_steps(record, kind), key=lambda step: step[2] - step[1], default=("", 0, 0))
-    return f" · {label} {seconds(end - begin)}"
 
 
 def draw_dots(
