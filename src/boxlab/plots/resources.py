@@ -149,7 +149,8 @@ def isolation(record: records.Record) -> Plot:
     panels = {"seconds": _("start"), "pss": _("memory at rest"), "getppid": "getppid", "stat": "stat"}
     described = []
     with styled(9):
-        figure = Figure(figsize=(WIDTH_IN, 2 * (0.46 * len(record.arms) + 0.75)), layout="constrained")
+        figure = Figure(figsize=(WIDTH_IN, 2 * (0.46 * len(record.arms) + 0.75)))
+        figure.set_layout_engine("constrained", wspace=0.06, hspace=0.06)  # or the ticks of two panels touch
         for axis, (metric, title) in zip(figure.subplots(2, 2, sharey=True).flat, panels.items(), strict=True):
             unit = record.plan["metrics"][metric]["unit"]
             values = [s.values[metric] for s in record.samples if s.values.get(metric, 0) > 0]
