@@ -90,7 +90,7 @@
     const rows = [...answer.querySelectorAll("tbody tr")].map((row, index) => {
       const words = element("span"), strip = element("span", {class: "strip", "aria-hidden": "true"});
       row.append(element("td", {}, words, strip));
-      return {words, strip, field: fields[index], measured: seconds(row.querySelector(".pasted-text")?.textContent ?? "")};
+      return {words, strip, field: fields[index], measured: seconds(row.cells[1].textContent)};
     });
     return () => {
       const all = rows.flatMap(({field, measured}) => [seconds(field.value), measured]).filter((value) => value > 0);

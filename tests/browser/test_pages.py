@@ -193,9 +193,10 @@ def test_on_paper_no_plot_is_cut(visit, pages):
             assert any(all(word in sheet for word in words) for sheet in sheets), (name, plot["alt"])
 
 
-def test_a_dark_page_is_printed_in_black(visit):
+def test_a_dark_page_is_printed_in_black_on_white(visit):
     for name, printed in visit["printed"].items():
         assert printed["colours"] == ["rgb(0, 0, 0)"], name
+        assert printed["grounds"] == ["rgb(255, 255, 255)"], name
 
 
 def squeezed(text: str) -> str:
