@@ -1,10 +1,11 @@
+import itertools
 import re
 
 import pretended_run as runs
 import pytest
 
 from boxlab import plots, prose
-from boxlab.plots import style
+from boxlab.plots import resources, style
 
 
 @pytest.mark.parametrize("draw", [plots.startup, plots.phases])
@@ -92,3 +93,28 @@ def test_parts_are_stacked_and_named():
         sample.values |= {"pss": 7 << 20, "application": 4 << 20, "shim": 3 << 20}
     plot = plots.memory(run)
     assert "application 4.00 MiB, shim 3.00 MiB" in plot.alt and "7.00 MiB" in plot.svg
+
+
+@pytest.mark.parametrize("spread", [1, 100], ids=["alike", "far apart"])
+def test_axes_of_walls_have_three_ticks_and_no_label_over_another(spread, monkeypatch):
+    run = runs.run()
+    units = {"seconds": "s", "pss": "B", "getppid": "s", "stat": "s"}
+    run.plan["metrics"] = {metric: {"unit": unit} for metric, unit in units.items()}
+    for sample in run.samples:
+        factor = spread if sample.arm == "microvm" else 1
+        sample.values = {"seconds": 0.3, "pss": 15 << 20, "getppid": 3e-7, "stat": 2.5e-6}
+        sample.values = {metric: value * factor for metric, value in sample.values.items()}
+    drawn = []
+    monkeypatch.setattr(resources, "finish", lambda figure, *_: drawn.append(figure))
+    plots.isolation(run)
+    [figure] = drawn
+    figure.draw_without_rendering()
+    labels = []
+    for axes in figure.axes:
+        low, high = axes.get_xlim()
+        ticks = [
+            label for tick, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True) if low <= tick <= high
+        ]
+        assert len(ticks) >= 3
+        labels += [label.get_window_extent() for label in ticks]
+    assert not [(a, b) for a, b in itertools.combinations(labels, 2) if a.overlaps(b)]

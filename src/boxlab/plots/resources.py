@@ -4,7 +4,8 @@ Drawn from a record alone; what ran under software emulation says so in the plot
 """
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from boxlab import formatting, records
 from boxlab.errors import RecordError
@@ -12,6 +13,7 @@ from boxlab.language import _
 from boxlab.plots.starts import draw_dots
 from boxlab.plots.style import (
     PARTS,
+    WIDTH_IN,
     Plot,
     byte_ticks,
     canvas,
@@ -143,21 +145,21 @@ def dockerfile(record: records.Record) -> Plot:
 
 
 def isolation(record: records.Record) -> Plot:
-    """Every kind of wall: start, memory at rest, and the price of two system calls."""
+    """Every kind of wall: start, memory at rest, and the price of two system calls; two panels beside each other."""
     panels = {"seconds": _("start"), "pss": _("memory at rest"), "getppid": "getppid", "stat": "stat"}
     described = []
-    with styled(8.5):
-        figure, axes = canvas(0.5 * len(record.arms) + 1.0, len(panels), sharey=True)
-        for axis, (metric, title) in zip(axes, panels.items(), strict=True):
+    with styled(9):
+        figure = Figure(figsize=(WIDTH_IN, 2 * (0.46 * len(record.arms) + 0.75)))
+        figure.set_layout_engine("constrained", wspace=0.06, hspace=0.06)  # or the ticks of two panels touch
+        for axis, (metric, title) in zip(figure.subplots(2, 2, sharey=True).flat, panels.items(), strict=True):
             unit = record.plan["metrics"][metric]["unit"]
             values = [s.values[metric] for s in record.samples if s.values.get(metric, 0) > 0]
-            log_scale(axis, values, unit, room=30)
-            axis.set_title(title, fontsize=8.5, loc="left")
-            _few_ticks(axis, unit)
-            axis.tick_params(axis="y", length=0)
+            log_scale(axis, values, unit)
+            _three_ticks(axis, values, unit)
+            axis.set_title(title, fontsize=9, loc="left")
+            rows(axis, [name(record, kind) for kind in record.arms])
             for row, kind in enumerate(record.arms):
                 draw_dots(axis, row, record, kind, metric=metric, discarded=False)
-        rows(axes[0], [name(record, kind) for kind in record.arms])
     for kind in (kind for kind in record.arms if record.kept(kind)):
         said = [f"{title} {record.say(metric, record.median(kind, metric).value)}" for metric, title in panels.items()]
         described.append(f"{name(record, kind)}: {', '.join(said)}")
@@ -165,6 +167,7 @@ def isolation(record: records.Record) -> Plot:
     return finish(figure, alt, caption(record), f"isolation-{record.created}")
 
 
-def _few_ticks(axes: Axes, unit: str) -> None:
-    """Every second power: a narrow panel has no room for more."""
-    axes.xaxis.set_major_locator(LogLocator(16 if unit == "B" else 100, subs=(1.0,)))
+def _three_ticks(axes: Axes, values: list[float], unit: str) -> None:
+    """A logarithmic axis that is long enough for three ticks, and at its right for a row's value."""
+    low, high = min(values, default=1) / 1.6, max(values, default=1)
+    axes.set_xlim(low, max(high * (high / low) ** 0.6, low * (70 if unit == "B" else 1100)))
