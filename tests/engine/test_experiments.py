@@ -131,7 +131,7 @@ def test_ten_containers_take_the_disk_of_one_and_a_machine_its_kernel_more():
             part: run.median("microvm", part).value for part in ("total", "kernel", "disk", "apparent", "writable")
         }
         assert values["total"] == values["kernel"] + values["disk"] + values["writable"]
-        assert parts["base_files"] < values["disk"] < values["apparent"], "both by allocated blocks"
+        assert 0.8 * parts["base_files"] < values["disk"] < values["apparent"], "both by allocated blocks"
         assert 0 < run.median("microvm", "kernel_packed").value < values["kernel"]
 
 
