@@ -28,7 +28,8 @@ from boxlab.plots.style import (
 from boxlab.prose import caption
 
 MEMORY_PARTS = ("application", "shim", "guest", "kernel_file", "translation", "vmm")
-DISK_PARTS = ("shared", "own", "packed", "kernel", "disk", "writable")
+DISK_PARTS = ("shared", "own", "base_files", "own_files", "packed", "kernel", "disk", "writable")
+"""The first two are of older records."""
 
 
 def memory(record: records.Record) -> Plot:
@@ -38,7 +39,9 @@ def memory(record: records.Record) -> Plot:
 
 def size(record: records.Record) -> Plot:
     """What each box takes on disk, divided by what it is: one bar an arm."""
-    return _stacked(record, DISK_PARTS, "total", _("on disk: layers as archives, files by allocated blocks"))
+    old = "base_files" not in record.plan["metrics"]
+    label = _("on disk: layers as archives, files by allocated blocks") if old else _("on disk, by allocated blocks")
+    return _stacked(record, DISK_PARTS, "total", label)
 
 
 def _stacked(record: records.Record, parts: tuple[str, ...], total: str, label: str) -> Plot:
