@@ -1,5 +1,6 @@
 """Records as tables, to be shown as they are: pandas frames of text, one row an arm."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -58,9 +59,19 @@ def levels(record: Record, metric: str | None = None) -> pd.DataFrame:
                 (_("intercept"), _("intercept, 95 % interval"), line.intercept),
             ):
                 row |= {part: say(e.value), within: interval(e, say)}
+            row[_("shape")] = _shape(line, say)
             row[_("largest residual")] = say(float(np.abs(line.residuals).max()))
         rows[record.name(kind)] = row
     return _table(record, rows)
+
+
+def _shape(line: stats.Line, say: Callable[[float], str]) -> str:
+    """Whether points lie on a straight line, in words."""
+    if not line.bend:
+        return _("straight")
+    if line.bend.value < 0:
+        return _("bent: {size} less at one", size=say(-line.bend.value))
+    return _("bent: {size} more at one", size=say(line.bend.value))
 
 
 def parts(record: Record, metrics: list[str]) -> pd.DataFrame:
