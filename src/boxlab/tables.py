@@ -1,6 +1,5 @@
 """Records as tables, to be shown as they are: pandas frames of text, one row an arm."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from boxlab import stats
+from boxlab import prose, stats
 from boxlab.errors import RecordError
 from boxlab.formatting import interval, with_interval
 from boxlab.language import _
@@ -59,19 +58,10 @@ def levels(record: Record, metric: str | None = None) -> pd.DataFrame:
                 (_("intercept"), _("intercept, 95 % interval"), line.intercept),
             ):
                 row |= {part: say(e.value), within: interval(e, say)}
-            row[_("shape")] = _shape(line, say)
+            row[_("shape")] = prose.shape(line, say)
             row[_("largest residual")] = say(float(np.abs(line.residuals).max()))
         rows[record.name(kind)] = row
     return _table(record, rows)
-
-
-def _shape(line: stats.Line, say: Callable[[float], str]) -> str:
-    """Whether points lie on a straight line, in words."""
-    if not line.bend:
-        return _("straight")
-    if line.bend.value < 0:
-        return _("bent: {size} less at one", size=say(-line.bend.value))
-    return _("bent: {size} more at one", size=say(line.bend.value))
 
 
 def parts(record: Record, metrics: list[str]) -> pd.DataFrame:
