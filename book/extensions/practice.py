@@ -1,7 +1,7 @@
 """Sphinx extension: what a reader is asked before and after a measurement. Its script is loaded by pages that ask.
 
     ```{guess} NAME                 ```{answer} NAME                   :::{choice} Which one?
-    How long does each take?        | | measured |                     :right: 2
+    How long does each take?        | box | measured |                 :right: 2
                                     |---|---|
     - a process                     | a process | {measured}`x` |      - The first.
     - a container                   | a container | {measured}`y` |

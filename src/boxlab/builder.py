@@ -260,7 +260,8 @@ class _Output:
     """What a build prints: its end, and the images of the classic builder's steps, stage by stage."""
 
     def __init__(self, watch: Callable[[str], None]):
-        self.tail, self.stages = "", [[]]
+        self.tail = ""
+        self.stages: list[list[str]] = [[]]
         self._watch, self._line = watch, ""
 
     def add(self, text: str) -> None:
@@ -278,7 +279,18 @@ class _Output:
         return [step for stage in self.stages for step in stage]
 
 
-def _by_command(way, folder, tag, labels, arguments, proxied, network, cached, seconds, output: _Output) -> str:
+def _by_command(
+    way: Way,
+    folder: Path,
+    tag: str,
+    labels: dict[str, str],
+    arguments: dict[str, str],
+    proxied: dict[str, str],
+    network: str | None,
+    cached: bool,
+    seconds: float,
+    output: _Output,
+) -> str:
     """Build by the docker command; what went wrong."""
     variables = {"DOCKER_BUILDKIT": str(int(way is not Way.CLASSIC)), "BUILDKIT_PROGRESS": "plain"}
     variables |= {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"} | proxied
@@ -299,6 +311,7 @@ def _by_command(way, folder, tag, labels, arguments, proxied, network, cached, s
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
+    assert process.stdout  # a pipe
     try:
         if not _read(process.stdout, seconds, output):
             return "late"
@@ -324,7 +337,18 @@ def _read(stream: IO[bytes], seconds: float, output: _Output) -> bool:
     return False
 
 
-def _by_call(way, folder, tag, labels, arguments, proxied, network, cached, seconds, output: _Output) -> str:
+def _by_call(
+    way: Way,
+    folder: Path,
+    tag: str,
+    labels: dict[str, str],
+    arguments: dict[str, str],
+    proxied: dict[str, str],
+    network: str | None,
+    cached: bool,
+    seconds: float,
+    output: _Output,
+) -> str:
     """The same by the engine's own call, which Podman knows as well."""
     deadline = time.monotonic() + seconds
     with engine.plain_errors():
@@ -340,7 +364,7 @@ def _by_call(way, folder, tag, labels, arguments, proxied, network, cached, seco
                 rm=True,
                 forcerm=True,
                 decode=True,
-                timeout=min(seconds, SILENT_S),
+                timeout=min(seconds, SILENT_S),  # type: ignore[arg-type]  # parts of a second count as well
             )
             for event in stream:
                 output.add(event.get("stream", "") + event.get("error", ""))
@@ -368,7 +392,7 @@ def _runs(*arguments: str) -> bool:
 
 def _named(tag: str) -> set[str]:
     """Ids of the images that have the name of this one or of its steps."""
-    return {image.id for image in engine.images(name=tag)}
+    return {image.id for image in engine.images(name=tag) if image.id}
 
 
 def _remove_steps(output: _Output) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -16,6 +16,9 @@ from boxlab import catalogue, errors, interrupts, profiles, terminal
 from boxlab.errors import BoxlabError, RecordError, UsageError
 from boxlab.labs import commands
 from boxlab.language import _
+
+if TYPE_CHECKING:  # most commands need no records
+    from boxlab.records import Record
 
 USAGE = 2
 INFRASTRUCTURE = 3
@@ -61,7 +64,7 @@ class _Group(click.Group):
         _translate(command)
         super().add_command(command, name)
 
-    def invoke(self, context: click.Context):
+    def invoke(self, context: click.Context) -> Any:
         with _one_line_errors(), interrupts.raised():
             return super().invoke(context)
 
@@ -130,7 +133,7 @@ def _experiment(experiment: catalogue.Experiment) -> click.Command:
     """The command that runs one experiment and prints its table."""
     about = experiment.about
 
-    def run(arms: tuple[str, ...] = (), as_json: bool = False, **options) -> None:
+    def run(arms: tuple[str, ...] = (), as_json: bool = False, **options: Any) -> None:
         options["save_as"] = options["save_as"] or experiment.name
         result = experiment.function()(*([arms] if arms else []), **options)
         if as_json:
@@ -138,7 +141,7 @@ def _experiment(experiment: catalogue.Experiment) -> click.Command:
             return
         _print_run(result)
 
-    parameters = [
+    parameters: list[click.Parameter] = [
         click.Option(["--profile"], type=click.Choice(list(profiles.ALL)), help=_("How thoroughly to measure.")),
         click.Option(["--rounds"], type=int, help=_("Rounds that count; by default as many as the profile says.")),
         click.Option(["--seed"], type=int, help=_("Seed of the order.")),
@@ -156,7 +159,7 @@ for _each in catalogue.EXPERIMENTS:
     main.add_command(_experiment(_each))
 
 
-def _print_run(result) -> None:
+def _print_run(result: "Record") -> None:
     """A run's table, its caption, what was left out and what failed."""
     from boxlab import prose, tables
 

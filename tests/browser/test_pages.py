@@ -144,7 +144,7 @@ def test_a_guess_is_kept_and_marked_in_the_answer(visit):
     assert len(empty["labels"]) == 4 and all(empty["labels"])
     assert empty["answers"] == ["no guess yet"] * 4 and empty["dots"] == [0] * 4
     wrong = seen["wrong"]
-    assert wrong["invalid"] == [False, True, False, False] and wrong["status"].startswith("Not a time yet")
+    assert wrong["invalid"] == [False, True, False, False] and wrong["status"].startswith("Not there yet: write a number with its unit, such as 50 ms")
     guessed = seen["guessed"]
     assert guessed["values"] == ["40 ms", "", "3,5 s", ""] and not any(guessed["invalid"])
     assert guessed["status"].startswith("Kept in this browser")
@@ -193,9 +193,10 @@ def test_on_paper_no_plot_is_cut(visit, pages):
             assert any(all(word in sheet for word in words) for sheet in sheets), (name, plot["alt"])
 
 
-def test_a_dark_page_is_printed_in_black(visit):
+def test_a_dark_page_is_printed_in_black_on_white(visit):
     for name, printed in visit["printed"].items():
         assert printed["colours"] == ["rgb(0, 0, 0)"], name
+        assert printed["grounds"] == ["rgb(255, 255, 255)"], name
 
 
 def squeezed(text: str) -> str:

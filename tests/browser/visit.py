@@ -100,6 +100,11 @@ COLOURS = """async () => {
     const words = document.querySelectorAll('article :is(p, li, td, a, code, span, svg text)');
     return [...new Set([...words].map(element => getComputedStyle(element).color))];
 }"""
+GROUNDS = """() => [...new Set(
+    [document.documentElement, document.body, ...document.querySelectorAll('.bd-content :not(svg *)')]
+        .filter(element => element.checkVisibility())
+        .map(element => getComputedStyle(element).backgroundColor)
+)].filter(colour => !colour.endsWith(', 0)'))"""
 DROPDOWN = "details.sd-dropdown"
 
 
@@ -253,10 +258,11 @@ async def print_out(browser: Browser, base: str) -> dict:
     printed = {}
     for name in (CHAPTER, NOTEBOOK):
         await page.goto(f"{base}/{name}", wait_until="load")
-        answers = await page.locator(f"{DROPDOWN} .sd-summary-content").all_text_contents()
+        answers = await page.locator(f"{DROPDOWN} .sd-summary-content :is(p, pre)").all_text_contents()
         sheets = [sheet.extract_text() for sheet in PdfReader(io.BytesIO(await page.pdf(format="A4"))).pages]
         await page.emulate_media(media="print")
         printed[name] = {"sheets": sheets, "answers": answers, "colours": await page.evaluate(COLOURS)}
+        printed[name]["grounds"] = await page.evaluate(GROUNDS)
         await page.emulate_media(media="null")
     await page.close()
     return printed

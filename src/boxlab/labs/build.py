@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import docker.errors
 
@@ -104,8 +105,8 @@ class Image:
                     continue
                 with tarfile.open(fileobj=file, mode="r:*") as opened:
                     for member in opened:
-                        content = opened.extractfile(member).read() if member.isfile() else member.linkname.encode()
-                        yield number, member.name, content
+                        content = opened.extractfile(member) if member.isfile() else None
+                        yield number, member.name, content.read() if content else member.linkname.encode()
 
         with layers.saved(self.tag) as archive:
             yield each(archive)
@@ -211,5 +212,6 @@ def _require_build() -> None:
         )
 
 
-def _inspect(name: str) -> dict:
-    return engine.connect().api.inspect_image(name)
+def _inspect(name: str) -> dict[str, Any]:
+    known: dict[str, Any] = engine.connect().api.inspect_image(name)
+    return known

@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from boxlab.errors import LabError, without_credentials
 from boxlab.language import _, several
+
+if TYPE_CHECKING:  # it imports this module
+    from boxlab.labs.work import Work
 
 CONTEXT = 30
 """How many characters are shown on each side of the first difference."""
@@ -91,7 +95,7 @@ def same(expected: str, actual: str, *, why: str, next: str) -> None:
     )
 
 
-def next_difference(one: Iterable, other: Iterable) -> int:
+def next_difference(one: Iterable[object], other: Iterable[object]) -> int:
     """How many items two sequences have in common at their beginning."""
     count = 0
     for a, b in zip(one, other, strict=False):
@@ -128,7 +132,7 @@ def clip(text: str) -> str:
 
 @dataclass(frozen=True)
 class Check:
-    """What is known of a check before it runs.
+    """A check, and what is known of it before it runs.
 
     Attributes:
         says: what it asserts, for the learner.
@@ -141,7 +145,10 @@ class Check:
     points: int
     timeout: float
     needs: tuple[str, ...]
-    function: Callable = field(compare=False, repr=False)
+    function: "Callable[[Work], object]" = field(compare=False, repr=False)
+
+    def __call__(self, work: "Work") -> object:
+        return self.function(work)
 
 
 @dataclass
@@ -171,8 +178,8 @@ class Result:
 
 
 def check(
-    *, points: int = 1, timeout: float = DEADLINE_S, needs: Iterable[Callable] = ()
-) -> Callable[[Callable], Callable]:
+    *, points: int = 1, timeout: float = DEADLINE_S, needs: Iterable[Check] = ()
+) -> "Callable[[Callable[[Work], object]], Check]":
     """Make a function of a `Work` a check; its docstring is what the learner reads.
 
     Args:
@@ -181,13 +188,12 @@ def check(
         needs: checks that must pass before.
     """
 
-    def mark(function: Callable) -> Callable:
+    def mark(function: "Callable[[Work], object]") -> Check:
         if not function.__doc__:
             raise LabError(_("the check {name} says nothing", name=function.__name__), _("give it a docstring"))
-        names = tuple(needed.check.name for needed in needs)
+        names = tuple(needed.name for needed in needs)
         says = _(" ".join(function.__doc__.split()))
-        function.check = Check(function.__name__, says, points, timeout, names, function)
-        return function
+        return Check(function.__name__, says, points, timeout, names, function)
 
     return mark
 
@@ -195,6 +201,7 @@ def check(
 def load(path: Path) -> tuple[list[Check], ModuleType]:
     """The checks of a file, in the order in which they stand, and its module."""
     spec = importlib.util.spec_from_file_location(f"boxlab_lab_{abs(hash(path))}", path)
+    assert spec and spec.loader  # as it is Python's own loader that reads files
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return [value.check for value in vars(module).values() if isinstance(getattr(value, "check", None), Check)], module
+    return [value for value in vars(module).values() if isinstance(value, Check)], module

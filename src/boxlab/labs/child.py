@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from boxlab.errors import BoxlabError, LabError, of_system
 from boxlab.labs.checks import MISTAKE, Check, Mismatch, Outcome, Result, load
@@ -31,7 +32,7 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     out = os.fdopen(job["fd"], "w", buffering=1)
 
-    def say(**message) -> None:
+    def say(**message: Any) -> None:
         if message.keys() & {"done", "trouble"}:  # the last word: whoever has it may have us end, which we do
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         out.write(json.dumps(message) + "\n")
@@ -57,10 +58,12 @@ def _hide() -> None:
 
 def _end_with_parent() -> None:
     os.read(0, 1)
-    signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+    main_thread = threading.main_thread().ident
+    assert main_thread  # it runs
+    signal.pthread_kill(main_thread, signal.SIGTERM)
 
 
-def _checks(job: dict, say: Callable) -> None:
+def _checks(job: dict[str, Any], say: Callable[..., None]) -> None:
     """Run the checks that have no outcome yet."""
     checks, module = load(Path(job["checks"]))
     if sum(check.points for check in checks) != job["points"]:
@@ -113,7 +116,7 @@ def judge(check: Check, work: Work, outcomes: dict[str, Outcome], says: dict[str
         return result
     try:
         try:
-            check.function(work)
+            check(work)
         except Mismatch:
             if on_engine:  # what an engine that is gone broke is not the learner's mistake
                 from boxlab import engine
@@ -149,14 +152,14 @@ def _infrastructure(error: Exception) -> tuple[str, str]:
     )
 
 
-def _plant(job: dict, say: Callable) -> None:
+def _plant(job: dict[str, Any], say: Callable[..., None]) -> None:
     """Lay what a lab plants into a learner's new folder."""
     module = load(Path(job["checks"]))[1]
     Planter(getattr(module, "plant", None), job["seed"])(Path(job["folder"]))
     say(done=True)
 
 
-def _clear(job: dict, say: Callable) -> None:
+def _clear(job: dict[str, Any], say: Callable[..., None]) -> None:
     """Remove what a run has left that could not clean up after itself."""
     from boxlab import sweep
 

@@ -5,12 +5,17 @@ import sys
 import time
 from collections.abc import Callable
 from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from boxlab import terminal
 from boxlab.errors import BoxlabError, of_system
 from boxlab.language import _
+
+if TYPE_CHECKING:
+    from boxlab.labs.lab import Lab
 
 FAIL, INFRASTRUCTURE = 1, 3
 STATUS = {"pass": 0, "fail": FAIL, "infrastructure": INFRASTRUCTURE}
@@ -33,7 +38,7 @@ NEEDS = {"engine": _("engine"), "root": _("root"), "vm": _("vm")}
 def labs(as_json: bool) -> None:
     from boxlab.labs import lab, workspace
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for each in lab.every():
         state, started = workspace.progress(each), workspace.folder(each).is_dir()
         standing = "passed" if state.passed else "started" if started else "not started"
@@ -45,15 +50,15 @@ def labs(as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=2))
         return
     for row in rows:
-        state = STATES[row["state"]]
-        click.echo(f"{row['id']:<16} {state:<12} {row['points']:>2}/{row['of']:<3} {_about(row)}")
+        standing = STATES[row["state"]]
+        click.echo(f"{row['id']:<16} {standing:<12} {row['points']:>2}/{row['of']:<3} {_about(row)}")
     if todo := [row["id"] for row in rows if row["state"] != "passed"]:
         click.echo(_("next: {command}", command=f"boxlab start {todo[0].partition('-')[0]}"))
     else:
         click.echo(_("all passed") if rows else _("there are no labs yet"))
 
 
-def _about(row: dict) -> str:
+def _about(row: dict[str, Any]) -> str:
     """What a lab is about, and what it takes."""
     if not row["needs"]:
         return _("{title} ({minutes} min)", title=row["title"], minutes=row["minutes"])
@@ -89,7 +94,7 @@ def check(lab: str, watch: bool, as_json: bool, seed: int | None) -> None:
     sys.exit((_watch if watch else _check)(chosen, as_json, seed))
 
 
-def _watch(lab, as_json: bool, seed: int | None) -> int:
+def _watch(lab: "Lab", as_json: bool, seed: int | None) -> int:
     """Check at once and after each change, until Ctrl-C; returns the exit status of the last check."""
     from boxlab.labs import workspace
 
@@ -120,7 +125,7 @@ def _watch(lab, as_json: bool, seed: int | None) -> int:
         return status
 
 
-def _wait_for_change(lab, seen: dict[str, str] | None) -> None:
+def _wait_for_change(lab: "Lab", seen: dict[str, str] | None) -> None:
     """Wait until the files differ from those `seen`, and no longer change: an editor may write one in several steps."""
     from boxlab.labs import workspace
 
@@ -132,7 +137,7 @@ def _wait_for_change(lab, seen: dict[str, str] | None) -> None:
         before, now = now, workspace.contents(lab)
 
 
-def _check(lab, as_json: bool, seed: int | None) -> int:
+def _check(lab: "Lab", as_json: bool, seed: int | None) -> int:
     """Check once and print the report; returns the exit status."""
     from boxlab.labs import report, workspace
 
@@ -296,7 +301,7 @@ def new_lab(name: str) -> None:
     )
 
 
-def _shown(path) -> str:
+def _shown(path: Path) -> str:
     """A path as the learner would type it."""
     from boxlab import paths
 

@@ -57,7 +57,7 @@ def read(folder: Path, project: str, name: str = "compose.yaml") -> dict[str, An
             _("what Compose does not understand, it does not start"),
             _("mend the line; `docker compose --file {file} config` in your folder says the same", file=name),
         )
-    model = json.loads(ran.stdout)
+    model: dict[str, Any] = json.loads(ran.stdout)
     _refuse(_Model(folder, project).of(model))
     return model
 
@@ -117,7 +117,8 @@ class _Sources:
     """The files that a Compose file is made of, which Compose reads and no longer names."""
 
     def __init__(self, folder: Path):
-        self._folder, self._seen = folder, set()
+        self._folder = folder
+        self._seen: set[Path] = set()
 
     def of(self, path: Path) -> Refusals:
         """What of them lies elsewhere."""
@@ -155,13 +156,14 @@ class _Sources:
                 yield from self.of(of.parent / value)
 
 
-def _listed(value: object) -> list:
+def _listed(value: object) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _inside(folder: Path, path: object) -> bool:
     """Whether a path lies in a folder, wherever its links lead."""
-    return Path(str(path)).is_absolute() and Path(path).resolve().is_relative_to(folder.resolve())
+    whole = Path(str(path))
+    return "\0" not in str(path) and whole.is_absolute() and whole.resolve().is_relative_to(folder.resolve())
 
 
 FREE = set(
@@ -185,7 +187,7 @@ class _Model:
 
     def __init__(self, folder: Path, project: str):
         self._folder, self._project = folder, project
-        self._services: dict[str, Callable[[object], Iterator[object]]] = {
+        self._services: dict[str, Callable[[Any], Iterator[object]]] = {
             "build": self._build,
             "cgroup": self._namespace,
             "deploy": self._deploy,
@@ -284,7 +286,7 @@ class _Model:
                 yield key, value
 
 
-def _said(settings: dict[str, Any]) -> Iterator[tuple[str, object]]:
+def _said(settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """What settings say: without what is empty or false, and without extensions, which mean nothing to Compose."""
     return ((key, value) for key, value in settings.items() if value and not key.startswith("x-"))
 

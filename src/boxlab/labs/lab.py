@@ -2,8 +2,9 @@
 
 import re
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from typing import get_origin, get_type_hints
 
 from boxlab import paths
 from boxlab.errors import LabError, UsageError
@@ -101,7 +102,8 @@ def read(folder: Path) -> Lab:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise LabError(f"{path}: {error}") from error
-    kinds = {field.name: field.type for field in fields(Lab) if field.name != "folder"}
+    kinds = get_type_hints(Lab)
+    del kinds["folder"]
     optional = {"needs", "seconds"}
     if wrong := [_("{name} is unknown", name=name) for name in data.keys() - kinds.keys()] + [
         _("{name} is missing", name=name) for name in kinds.keys() - data.keys() - optional
@@ -109,10 +111,10 @@ def read(folder: Path) -> Lab:
         raise LabError(f"{path}: {'; '.join(sorted(wrong))}")
     for name, value in data.items():
         if kinds[name] == tuple[str, ...]:
+            if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+                raise LabError(_("{path}: {name} is no list of texts", path=path, name=name))
             data[name] = tuple(value)
-        elif not isinstance(
-            value, (int, float) if kinds[name] is float else getattr(kinds[name], "__origin__", kinds[name])
-        ):
+        elif not isinstance(value, (int, float) if kinds[name] is float else get_origin(kinds[name]) or kinds[name]):
             raise LabError(_("{path}: {name} is a {type}", path=path, name=name, type=type(value).__name__))
     for name in data["files"]:
         if Path(name).is_absolute() or ".." in Path(name).parts:

@@ -34,7 +34,7 @@ def accepted(asked: dict[str, Any], forms: dict[str, str]) -> dict[str, Any]:
         Mismatch: the SDK or the engine refuses a value, though the engine makes a container without them.
         EngineError: the engine is in the way.
     """
-    settings = {}
+    settings: dict[str, Any] = {}
     for name, value in asked.items():
         settings |= _settings(name, value, forms.get(name, _("another")))
     with engine.plain_errors():

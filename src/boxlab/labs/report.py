@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from boxlab.errors import of_system
 from boxlab.labs.checks import Outcome, Result
@@ -95,7 +96,7 @@ class Report:
         """Names of the checks with one of these outcomes."""
         return [result.name for result in self.results if result.outcome in outcomes]
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         """As data, valid by lab-report.schema.json."""
         head = {"schema": SCHEMA, "version": VERSION, "lab": self.lab, "title": self.title, "created": self.created}
         head |= {"seed": self.seed, "held": self.held}
@@ -212,7 +213,7 @@ def _earned(result: Result) -> str:
     return f"({result.points}/{result.of})" if judged and result.of else ""
 
 
-def validate(data: dict) -> None:
+def validate(data: dict[str, Any]) -> None:
     """Hold a report's data against its schema.
 
     Raises:

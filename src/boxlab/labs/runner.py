@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, TextIO
 
 from boxlab import disk, marks, paths
 from boxlab.errors import BoxlabError
@@ -124,10 +125,10 @@ def remove_left(lab: Lab) -> None:
 class _Checks:
     """The run of a lab's checks, by as many processes as it takes: a check that does not end takes its process with it."""
 
-    job: dict
+    job: dict[str, Any]
     run: str
     watch: Callable[[str], None]
-    _known: list[dict] = field(default_factory=list)
+    _known: list[dict[str, Any]] = field(default_factory=list)
     _done: dict[str, Result] = field(default_factory=dict)
     _begun: str = ""
     _ended: bool = False
@@ -151,7 +152,8 @@ class _Checks:
         names = [check["name"] for check in self._known]
         if not self._left and self._done.keys() >= set(names):
             self.after = rest
-        return [self._done.get(name) or self._kept_from(name, rest) for name in names]
+        kept = {name: self._kept_from(name, rest) for name in names} if rest else {}
+        return [self._done.get(name) or kept[name] for name in names]
 
     def _serve(self) -> "Trouble | None":
         """Listen to one process until it ends: why it did not do all that was left to do, if so."""
@@ -161,7 +163,8 @@ class _Checks:
             try:
                 for message in child.messages(READY_S):
                     if "trouble" in message:
-                        trouble = Trouble(*message["trouble"], of_all=True)
+                        reason, fix = message["trouble"]
+                        trouble = Trouble(reason, fix, of_all=True)
                     else:
                         self._take(message, child)
             except TimeoutError:
@@ -177,7 +180,7 @@ class _Checks:
             trouble = Trouble(reason, self._left.fix)
         return trouble
 
-    def _take(self, message: dict, child: "_Child") -> None:
+    def _take(self, message: dict[str, Any], child: "_Child") -> None:
         """Note what the process says: the checks that there are, one that begins, one that has ended."""
         if "checks" in message:
             self._known = message["checks"]
@@ -202,7 +205,7 @@ class _Checks:
             return Trouble(what, _("`boxlab clean`, later"))
         return trouble
 
-    def _check(self, name: str) -> dict:
+    def _check(self, name: str) -> dict[str, Any]:
         return next(check for check in self._known if check["name"] == name)
 
     def _kept_from(self, name: str, trouble: "Trouble") -> Result:
@@ -227,7 +230,7 @@ class Trouble:
 class _Child:
     """The process of child.py, and its messages."""
 
-    def __init__(self, job: dict, run: str):
+    def __init__(self, job: dict[str, Any], run: str):
         read, write = os.pipe()
         self._pipe = read
         try:
@@ -244,16 +247,18 @@ class _Child:
             raise
         finally:
             os.close(write)
+        assert self._process.stdin  # a pipe
+        self._input = self._process.stdin
         with contextlib.suppress(BrokenPipeError):  # it has ended already, which shows
-            self._process.stdin.write(json.dumps(job | {"fd": write}).encode() + b"\n")
-            self._process.stdin.flush()
+            self._input.write(json.dumps(job | {"fd": write}).encode() + b"\n")
+            self._input.flush()
 
     def allow(self, seconds: float) -> None:
         """Set how long the next message may take."""
         self.allowed = seconds
         self._deadline = time.monotonic() + seconds
 
-    def messages(self, seconds: float) -> Iterator[dict]:
+    def messages(self, seconds: float) -> Iterator[dict[str, Any]]:
         """What it says, until it has no more to say.
 
         Raises:
@@ -273,7 +278,7 @@ class _Child:
     def stop(self) -> int:
         """End it, first politely; returns its exit status."""
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()  # it cleans up and ends, if it has not ended yet
+            self._input.close()  # it cleans up and ends, if it has not ended yet
         try:
             return self._process.wait(END_S)
         except subprocess.TimeoutExpired:
@@ -286,7 +291,7 @@ class _Child:
 
 
 @contextlib.contextmanager
-def _child(job: dict, run: str) -> Iterator[_Child]:
+def _child(job: dict[str, Any], run: str) -> Iterator[_Child]:
     with deferred():
         child = _Child(job, run)
     try:
@@ -297,7 +302,7 @@ def _child(job: dict, run: str) -> Iterator[_Child]:
             child.close()
 
 
-def _do(job: dict, seconds: float) -> Trouble | None:
+def _do(job: dict[str, Any], seconds: float) -> Trouble | None:
     """Have a process of its own do something else than checks; what kept it from that, if so."""
     with _child(job, secrets.token_hex(6)) as child:
         try:
@@ -315,7 +320,7 @@ def _how(status: int) -> str:
     return _("exit status {status}", status=status)
 
 
-def _has_fileno(stream) -> bool:
+def _has_fileno(stream: TextIO) -> bool:
     """Whether a stream is a file of the system; a notebook's is not."""
     try:
         stream.fileno()

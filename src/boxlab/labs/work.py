@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from random import Random
@@ -78,7 +78,7 @@ class Work:
         path = self.folder / name
         return path.read_text() if path.exists() else ""
 
-    def toml(self, name: str) -> dict:
+    def toml(self, name: str) -> dict[str, Any]:
         """The content of a TOML file that was handed in.
 
         Raises:
@@ -117,7 +117,7 @@ class Work:
 
         return sandbox.choose(self._needs_engine)
 
-    def run(self, argv: list[str], files: dict[str, str] | None = None, **options) -> "Ran":
+    def run(self, argv: list[str], files: dict[str, str] | None = None, **options: Any) -> "Ran":
         """Run a program of the learner's to its end, in the sandbox, over a copy of `folder` that no other program sees.
 
         Args:
@@ -137,7 +137,7 @@ class Work:
         further = {name: text.encode() for name, text in (files or {}).items()}
         return sandbox.run(self._sandbox, argv, found | further, **options)
 
-    def call(self, module: str, *calls: tuple, next: str = "", **limits) -> list:
+    def call(self, module: str, *calls: tuple[Any, ...], next: str = "", **limits: Any) -> list[Any]:
         """What functions in a file of the learner's return, as JSON has it.
 
         Args:
@@ -165,7 +165,8 @@ class Work:
                 _("no answer, nothing to judge"),
                 next or _("call it yourself: {command}", command=f"python3 -c 'import {module}'"),
             )
-        return json.loads(answers)
+        returned: list[Any] = json.loads(answers)
+        return returned
 
     def build(self, name: str = "answer", folder: Path | None = None, seconds: float = 120) -> "Image":
         """The image of `folder`, built without a network.
@@ -185,7 +186,11 @@ class Work:
 
     @contextlib.contextmanager
     def container(
-        self, image: "Image | str", command: list[str] | None = None, settings: dict | None = None, **options
+        self,
+        image: "Image | str",
+        command: list[str] | None = None,
+        settings: dict[str, Any] | None = None,
+        **options: Any,
     ) -> Iterator["Container"]:
         """A running container, attached, gone at the end of the block.
 
@@ -211,7 +216,9 @@ class Work:
         spawned = None
         try:
             with deferred():
-                spawned = EngineContainer(getattr(image, "id", image), command, host=settings, **limits)
+                spawned = EngineContainer(
+                    image if isinstance(image, str) else image.id, command, host=settings, **limits
+                )
             yield Container(spawned)
         except EngineError as error:
             cause = error.__cause__
@@ -232,7 +239,7 @@ class Work:
                 with deferred():
                     spawned.stop(grace_s=0)
 
-    def compose(self, name: str = "compose.yaml") -> dict:
+    def compose(self, name: str = "compose.yaml") -> dict[str, Any]:
         """The model of the learner's Compose file, which reaches nothing but its own; see `compose.read`.
 
         Raises:
@@ -243,7 +250,7 @@ class Work:
 
         return compose.read(self.folder, f"lab-{self.lab_id}", name)
 
-    def accepted(self, asked: dict, forms: dict[str, str]) -> dict:
+    def accepted(self, asked: dict[str, Any], forms: dict[str, str]) -> dict[str, Any]:
         """What the Docker SDK and the engine make of options that the learner chose; see `lasting.accepted`.
 
         Raises:
@@ -254,14 +261,14 @@ class Work:
 
         return lasting.accepted(asked, forms)
 
-    def within(self, settings: dict, memory_mib: int, processes: int) -> dict:
+    def within(self, settings: dict[str, Any], memory_mib: int, processes: int) -> dict[str, Any]:
         """Such settings within bounds that hold whatever the learner says; see `lasting.within`."""
         from boxlab.labs import lasting
 
         return lasting.within(settings, memory_mib, processes)
 
     @contextlib.contextmanager
-    def lasting(self, image: str, command: list[str], settings: dict, **options) -> Iterator["Lasting"]:
+    def lasting(self, image: str, command: list[str], settings: dict[str, Any], **options: Any) -> Iterator["Lasting"]:
         """A container that was created and not started, and that stays when it has ended; gone at the end of the block.
 
         Args:
@@ -297,7 +304,7 @@ class Work:
         with machine.machine(f"lab-{self.lab_id}", program, memory_mib) as made:
             yield made
 
-    def readings(self, counts: Iterable[int], own_mib: int, shared_mib: int) -> list[dict]:
+    def readings(self, counts: Iterable[int], own_mib: int, shared_mib: int) -> list[dict[str, Any]]:
         """What so many containers of one program take, as `boxlab readings` prints it; nothing of the learner's runs in them.
 
         Arguments and errors as for `labs.readings.take`, which says what a reading has.
@@ -313,7 +320,7 @@ class Work:
 class Planter:
     """Lays what a lab plants into a folder; the same each time."""
 
-    def __init__(self, plant, seed: int):
+    def __init__(self, plant: Callable[[Path, Random], object] | None, seed: int):
         self._function, self._seed = plant, seed
 
     def __call__(self, folder: Path) -> None:
@@ -341,7 +348,8 @@ class Container:
         Raises:
             EngineError: the engine is in the way.
         """
-        return self.spawned.inspect()["State"]["Pid"]
+        process: int = self.spawned.inspect()["State"]["Pid"]
+        return process
 
     def expect(self, pattern: str = "", seconds: float = 10, next: str = "") -> str:
         """What the one group of `pattern` matches in the next line that has such; by default the next line.
@@ -381,4 +389,6 @@ class Container:
 
         with engine.plain_errors():
             api = engine.connect().api
-            return api.exec_start(api.exec_create(self.spawned.id, command, user=user)).decode(errors="replace")
+            call = api.exec_create(self.spawned.id, command, user=user)["Id"]
+            printed: str = api.exec_start(call).decode(errors="replace")
+        return printed

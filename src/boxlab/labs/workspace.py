@@ -6,9 +6,10 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any, get_type_hints
 
 from boxlab import disk, paths
 from boxlab.errors import BoxlabError, UsageError
@@ -20,7 +21,7 @@ from boxlab.language import _
 
 VERSION = 1
 
-_UPGRADES: dict[int, Callable[[dict], dict]] = {}
+_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """Version -> what makes of a file's content that of the next version."""
 
 
@@ -65,7 +66,8 @@ def progress(lab: Lab) -> Progress:
                 _("{path} was written by a newer boxlab", path=path), _("update this one, or use that one")
             )
         state = Progress(**data)
-        if version != VERSION or not all(isinstance(getattr(state, f.name), f.type) for f in fields(state)):
+        kinds = get_type_hints(Progress)
+        if version != VERSION or not all(isinstance(getattr(state, name), kinds[name]) for name in kinds):
             raise ValueError("other values")
         return state
     except FileNotFoundError:
