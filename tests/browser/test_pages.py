@@ -144,7 +144,9 @@ def test_a_guess_is_kept_and_marked_in_the_answer(visit):
     assert len(empty["labels"]) == 4 and all(empty["labels"])
     assert empty["answers"] == ["no guess yet"] * 4 and empty["dots"] == [0] * 4
     wrong = seen["wrong"]
-    assert wrong["invalid"] == [False, True, False, False] and wrong["status"].startswith("Not there yet: write a number with its unit, such as 50 ms")
+    assert wrong["invalid"] == [False, True, False, False] and wrong["status"].startswith(
+        "Not there yet: write a number with its unit, such as 50 ms"
+    )
     guessed = seen["guessed"]
     assert guessed["values"] == ["40 ms", "", "3,5 s", ""] and not any(guessed["invalid"])
     assert guessed["status"].startswith("Kept in this browser")

@@ -4,7 +4,7 @@ import re
 import pretended_run as runs
 import pytest
 
-from boxlab import plots, prose
+from boxlab import plots, prose, records
 from boxlab.plots import resources, style
 
 
@@ -82,6 +82,20 @@ def test_a_phase_whose_end_was_not_seen_is_part_of_the_next():
 def test_lines_and_comparisons_carry_their_numbers_in_words(draw):
     plot = draw(runs.levels()) if draw is plots.density else draw(runs.levels(), runs.levels(factor=2))
     assert "MiB" in plot.alt and "emulated" in plot.svg
+
+
+def test_density_tells_boxes_apart_and_draws_the_curve_that_is_reported():
+    run = runs.levels(noise=0)
+    straight = plots.density(run)
+    assert "single one" not in straight.alt
+    assert len(set(re.findall(r'<use xlink:href="#(m\w+)"', straight.svg))) > 2, "a marker each"
+    for sample in run.samples[:]:
+        if sample.arm == "container" and sample.level:
+            sample.values["pss"] -= (4 << 20) / sample.level
+            more = {**sample.values, "pss": sample.values["pss"] * 1.001}
+            run.samples.append(records.Sample("container", 1, sample.position, False, sample.level, more))
+    run.samples += [records.Sample("container", 0, 9, False, 3, {"pss": (13 + 21 - 4 / 3) * 2**20})]
+    assert re.search(r"container: \d.* each .*, [34]\.\d+ MiB less for a single one; microVM", plots.density(run).alt)
 
 
 def test_parts_are_stacked_and_named():

@@ -3,11 +3,16 @@
 Drawn from a record alone; what ran under software emulation says so in the plot itself.
 """
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+import itertools
+from typing import Any
 
-from boxlab import formatting, records
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from boxlab import formatting, records, stats
 from boxlab.errors import RecordError
 from boxlab.language import _
 from boxlab.plots.starts import draw_dots
@@ -30,6 +35,7 @@ from boxlab.prose import caption
 MEMORY_PARTS = ("application", "shim", "guest", "kernel_file", "translation", "vmm")
 DISK_PARTS = ("shared", "own", "base_files", "own_files", "packed", "kernel", "disk", "writable")
 """The first two are of older records."""
+MARKERS = ("o", "s", "^")
 
 
 def memory(record: records.Record) -> Plot:
@@ -73,49 +79,75 @@ def _stacked(record: records.Record, parts: tuple[str, ...], total: str, label: 
 
 
 def density(record: records.Record) -> Plot:
-    """Memory over the number of instances with the fitted line of each box, and what the lines leave over."""
+    """Memory over the number of instances with the fitted line of each box, and below it what a straight line leaves over.
+
+    Boxes on the host's kernel and virtual machines have a column each, as one takes many times the other's memory.
+    """
+    on_host = [kind for kind in record.arms if "accelerator" not in record.arm(kind)["details"]]
+    columns = [kinds for kinds in (on_host, [kind for kind in record.arms if kind not in on_host]) if kinds]
     described, names = [], {}
     with styled(9):
-        figure, [axes, rest] = canvas(3.6, 2, width_ratios=(3, 2))
-        for kind in record.arms:
-            levels, values = record.points(kind)
-            if not len(levels):
-                continue
-            paint = colour(record, kind)
-            dots = axes.scatter(levels, values, s=20, color=paint, zorder=3)
-            try:
-                line = record.line(kind)
-            except RecordError as error:
-                described.append(f"{name(record, kind)}: {error}")
-                continue
-            ends = [1, levels.max()]
-            axes.plot(ends, [line.intercept.value + line.slope.value * x for x in ends], color=paint, linewidth=1.4)
-            per = _("{size} each", size=formatting.size(line.slope.value))
-            names[dots] = f"{name(record, kind)}: {per}"
-            fitted = record.points(kind, least=1)[0]
-            rest.scatter(fitted, line.residuals, s=16, color=paint, zorder=3)
-            described.append(
-                _(
-                    "{arm}: {per} (95 % interval {low} to {high}), and {once} once",
-                    arm=name(record, kind),
-                    per=per,
-                    low=formatting.size(line.slope.low),
-                    high=formatting.size(line.slope.high),
-                    once=formatting.size(line.intercept.value),
-                )
-            )
-        for part, title in ((axes, _("proportional set of all instances")), (rest, _("left over by the line"))):
-            part.set_title(title, fontsize=9, loc="left")
-            part.set_xlabel(_("instances"))
-            part.xaxis.set_major_locator(MaxNLocator(integer=True))
-            part.grid(zorder=0)
-        axes.set_ylim(bottom=0)
-        rest.axhline(0, color="#808080", linewidth=0.8)
-        figure.legend(names.keys(), names.values(), loc="outside lower center", ncols=2, frameon=False)
-        byte_ticks(axes)
-        byte_ticks(rest)
+        figure = Figure(figsize=(WIDTH_IN, 4.9), layout="constrained")
+        panels = figure.subplots(2, len(columns), squeeze=False, sharex="col", height_ratios=(3, 2))
+        for (top, rest), kinds in zip(panels.T, columns, strict=True):
+            for kind, marker in zip(kinds, itertools.cycle(MARKERS)):
+                dots, label, words = _draw_density(top, rest, record, kind, marker)
+                described.append(words)
+                if label:
+                    names[dots] = label
+            top.set_xlim(left=-0.35)
+            top.set_ylim(bottom=0)
+            byte_ticks(top)
+            _percents(rest)
+            rest.set_xlabel(_("instances"))
+            rest.xaxis.set_major_locator(MaxNLocator(integer=True))
+            for part in (top, rest):
+                part.grid(zorder=0)
+        panels[0, 0].set_title(_("all instances together (PSS)"), fontsize=9, loc="left")
+        panels[1, 0].set_title(_("left over by a straight line"), fontsize=9, loc="left")
+        figure.legend(names.keys(), names.values(), loc="outside lower left", ncols=1, frameon=False)
     alt = _("Memory over the number of instances, with fitted lines.") + " " + "; ".join(described) + "."
     return finish(figure, alt, caption(record), f"density-{record.created}")
+
+
+def _draw_density(
+    top: Axes, rest: Axes, record: records.Record, kind: str, marker: str
+) -> tuple[PathCollection, str, str]:
+    """One box's dots with its line in both panels; returns the dots, their label, and what is to be said of them."""
+    paint, called = colour(record, kind), name(record, kind)
+    look: dict[str, Any] = {"color": paint, "marker": marker, "s": 18, "zorder": 3, "alpha": 0.8, "linewidths": 0}
+    dots = top.scatter(*record.points(kind), **look)
+    try:
+        line = record.line(kind)
+    except RecordError as error:
+        return dots, "", f"{called}: {error}"
+    levels, values = record.points(kind, least=1)
+    straight = stats.line(levels, values)
+    x, share = np.linspace(1, levels.max(), 50), 100 / straight.slope.value
+    top.plot(x, line.at(x), color=paint, linewidth=1.4)
+    once = line.intercept.value
+    top.plot([0, 1], [once, once + line.slope.value], color=paint, linewidth=1.2, linestyle=":")
+    top.scatter([0], [once], s=34, facecolors="none", edgecolors=paint, linewidths=1.2, marker=marker, zorder=3)
+    rest.scatter(levels, straight.residuals * share, **look)
+    rest.plot(x, (line.at(x) - straight.at(x)) * share, color=paint, linewidth=1.2)
+    said = {"arm": called, "per": formatting.size(line.slope.value), "once": formatting.size(once)}
+    label = _("{arm}: {per} each, and {once} once", **said)
+    said |= {"low": formatting.size(line.slope.low), "high": formatting.size(line.slope.high)}
+    words = _("{arm}: {per} each (95 % interval {low} to {high}), and {once} once", **said)
+    if line.bend:
+        size = formatting.size(abs(line.bend.value))
+        less = _("{size} less for a single one", size=size) if line.bend.value < 0 else ""
+        words += ", " + (less or _("{size} more for a single one", size=size))
+    return dots, label, words
+
+
+def _percents(axes: Axes) -> None:
+    """A y axis of shares round zero that does not blow up what is tiny."""
+    most = max(2.0, *(abs(end) for end in axes.get_ylim()))
+    axes.set_ylim(-1.05 * most, 1.05 * most)
+    axes.axhline(0, color="#808080", linewidth=0.8)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g} %"))
 
 
 def dockerfile(record: records.Record) -> Plot:
