@@ -25,26 +25,31 @@ MENDS = [
         re.compile(r'(<div role="img" aria-label="[^"]*"><svg.*?</svg>\s*</div>)', re.DOTALL),
         r'<div class="pst-scrollable-table-container">\1</div>',
     ),
-    # A tab's label has a control of its own; what opens a cell holds words alone.
+    # A tab's label has a control of its own; what opens a cell holds words alone (not in a span: the theme makes those black in the dark).
     (re.compile(r'(<label) aria-controls="[^"]*"'), r"\1"),
     (
         re.compile(r'<p( class="[^"]*admonition-title">.*?)</p>(?=\s*(?:<p[^>]*>[^<]*</p>\s*)?</summary>)'),
-        r"<span\1</span>",
+        r"<b\1</b>",
     ),
 ]
 PLOT = re.compile(r"<svg\b.*?</svg>", re.DOTALL)
+TAG, FONT, DECIMALS = (re.compile(text) for text in (r"<[^>]+>", r"font-family: [^;]*; ?", r"(?<=\.\d\d)\d+"))
 HEADS = re.compile(r"<(thead|tbody)\b.*?</\1>", re.DOTALL)
 PICTURE = re.compile(r'<img\b(?=[^>]*\bsrc="[^"]*_images/([^"]+\.svg)")')
 
 
 def own_ids(number: Iterable[int]) -> Callable[[re.Match], str]:
-    """Plots call their parts alike. What nothing refers to needs no id; what is referred to gets the plot's number."""
+    """Plots call their parts alike. What nothing refers to needs no id; what is referred to gets the plot's number.
+
+    They also name a dozen fonts for each word, which the style sheet does once, and give a place to a millionth of a pixel.
+    """
 
     def replace(plot: re.Match) -> str:
         svg, mine = plot[0], f"plot{next(number)}-"
         used = set(re.findall(r'(?:url\(|href=")#([^)"]+)', svg))
         svg = re.sub(r' id="([^"]+)"', lambda found: f' id="{mine}{found[1]}"' if found[1] in used else "", svg)
-        return re.sub(r'(url\(|href=")#', rf"\1#{mine}", svg)
+        svg = re.sub(r'(url\(|href=")#', rf"\1#{mine}", svg)
+        return TAG.sub(lambda tag: DECIMALS.sub("", FONT.sub("", tag[0])), svg)
 
     return replace
 

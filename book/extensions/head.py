@@ -27,6 +27,7 @@ COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 COMMA = re.compile(r",(?![^()\[\]]*[)\]])")
 FUNCTION = re.compile(r":[\w-]+\((?:[^()]|\([^()]*\))*\)")
 NAME = re.compile(r"[.#]((?:[\w-]|\\.)+)")
+VARIABLE = re.compile(r'(?<![\w-])(--[\w-]+)\s*:(?:"[^"]*"|[^;{}"])*;?')
 
 
 def trimmed(css: str, words: set[str]) -> Iterator[str]:
@@ -42,6 +43,13 @@ def trimmed(css: str, words: set[str]) -> Iterator[str]:
             )
         if head and body:
             yield f"{head}{{{body.strip()}}}"
+
+
+def without_unused(css: str, words: set[str]) -> str:
+    """A style sheet without the variables that neither it nor `words` use, those that only such ones used included."""
+    used = words | set(re.findall(r"var\(\s*(--[\w-]+)", css))
+    less = VARIABLE.sub(lambda variable: variable[0] if variable[1] in used else "", css)
+    return less if less == css else without_unused(less, words)
 
 
 def described(doctree: nodes.document | None, title: str) -> str:
@@ -77,7 +85,7 @@ def write(app: Sphinx, exception: Exception | None) -> None:
     words = {word for path in texts for word in re.findall(r"[\w-]+", path.read_text(encoding="utf-8"))}
     names = [*THEME, *(sheet.filename for sheet in sorted(sheets, key=lambda sheet: sheet.priority))]
     rules = (rule for name in names for rule in trimmed((out / name).read_text(encoding="utf-8"), words))
-    (out / SHEET).write_text("\n".join(rules), encoding="utf-8")
+    (out / SHEET).write_text(without_unused("\n".join(rules), words), encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict:

@@ -31,7 +31,9 @@ def write(app: Sphinx, pagename: str, templatename: str, context: dict, doctree:
         uri = app.builder.get_target_uri(docname)
         found = [*sections(Path(app.outdir, uri).read_text(encoding="utf-8"))][::-1]
         rows += [(f"{uri}#{name}", found[0][1], title, text) for name, title, text in found]
-    Path(app.outdir, "sections.js").write_text(f"const SECTIONS = {json.dumps(rows, ensure_ascii=False)};", encoding="utf-8")
+    Path(app.outdir, "sections.js").write_text(
+        f"const SECTIONS = {json.dumps(rows, ensure_ascii=False)};", encoding="utf-8"
+    )
 
 
 def setup(app: Sphinx) -> dict:
