@@ -2,24 +2,38 @@
 (() => {
   "use strict";
 
-  const UNITS = {ns: 1e-9, us: 1e-6, "µs": 1e-6, ms: 1e-3, s: 1, sec: 1, second: 1, seconds: 1, min: 60, minute: 60, minutes: 60};
+  const KINDS = {
+    time: {
+      units: {ns: 1e-9, us: 1e-6, "µs": 1e-6, ms: 1e-3, s: 1, sec: 1, second: 1, seconds: 1, min: 60, minute: 60, minutes: 60},
+      form: "a number with its unit, such as 50 ms, 3 s or 2 min",
+      more: "too long",
+      less: "too short",
+    },
+    size: {
+      units: {b: 1, kb: 1e3, mb: 1e6, gb: 1e9, kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30},
+      form: "a number with its unit, such as 300 KiB, 20 MiB or 1.5 GiB",
+      more: "too much",
+      less: "too little",
+    },
+    count: {units: {"": 1, "×": 1}, form: "a number", more: "too high", less: "too low"},
+  };
   const SAYS = {
-    hint: "A number with its unit: 50 ms, 3 s, 2 min.",
-    wrong: "Not a time yet: write a number and its unit, such as 50 ms, 3 s or 2 min.",
+    hint: (form) => `Write ${form}.`,
+    wrong: (form) => `Not there yet: write ${form}.`,
     kept: "Kept in this browser alone. You will see it beside the measurement:",
-    there: "the measured times",
+    there: "what was measured",
     guess: "your guess",
     none: "no guess yet",
     close: "about right",
-    long: (times) => `${times} × too long`,
-    short: (times) => `${times} × too short`,
+    off: (times, how) => `${times} × ${how}`,
   };
 
-  /** Seconds that a text says, such as "182 ms"; NaN where it says none. */
-  const seconds = (text) => {
-    const [, number, unit] = /^\s*([\d.,]+)\s*([a-zµ]+)\s*$/i.exec(text.replace("μ", "µ")) ?? [];
-    const value = Number(number?.replace(",", ".")) * UNITS[unit?.toLowerCase()];
-    return value > 0 ? value : NaN;
+  /** The kind of a text such as "182 ms", and its value in the kind's own unit; NaN where it says none. */
+  const quantity = (text) => {
+    const [, number, unit] = /^\s*([\d.,]+)\s*([a-zµ]*|×)\s*$/i.exec(text.replace("μ", "µ")) ?? [];
+    const kind = Object.keys(KINDS).find((name) => unit?.toLowerCase() in KINDS[name].units);
+    const value = kind ? Number(number.replace(",", ".")) * KINDS[kind].units[unit.toLowerCase()] : NaN;
+    return {kind, value: value > 0 ? value : NaN};
   };
 
   const store = {
@@ -48,9 +62,14 @@
     return made;
   };
 
+  /** What the answer's row says was measured. */
+  const measurement = (row) => row.cells[1]?.textContent ?? "";
+
   function ask(guess) {
     const name = guess.id.replace("guess-", "");
     const answer = document.getElementById(`answer-${name}`);
+    const measured = [...(answer?.querySelectorAll("tbody tr") ?? [])].map((row) => quantity(measurement(row)));
+    const kind = measured.find((found) => found.kind)?.kind ?? "time";
     const status = element("p", {role: "status", class: "practice-status"});
     const fields = [...guess.querySelectorAll("li")].map((item, index) => {
       const field = element("input", {type: "text", size: "8", autocomplete: "off", spellcheck: "false"});
@@ -66,43 +85,47 @@
       item.replaceChildren(element("label", {}, element("span", {}, ...item.childNodes), field));
       return field;
     });
-    guess.append(element("p", {id: `${guess.id}-hint`, class: "practice-hint"}, SAYS.hint), status);
+    guess.append(element("p", {id: `${guess.id}-hint`, class: "practice-hint"}, SAYS.hint(KINDS[kind].form)), status);
     guess.classList.add("enhanced");
 
-    const invalid = (field) => field.value.trim() !== "" && Number.isNaN(seconds(field.value));
+    const guessed = (field) => {
+      const said = quantity(field.value);
+      return said.kind === kind ? said.value : NaN;
+    };
+    const invalid = (field) => field.value.trim() !== "" && Number.isNaN(guessed(field));
     function check() {
       for (const field of fields) field.setAttribute("aria-invalid", invalid(field));
     }
     function say() {
-      if (fields.some(invalid)) status.textContent = SAYS.wrong;
+      if (fields.some(invalid)) status.textContent = SAYS.wrong(KINDS[kind].form);
       else if (fields.some((field) => field.value.trim()) && answer)
         status.replaceChildren(`${SAYS.kept} `, element("a", {href: `#${answer.id}`}, SAYS.there));
       else status.textContent = "";
     }
-    const mark = answer ? marker(answer, fields) : () => {};
+    const mark = answer ? marker(answer, fields, guessed, KINDS[kind]) : () => {};
     check();
     mark();
   }
 
   /** Give the answer's table a column for the guesses; returns what fills it in. */
-  function marker(answer, fields) {
+  function marker(answer, fields, guessed, kind) {
     answer.querySelector("thead tr").append(element("th", {class: "head", scope: "col"}, SAYS.guess));
     const rows = [...answer.querySelectorAll("tbody tr")].map((row, index) => {
       const words = element("span"), strip = element("span", {class: "strip", "aria-hidden": "true"});
       row.append(element("td", {}, words, strip));
-      return {words, strip, field: fields[index], measured: seconds(row.cells[1].textContent)};
+      return {words, strip, field: fields[index], measured: quantity(measurement(row)).value};
     });
     return () => {
-      const all = rows.flatMap(({field, measured}) => [seconds(field.value), measured]).filter((value) => value > 0);
+      const all = rows.flatMap(({field, measured}) => [guessed(field), measured]).filter((value) => value > 0);
       const low = Math.log(Math.min(...all)), high = Math.log(Math.max(...all));
       const place = (value) => `${(100 * (Math.log(value) - low)) / (high - low || 1)}%`;
       for (const {words, strip, field, measured} of rows) {
-        const guessed = seconds(field.value);
+        const said = guessed(field);
         strip.replaceChildren();
-        words.textContent = guessed ? `${field.value.trim()}${verdict(guessed, measured)}` : SAYS.none;
-        if (!guessed || !measured) continue;
-        for (const [kind, value] of [["measured", measured], ["guessed", guessed]]) {
-          const dot = element("i", {class: kind});
+        words.textContent = said ? `${field.value.trim()}${verdict(said, measured, kind)}` : SAYS.none;
+        if (!said || !measured) continue;
+        for (const [which, value] of [["measured", measured], ["guessed", said]]) {
+          const dot = element("i", {class: which});
           dot.style.left = place(value);
           strip.append(dot);
         }
@@ -110,12 +133,12 @@
     };
   }
 
-  function verdict(guessed, measured) {
+  function verdict(guessed, measured, kind) {
     if (!measured) return "";
     const times = Math.max(guessed / measured, measured / guessed);
     if (times < 1.5) return `: ${SAYS.close}`;
     const said = times < 10 ? times.toFixed(1) : times.toFixed(0);
-    return `: ${guessed > measured ? SAYS.long(said) : SAYS.short(said)}`;
+    return `: ${SAYS.off(said, guessed > measured ? kind.more : kind.less)}`;
   }
 
   function choose(choice, number) {

@@ -42,7 +42,7 @@ def commands(page: str) -> list[tuple[int, str]]:
                 block = None
             elif text and not text.startswith((":", "#")) and not any(tabs):
                 found.append((number, text.removeprefix("$ ")))
-        elif fence and re.match(r"\{transcript\}|(ba|z)?sh\b|shell|console|powershell", fence[2].strip()):
+        elif fence and re.match(r"\{transcript\}|(?:bash|zsh|sh|shell)\b|console|powershell", fence[2].strip()):
             block = fence[1]
         elif fence and fence[2].strip():
             tab = re.match(r"\{tab-item\}\s*(.*)", fence[2].strip())

@@ -4,6 +4,7 @@ Drawn from a record alone; what ran under software emulation says so in the plot
 """
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -31,29 +32,25 @@ def startup(record: records.Record) -> Plot:
         for row, kind in enumerate(record.arms):
             draw_dots(axes, row, record, kind)
         axes.set_xlabel(_("{metric} (logarithmic)", metric=label))
-    return finish(figure, _starts_alt(record, label), caption(record), f"startup-{record.created}")
+    return finish(figure, _starts_alt(record, label, record.arms), caption(record), f"startup-{record.created}")
 
 
 def ladder(record: records.Record) -> Plot:
-    """Every layer of the onion as a row: all starts as dots, the median, and the longest phase of a typical start."""
+    """Every layer of the onion as a row: all starts as dots, and the median.
+
+    A namespace by itself has no row where all together have one: they would say the same seven times.
+    """
+    kinds = [kind for kind in record.arms if not (kind.startswith("ns-") and "namespaces" in record.arms)]
     with styled(8.5):
-        figure, [axes] = canvas(0.36 * len(record.arms) + 0.9)
+        figure, [axes] = canvas(0.36 * len(kinds) + 0.9)
         values = [s.values[record.main] for s in record.samples if record.main in s.values and not s.discarded]
-        linear_scale(axes, max(values, default=1), "s", room=1.9)
-        rows(axes, [name(record, kind) for kind in record.arms])
-        for row, kind in enumerate(record.arms):
-            draw_dots(axes, row, record, kind, _longest_phase(record, kind), discarded=False)
+        linear_scale(axes, max(values, default=1), "s", room=1.3)
+        rows(axes, [name(record, kind) for kind in kinds])
+        for row, kind in enumerate(kinds):
+            draw_dots(axes, row, record, kind, discarded=False)
         axes.set_xlabel(record.label(record.main))
-    alt = _starts_alt(record, _("time {interval}, layer by layer", interval=record.label(record.main)))
+    alt = _starts_alt(record, _("time {interval}, layer by layer", interval=record.label(record.main)), kinds)
     return finish(figure, alt, caption(record), f"ladder-{record.created}")
-
-
-def _longest_phase(record: records.Record, kind: str) -> str:
-    """What a typical start of an arm spends most of its time on, with that time."""
-    if not record.kept(kind):
-        return ""
-    label, begin, end = max(_steps(record, kind), key=lambda step: step[2] - step[1], default=("", 0, 0))
-    return f" · {label} {seconds(end - begin)}"
 
 
 def draw_dots(
@@ -149,7 +146,7 @@ def _steps(record: records.Record, kind: str) -> list[tuple[str, float, float]]:
     return steps
 
 
-def _starts_alt(record: records.Record, label: str) -> str:
+def _starts_alt(record: records.Record, label: str, kinds: Iterable[str]) -> str:
     def words(kind: str) -> str:
         if not record.kept(kind):
             return _("{arm}: never ready", arm=name(record, kind))
@@ -162,7 +159,7 @@ def _starts_alt(record: records.Record, label: str) -> str:
             return _("{arm}: median {median}, range {low} to {high}", **said)
         return _("{arm}: median {median}, 95 % interval {low} to {high}", **said)
 
-    return _("Dot plot, {metric}.", metric=label) + " " + "; ".join(map(words, record.arms)) + "."
+    return _("Dot plot, {metric}.", metric=label) + " " + "; ".join(map(words, kinds)) + "."
 
 
 def _phases_alt(record: records.Record, steps: dict[str, list[tuple[str, float, float]]]) -> str:
