@@ -1,5 +1,5 @@
-# Everything in, then install: works, and is large, and every edit installs everything again.
-FROM containers-measured/base
+# Copy everything, then install. It works.
+FROM containers-measured/compiler
 WORKDIR /app
 COPY . .
 RUN pip install -r requirements.txt

@@ -1,5 +1,5 @@
-# The same, with a .dockerignore that keeps the training data out.
-FROM containers-measured/base
+# The same lines, with a .dockerignore beside them that keeps the training data out.
+FROM containers-measured/compiler
 WORKDIR /app
 COPY . .
 RUN pip install -r requirements.txt

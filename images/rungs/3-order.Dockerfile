@@ -1,5 +1,5 @@
-# What changes seldom comes first: an edit of the code leaves the installed packages in the cache.
-FROM containers-measured/base
+# What seldom changes comes first, so that an edit of the program leaves the installed packages in the cache.
+FROM containers-measured/compiler
 WORKDIR /app
 COPY requirements.txt .
 RUN pip install -r requirements.txt

@@ -1,9 +1,12 @@
-# Install in one stage, and copy only what the program imports into the next.
-FROM containers-measured/base AS build
+# Compile in one stage, and copy only the result into the next.
+FROM containers-measured/compiler AS build
 COPY requirements.txt .
-RUN pip install --no-cache-dir --target /packages -r requirements.txt
+RUN pip install --target /packages -r requirements.txt
 
 FROM containers-measured/base
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends libpq5 \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 WORKDIR /app
 ENV PYTHONPATH=/packages
 COPY --from=build /packages /packages

@@ -1,7 +1,7 @@
-"""A service that answers with the size of a picture: small, but it has a dependency that is not."""
+"""A small program with a package that has to be compiled: psycopg2, which speaks to a PostgreSQL database."""
 
-from PIL import Image
+from psycopg2.extensions import QuotedString
 
 VERSION = "1"
 
-print(VERSION, Image.new("RGB", (64, 48)).size)
+print(f"version {VERSION}:", QuotedString("O'Reilly").getquoted().decode())

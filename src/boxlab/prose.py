@@ -1,5 +1,8 @@
 """A record in words: its caption, and every number that the text of the book quotes."""
 
+from collections.abc import Callable
+from functools import partial
+
 from boxlab import provenance, stats
 from boxlab.errors import RecordError
 from boxlab.formatting import seconds, with_interval
@@ -15,7 +18,7 @@ def texts(record: Record) -> dict[str, str]:
     For each arm KIND: KIND_median, KIND_low, KIND_high (interval of the median) of the main metric, KIND_n,
     KIND_failed, KIND_stable, KIND_vs_OTHER (ratio of medians with its interval); KIND_METRIC for the median of every
     other metric; KIND_MARK (end of a phase in the typical sample) and KIND_MARK_took (its length). With levels:
-    KIND_slope and KIND_intercept, each with _low and _high. An arm that did not run here has "not measured here"
+    KIND_slope and KIND_intercept, each with _low and _high, and KIND_shape of the line through them. An arm that did not run here has "not measured here"
     under each name.
     """
     kinds = [*record.arms, *record.plan["left_out"]]
@@ -47,6 +50,7 @@ def _text_names(record: Record, kind: str, kinds: list[str]) -> list[str]:
     names = ["median", "low", "high", "n", "failed", "stable"]
     if record.levels:
         names += [f"{part}{end}" for part in ("slope", "intercept") for end in ("", "_low", "_high")]
+        names.append("shape")
     names += [metric for metric in record.plan["metrics"] if metric != record.main]
     names += [f"vs_{other}" for other in kinds if other != kind]
     names += [name for mark in phases for name in (mark, f"{mark}_took")]
@@ -86,7 +90,16 @@ def _line_texts(record: Record, kind: str) -> dict[str, str]:
         f"{kind}_{part}{end}": record.say(record.main, getattr(estimate, name))
         for part, estimate in parts.items()
         for end, name in ends.items()
-    } | {f"{kind}_n": str(line.n)}
+    } | {f"{kind}_n": str(line.n), f"{kind}_shape": shape(line, partial(record.say, record.main))}
+
+
+def shape(line: stats.Line, say: Callable[[float], str]) -> str:
+    """Whether points lie on a straight line, in words; a number of them by `say`."""
+    if not line.bend:
+        return _("straight")
+    if line.bend.value < 0:
+        return _("bent: {size} less for a single one", size=say(-line.bend.value))
+    return _("bent: {size} more for a single one", size=say(line.bend.value))
 
 
 def caption(record: Record) -> str:

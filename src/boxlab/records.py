@@ -144,7 +144,7 @@ class Record:
         return np.array([level for level, _ in chosen]), np.array([value for _, value in chosen])
 
     def line(self, kind: str, metric: str | None = None, least: int = 1) -> stats.Line:
-        """The straight line through one arm's values over the levels from `least` up.
+        """The line through one arm's values over the levels from `least` up: straight, or bent where they bend.
 
         Raises:
             RecordError: fewer than three points, or all on one level.
@@ -152,7 +152,7 @@ class Record:
         levels, values = self.points(kind, metric, least)
         if len(levels) < 3 or len(set(levels)) < 2:
             raise RecordError(_("too few points of {arm} for a line: {count}", arm=kind, count=len(levels)))
-        return stats.line(levels, values)
+        return stats.fitting_line(levels, values)
 
     def fits(self, kind: str, budget: float) -> tuple[int, bool]:
         """How many instances of one arm `budget` holds by the line through its values, and whether that is a bound only.
@@ -163,9 +163,10 @@ class Record:
         Raises:
             RecordError: too few points.
         """
-        limit = 2 * max(self.points(kind)[0], default=0)
-        count = int(max(0, self.line(kind).reach(budget)))
-        return min(count, int(limit)), bool(count >= limit)
+        line = self.line(kind)
+        limit = int(2 * max(self.points(kind)[0]))
+        count = int(np.sum(line.at(np.arange(1, limit + 1)) <= budget))
+        return count, count == limit
 
     def typical(self, kind: str) -> Sample:
         """The kept sample nearest to the median: a real one, whose phases add up."""

@@ -42,25 +42,29 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Line:
-    """A straight line through n points.
+    """A straight line through n points, or one that is approached: intercept + slope * x + bend / x.
 
     Attributes:
         slope: of the line, in units of y per unit of x.
         intercept: its value at x = 0, in units of y.
-        residuals: what the line leaves of each point, in units of y; shape n.
+        residuals: what is left of each point, in units of y; shape n.
+        bend: by how much the curve is off its line at x = 1; None for a straight line.
     """
 
     slope: Estimate
     intercept: Estimate
     residuals: np.ndarray
+    bend: Estimate | None = None
 
     @property
     def n(self) -> int:
         return len(self.residuals)
 
-    def reach(self, budget: float) -> float:
-        """The x at which the line reaches `budget`."""
-        return (budget - self.intercept.value) / self.slope.value
+    def at(self, x: ArrayLike) -> np.ndarray:
+        """Its values at x, which is above zero where there is a bend (shape of both: any)."""
+        x = np.asarray(x, float)
+        straight = self.intercept.value + self.slope.value * x
+        return straight + self.bend.value / x if self.bend else straight
 
 
 def line(x: ArrayLike, y: ArrayLike) -> Line:
@@ -85,6 +89,44 @@ def line(x: ArrayLike, y: ArrayLike) -> Line:
         estimate(fit.intercept, fit.intercept_stderr),
         y - (fit.intercept + fit.slope * x),
     )
+
+
+def bent_line(x: ArrayLike, y: ArrayLike) -> Line:
+    """The least-squares fit of intercept + slope * x + bend / x, with Student's intervals (shape of both: n).
+
+    Such is a sum over x instances that share files: each maps some pages that those before it have not, ever fewer.
+
+    Raises:
+        ValueError: fewer than five points, fewer than four places, or a place that is not above zero.
+    """
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    if len(x) < 5 or len(np.unique(x)) < 4 or x.min() <= 0:
+        raise ValueError(f"a bend with an interval needs five points at four places above zero, got {x}")
+    terms = np.column_stack([x, np.ones_like(x), 1 / x])
+    inverse = np.linalg.inv(terms.T @ terms)
+    values = inverse @ terms.T @ y
+    residuals = y - terms @ values
+    free = len(x) - 3
+    widths = student_t.ppf((1 + CONFIDENCE) / 2, free) * np.sqrt(np.diag(inverse) * (residuals @ residuals / free))
+    slope, intercept, bend = (
+        Estimate(float(value), float(value - width), float(value + width))
+        for value, width in zip(values, widths, strict=True)
+    )
+    return Line(slope, intercept, residuals, bend)
+
+
+def fitting_line(x: ArrayLike, y: ArrayLike) -> Line:
+    """The straight line through points, unless they bend: then the bent one, whose bend has an interval without zero.
+
+    Raises:
+        ValueError: as `line` does.
+    """
+    try:
+        bent = bent_line(x, y)
+    except ValueError:
+        return line(x, y)
+    assert bent.bend
+    return bent if bent.bend.low > 0 or bent.bend.high < 0 else line(x, y)
 
 
 def median(samples: ArrayLike) -> Estimate:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from boxlab import stats
+from boxlab import prose, stats
 from boxlab.errors import RecordError
 from boxlab.formatting import interval, with_interval
 from boxlab.language import _
@@ -58,6 +58,7 @@ def levels(record: Record, metric: str | None = None) -> pd.DataFrame:
                 (_("intercept"), _("intercept, 95 % interval"), line.intercept),
             ):
                 row |= {part: say(e.value), within: interval(e, say)}
+            row[_("shape")] = prose.shape(line, say)
             row[_("largest residual")] = say(float(np.abs(line.residuals).max()))
         rows[record.name(kind)] = row
     return _table(record, rows)

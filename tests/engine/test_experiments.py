@@ -121,17 +121,18 @@ def test_ten_containers_take_the_disk_of_one_and_a_machine_its_kernel_more():
     assert 0 <= ten - one < 10 << 20
     kept_twice = run.kept("container", "packed")
     assert bool(kept_twice) == engine.keeps_packed()
-    assert (
-        one
-        == run.median("container", "image").value + sum(kept_twice.values()) + run.median("container", "writable").value
-    )
-    assert run.median("container", "shared").value > 0.99 * run.median("container", "image").value
+    parts = {part: run.median("container", part).value for part in ("base_files", "own_files", "writable")}
+    assert one == sum(parts.values()) + sum(kept_twice.values())
+    assert 0 < parts["own_files"] < 0.01 * parts["base_files"]
+    whole, rest = (run.median("container", part).value for part in ("transfer", "transfer_next"))
+    assert 0 < rest < 0.01 * whole
     if "microvm" in run.arms:
         values = {
             part: run.median("microvm", part).value for part in ("total", "kernel", "disk", "apparent", "writable")
         }
         assert values["total"] == values["kernel"] + values["disk"] + values["writable"]
-        assert 0 < values["disk"] < values["apparent"]
+        assert 0.8 * parts["base_files"] < values["disk"] < values["apparent"], "both by allocated blocks"
+        assert 0 < run.median("microvm", "kernel_packed").value < values["kernel"]
 
 
 def test_a_long_run_of_the_meter_in_a_container_is_not_cut_off(monkeypatch):

@@ -18,6 +18,7 @@ Rss:               {rss} kB
 Pss:               {pss} kB
 Private_Clean:       100 kB
 Private_Dirty:       900 kB
+Anonymous:           800 kB
 """
 SMAPS = """7f0000000000-7f0010000000 rw-p 00000000 00:00 0
 Rss:              102400 kB

@@ -1,10 +1,11 @@
+import itertools
 import re
 
 import pretended_run as runs
 import pytest
 
-from boxlab import plots, prose
-from boxlab.plots import style
+from boxlab import plots, prose, records
+from boxlab.plots import resources, style
 
 
 @pytest.mark.parametrize("draw", [plots.startup, plots.phases])
@@ -83,6 +84,20 @@ def test_lines_and_comparisons_carry_their_numbers_in_words(draw):
     assert "MiB" in plot.alt and "emulated" in plot.svg
 
 
+def test_density_tells_boxes_apart_and_draws_the_curve_that_is_reported():
+    run = runs.levels(noise=0)
+    straight = plots.density(run)
+    assert "single one" not in straight.alt
+    assert len(set(re.findall(r'<use xlink:href="#(m\w+)"', straight.svg))) > 2, "a marker each"
+    for sample in run.samples[:]:
+        if sample.arm == "container" and sample.level:
+            sample.values["pss"] -= (4 << 20) / sample.level
+            more = {**sample.values, "pss": sample.values["pss"] * 1.001}
+            run.samples.append(records.Sample("container", 1, sample.position, False, sample.level, more))
+    run.samples += [records.Sample("container", 0, 9, False, 3, {"pss": (13 + 21 - 4 / 3) * 2**20})]
+    assert re.search(r"container: \d.* each .*, [34]\.\d+ MiB less for a single one; microVM", plots.density(run).alt)
+
+
 def test_parts_are_stacked_and_named():
     run = runs.levels()
     run.plan["metrics"] |= {part: {"unit": "B"} for part in ("application", "shim")}
@@ -92,3 +107,28 @@ def test_parts_are_stacked_and_named():
         sample.values |= {"pss": 7 << 20, "application": 4 << 20, "shim": 3 << 20}
     plot = plots.memory(run)
     assert "application 4.00 MiB, shim 3.00 MiB" in plot.alt and "7.00 MiB" in plot.svg
+
+
+@pytest.mark.parametrize("spread", [1, 100], ids=["alike", "far apart"])
+def test_axes_of_walls_have_three_ticks_and_no_label_over_another(spread, monkeypatch):
+    run = runs.run()
+    units = {"seconds": "s", "pss": "B", "getppid": "s", "stat": "s"}
+    run.plan["metrics"] = {metric: {"unit": unit} for metric, unit in units.items()}
+    for sample in run.samples:
+        factor = spread if sample.arm == "microvm" else 1
+        sample.values = {"seconds": 0.3, "pss": 15 << 20, "getppid": 3e-7, "stat": 2.5e-6}
+        sample.values = {metric: value * factor for metric, value in sample.values.items()}
+    drawn = []
+    monkeypatch.setattr(resources, "finish", lambda figure, *_: drawn.append(figure))
+    plots.isolation(run)
+    [figure] = drawn
+    figure.draw_without_rendering()
+    labels = []
+    for axes in figure.axes:
+        low, high = axes.get_xlim()
+        ticks = [
+            label for tick, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True) if low <= tick <= high
+        ]
+        assert len(ticks) >= 3
+        labels += [label.get_window_extent() for label in ticks]
+    assert not [(a, b) for a, b in itertools.combinations(labels, 2) if a.overlaps(b)]

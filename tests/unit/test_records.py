@@ -175,6 +175,7 @@ def test_a_line_says_what_one_more_takes():
     assert line.slope.low < 7 * 2**20 < line.slope.high
     assert line.n == 4  # without zero instances, which take nothing
     assert prose.texts(run)["container_slope"].startswith(("6.9", "7.0"))
+    assert prose.texts(run)["container_shape"] == "straight"
     assert "slope" in tables.levels(run).columns
 
 

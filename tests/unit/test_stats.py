@@ -107,7 +107,7 @@ def test_a_line_finds_slope_and_intercept_and_leaves_the_rest():
     line = stats.line(x, 3 + 2 * x)
     assert (line.slope.value, line.intercept.value) == pytest.approx((2, 3))
     assert line.residuals == pytest.approx(np.zeros(5), abs=1e-9)
-    assert line.reach(23) == pytest.approx(10)
+    assert line.at(10) == pytest.approx(23)
 
 
 def test_the_interval_of_a_slope_covers_the_truth_about_as_often_as_it_says():
@@ -120,6 +120,24 @@ def test_the_interval_of_a_slope_covers_the_truth_about_as_often_as_it_says():
 def test_a_line_needs_three_points_at_two_places(x):
     with pytest.raises(ValueError, match="three points at two places"):
         stats.line(x, x)
+
+
+def test_points_that_bend_have_no_straight_line():
+    """As what instances share is not all there with the first of them."""
+    x = np.repeat([1, 2, 3, 4, 6, 8], 2)
+    noise = RNG.normal(0, 0.05, x.size)
+    bent = stats.fitting_line(x, 9 + 5 * x - 2 / x + noise)
+    assert bent.bend and bent.bend.low < -2 < bent.bend.high
+    assert bent.slope.low < 5 < bent.slope.high
+    assert bent.at([1, 2]) == pytest.approx([12, 18], abs=0.2)
+    assert stats.fitting_line(x, 9 + 5 * x + noise).bend is None
+
+
+@pytest.mark.parametrize("x", [[1, 2, 4, 8], [0, 1, 2, 4, 8], [1, 1, 1, 2, 2, 4]])
+def test_too_few_places_show_no_bend(x):
+    with pytest.raises(ValueError, match="four places above zero"):
+        stats.bent_line(x, x)
+    assert stats.fitting_line(x, 1 / (1 + np.asarray(x, float))).bend is None
 
 
 def test_independent_samples_may_differ_in_number():

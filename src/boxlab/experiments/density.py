@@ -15,10 +15,14 @@ from boxlab.interrupts import deferred
 from boxlab.language import _
 from boxlab.runtimes import Box, MicroVM, Runtime, Workload
 
-LEVELS = {"quick": (0, 1, 2, 4, 8), "class": (0, 1, 2, 4, 8), "paper": (0, 1, 2, 4, 8, 16)}
+LEVELS = {"quick": (0, 1, 2, 3, 4, 6, 8), "class": (0, 1, 2, 3, 4, 6, 8), "paper": (0, 1, 2, 3, 4, 6, 8, 12, 16)}
+"""Enough of them to see whether what they take together lies on a straight line."""
+
+ROUNDS = {"quick": 1, "class": 2, "paper": 3}
 
 METRICS = {
     "pss": {"unit": "B", "label": _("proportional set of all instances (PSS)")},
+    "anon": {"unit": "B", "label": _("of this, no file's (anonymous)")},
     "taken": {"unit": "B", "label": _("change of MemAvailable")},
     "rss": {"unit": "B", "label": _("resident sets, summed")},
     "added": {"unit": "1", "label": _("instances started for this reading")},
@@ -48,14 +52,14 @@ def density(
     workload: Workload = Workload(),
     **options: Unpack[blocks.Options],
 ) -> records.Record:
-    """Run 0, 1, 2, 4, 8... instances of each box, in drawn order, and read what they take together.
+    """Run 0, 1, 2, 3, 4, 6, 8... instances of each box, in drawn order, and read what they take together.
 
     Before each start it checks that all instances may take what they are allowed and still leave the machine its `reserve`:
     a number of instances that might not is a failure, and its error says so.
 
     Args:
         levels: numbers of instances.
-        arms, workload, options: as for `startup`; one round by default, as a line has many points.
+        arms, workload, options: as for `startup`; few rounds by default, as a line has many points.
 
     Raises:
         As `startup` does.
@@ -96,7 +100,7 @@ def density(
                 last = max(box.console.t0 + box.marks["ready"] for box in pool)
                 sample.values |= {"added": len(pool) - before, "scale_out": last - began}
             reading = gauge.read(*pool)
-            sample.values |= {figure: reading.total(figure) for figure in ("pss", "rss")}
+            sample.values |= {figure: reading.total(figure) for figure in ("pss", "rss", "anon")}
             sample.values["taken"] = alone[0] - reading.available
 
         return blocks.run(
@@ -108,7 +112,7 @@ def density(
             left_out=left_out,
             workload=workload,
             levels=levels,
-            usual=lambda profile: 1,
+            usual=lambda profile: ROUNDS[profile.name],
             warm_up=0,
             after_arm=empty,
             **options,

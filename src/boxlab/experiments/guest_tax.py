@@ -16,7 +16,7 @@ METRICS = {
 
 
 def guest_tax(
-    sizes_mib: Iterable[int] = (128, 512, 1024),
+    sizes_mib: Iterable[int] = (128, 256, 512, 1024),
     **options: Unpack[blocks.Options],
 ) -> records.Record:
     """Boot a microVM of each size, in MiB, and ask it how much it can use.

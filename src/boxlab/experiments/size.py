@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -11,8 +12,11 @@ from typing import Any, Unpack
 
 from boxlab import engine, images, layers, paths, records
 from boxlab.experiments import blocks
+from boxlab.interrupts import deferred
 from boxlab.language import _
 from boxlab.runtimes import Container, MicroVM, Runtime, Workload, qemu
+from boxlab.runtimes.console import Console
+from boxlab.runtimes.spawn import EngineContainer
 
 MANY = 10
 MANY_KIND = f"{Container.kind}-x{MANY}"
@@ -20,25 +24,39 @@ MANY_KIND = f"{Container.kind}-x{MANY}"
 BLOCK = 512
 """Bytes of the blocks in which st_blocks counts (POSIX leaves it open; Linux and macOS agree)."""
 
+COUNT_S = 300
+"""How long a container may take to count an image's files."""
+
 METRICS = {
     "total": {"unit": "B", "label": _("on disk, in all")},
-    "image": {"unit": "B", "label": _("image, all layers, as archives")},
+    "base_files": {"unit": "B", "label": _("files shared with other images")},
+    "own_files": {"unit": "B", "label": _("files of its own")},
     "packed": {"unit": "B", "label": _("image, as it came, compressed")},
-    "shared": {"unit": "B", "label": _("layers shared with other images")},
-    "own": {"unit": "B", "label": _("layers of its own")},
     "writable": {"unit": "B", "label": _("written while running")},
     "kernel": {"unit": "B", "label": _("kernel")},
+    "kernel_packed": {"unit": "B", "label": _("kernel, compressed")},
     "disk": {"unit": "B", "label": _("disk, allocated")},
     "apparent": {"unit": "B", "label": _("disk, apparent")},
     "transfer": {"unit": "B", "label": _("to transfer, compressed")},
+    "transfer_next": {"unit": "B", "label": _("to transfer where the base is there")},
+    # of older records, which counted an image by its archives
+    "image": {"unit": "B", "label": _("image, all layers, as archives")},
+    "shared": {"unit": "B", "label": _("layers shared with other images")},
+    "own": {"unit": "B", "label": _("layers of its own")},
 }
+
+MEASURED = [name for name in METRICS if name not in ("image", "shared", "own")]
+
+PARTS = ("base_files", "own_files", "packed", "kernel", "disk", "writable")
+"""What adds up to the total."""
 
 ARMS = {MANY_KIND: _("{count} containers", count=MANY)}
 
 MEASURES = (
-    "Container: sizes of the image's layers as archives, each counted once, and compressed as well where the engine keeps "
-    "that beside them; what running instances have written by the engine's own count. Virtual machine: kernel and disk by allocated blocks; no initial RAM disk is needed; what it has "
-    "written by the blocks of QEMU's temporary file. To transfer: gzip, level 6, as a registry stores a layer."
+    "Everything on disk by allocated blocks. Container: the image's files as `du` counts them inside one, and the compressed "
+    "layers as well where the engine keeps them beside the files; what running instances have written by the engine's own "
+    "count. Virtual machine: kernel and disk by the blocks of their files; no initial RAM disk is needed; what it has written "
+    "by the blocks of QEMU's temporary file. To transfer: gzip, level 6, as a registry stores a layer."
 )
 
 
@@ -65,14 +83,13 @@ def size(**options: Unpack[blocks.Options]) -> records.Record:
 
     def measure(record: records.Record, sample: records.Sample) -> None:
         values = measured[sample.arm]() | transfer[sample.arm.partition("-x")[0]]
-        parts = ("image", "packed", "kernel", "disk", "writable")
-        sample.values |= {"total": sum(values.get(part, 0) for part in parts)} | values
+        sample.values |= {"total": sum(values.get(part, 0) for part in PARTS)} | values
 
     return blocks.run(
         "size",
         plans,
         measure,
-        metrics=METRICS,
+        metrics={name: METRICS[name] for name in MEASURED},
         measures=MEASURES,
         left_out=left_out,
         workload=workload,
@@ -86,17 +103,21 @@ def _transfers(ready: dict[str, Runtime], workload: Workload) -> dict[str, dict[
     """What depends on compression, for every kind, side by side: it is what takes long here."""
 
     def container() -> dict[str, Any]:
-        own = layers.layers(images.ensure(workload.image).tag)
-        beneath = images.ensure("base").layers
-        shared = sum(layer.size for layer in own if layer.id in beneath)
-        whole = sum(layer.size for layer in own)
-        travels = sum(layer.compressed for layer in own)
+        tag, base = images.ensure(workload.image).tag, images.ensure("base")
+        own = layers.layers(tag)
+        beneath = _files(base.tag)
         kept = {"packed": sum(layer.stored for layer in own)} if engine.keeps_packed() else {}
-        return {"image": whole, "shared": shared, "own": whole - shared, "transfer": travels} | kept
+        return kept | {
+            "base_files": beneath,
+            "own_files": _files(tag) - beneath,
+            "transfer": sum(layer.compressed for layer in own),
+            "transfer_next": sum(layer.compressed for layer in own if layer.id not in base.layers),
+        }
 
     def machine(runtime: MicroVM) -> dict[str, Any]:
         guest = runtime.guest
-        return {"transfer": layers.compressed_size(guest.kernel.path) + layers.compressed_size(guest.disk.path)}
+        kernel = layers.compressed_size(guest.kernel.path)
+        return {"kernel_packed": kernel, "transfer": kernel + layers.compressed_size(guest.disk.path)}
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         jobs = {
@@ -104,6 +125,23 @@ def _transfers(ready: dict[str, Runtime], workload: Workload) -> dict[str, dict[
             for kind, runtime in ready.items()
         }
         return {kind: job.result() for kind, job in jobs.items()}
+
+
+def _files(tag: str) -> int:
+    """Allocated blocks of an image's files in bytes: a container of it counts them, so it is the same on every engine.
+
+    Raises:
+        NotReady: it did not count.
+    """
+    count = ["du", "--summarize", "--one-file-system", "--block-size=1", "/"]
+    counter = None
+    try:
+        with deferred():
+            counter = EngineContainer(tag, count, network_mode="none")
+        return int(Console(counter, {"files": r"^(\d+)\s"}, time.monotonic()).wait_for("files", COUNT_S))
+    finally:
+        if counter:
+            counter.stop(grace_s=0)
 
 
 def _containers(runtime: Runtime, workload: Workload, count: int) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Reading:
     installed: int
 
     def total(self, figure: str, role: str | None = None) -> int:
-        """Sum of a figure (rss, pss, uss) over the processes of one role, or over all but the watch, in bytes."""
+        """Sum of a figure (rss, pss, uss, anon) over the processes of one role, or over all but the watch, in bytes."""
         return sum(p[figure] for p in self.processes if p["role"] == role or (role is None and p["role"] != "watch"))
 
     def emulator_parts(self, memory_mib: int) -> dict[str, int]:

@@ -41,7 +41,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 def process(pid: int) -> dict[str, Any] | None:
     """One process: its name and, in bytes, `rss`, `pss` (shared pages divided among those who share them), `uss` (pages
-    that nobody else has); for an emulator `areas` as well. None where it is gone.
+    that nobody else has), `anon` (those of no file); for an emulator `areas` as well. None where it is gone.
 
     Raises:
         PermissionError: it is another user's.
@@ -60,6 +60,7 @@ def process(pid: int) -> dict[str, Any] | None:
         "rss": fields["Rss"],
         "pss": fields["Pss"],
         "uss": fields["Private_Clean"] + fields["Private_Dirty"],
+        "anon": fields["Anonymous"],
     }
     if name.startswith("qemu-system"):
         try:

@@ -3,15 +3,22 @@
 Drawn from a record alone; what ran under software emulation says so in the plot itself.
 """
 
-from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, MaxNLocator
+import itertools
+from typing import Any
 
-from boxlab import formatting, records
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from boxlab import formatting, records, stats
 from boxlab.errors import RecordError
 from boxlab.language import _
 from boxlab.plots.starts import draw_dots
 from boxlab.plots.style import (
     PARTS,
+    WIDTH_IN,
     Plot,
     byte_ticks,
     canvas,
@@ -26,7 +33,9 @@ from boxlab.plots.style import (
 from boxlab.prose import caption
 
 MEMORY_PARTS = ("application", "shim", "guest", "kernel_file", "translation", "vmm")
-DISK_PARTS = ("shared", "own", "packed", "kernel", "disk", "writable")
+DISK_PARTS = ("shared", "own", "base_files", "own_files", "packed", "kernel", "disk", "writable")
+"""The first two are of older records."""
+MARKERS = ("o", "s", "^")
 
 
 def memory(record: records.Record) -> Plot:
@@ -36,7 +45,9 @@ def memory(record: records.Record) -> Plot:
 
 def size(record: records.Record) -> Plot:
     """What each box takes on disk, divided by what it is: one bar an arm."""
-    return _stacked(record, DISK_PARTS, "total", _("on disk: layers as archives, files by allocated blocks"))
+    old = "base_files" not in record.plan["metrics"]
+    label = _("on disk: layers as archives, files by allocated blocks") if old else _("on disk, by allocated blocks")
+    return _stacked(record, DISK_PARTS, "total", label)
 
 
 def _stacked(record: records.Record, parts: tuple[str, ...], total: str, label: str) -> Plot:
@@ -68,49 +79,75 @@ def _stacked(record: records.Record, parts: tuple[str, ...], total: str, label: 
 
 
 def density(record: records.Record) -> Plot:
-    """Memory over the number of instances with the fitted line of each box, and what the lines leave over."""
+    """Memory over the number of instances with the fitted line of each box, and below it what a straight line leaves over.
+
+    Boxes on the host's kernel and virtual machines have a column each, as one takes many times the other's memory.
+    """
+    on_host = [kind for kind in record.arms if "accelerator" not in record.arm(kind)["details"]]
+    columns = [kinds for kinds in (on_host, [kind for kind in record.arms if kind not in on_host]) if kinds]
     described, names = [], {}
     with styled(9):
-        figure, [axes, rest] = canvas(3.6, 2, width_ratios=(3, 2))
-        for kind in record.arms:
-            levels, values = record.points(kind)
-            if not len(levels):
-                continue
-            paint = colour(record, kind)
-            dots = axes.scatter(levels, values, s=20, color=paint, zorder=3)
-            try:
-                line = record.line(kind)
-            except RecordError as error:
-                described.append(f"{name(record, kind)}: {error}")
-                continue
-            ends = [1, levels.max()]
-            axes.plot(ends, [line.intercept.value + line.slope.value * x for x in ends], color=paint, linewidth=1.4)
-            per = _("{size} each", size=formatting.size(line.slope.value))
-            names[dots] = f"{name(record, kind)}: {per}"
-            fitted = record.points(kind, least=1)[0]
-            rest.scatter(fitted, line.residuals, s=16, color=paint, zorder=3)
-            described.append(
-                _(
-                    "{arm}: {per} (95 % interval {low} to {high}), and {once} once",
-                    arm=name(record, kind),
-                    per=per,
-                    low=formatting.size(line.slope.low),
-                    high=formatting.size(line.slope.high),
-                    once=formatting.size(line.intercept.value),
-                )
-            )
-        for part, title in ((axes, _("proportional set of all instances")), (rest, _("left over by the line"))):
-            part.set_title(title, fontsize=9, loc="left")
-            part.set_xlabel(_("instances"))
-            part.xaxis.set_major_locator(MaxNLocator(integer=True))
-            part.grid(zorder=0)
-        axes.set_ylim(bottom=0)
-        rest.axhline(0, color="#808080", linewidth=0.8)
-        figure.legend(names.keys(), names.values(), loc="outside lower center", ncols=2, frameon=False)
-        byte_ticks(axes)
-        byte_ticks(rest)
+        figure = Figure(figsize=(WIDTH_IN, 4.9), layout="constrained")
+        panels = figure.subplots(2, len(columns), squeeze=False, sharex="col", height_ratios=(3, 2))
+        for (top, rest), kinds in zip(panels.T, columns, strict=True):
+            for kind, marker in zip(kinds, itertools.cycle(MARKERS)):
+                dots, label, words = _draw_density(top, rest, record, kind, marker)
+                described.append(words)
+                if label:
+                    names[dots] = label
+            top.set_xlim(left=-0.35)
+            top.set_ylim(bottom=0)
+            byte_ticks(top)
+            _percents(rest)
+            rest.set_xlabel(_("instances"))
+            rest.xaxis.set_major_locator(MaxNLocator(integer=True))
+            for part in (top, rest):
+                part.grid(zorder=0)
+        panels[0, 0].set_title(_("all instances together (PSS)"), fontsize=9, loc="left")
+        panels[1, 0].set_title(_("left over by a straight line"), fontsize=9, loc="left")
+        figure.legend(names.keys(), names.values(), loc="outside lower left", ncols=1, frameon=False)
     alt = _("Memory over the number of instances, with fitted lines.") + " " + "; ".join(described) + "."
     return finish(figure, alt, caption(record), f"density-{record.created}")
+
+
+def _draw_density(
+    top: Axes, rest: Axes, record: records.Record, kind: str, marker: str
+) -> tuple[PathCollection, str, str]:
+    """One box's dots with its line in both panels; returns the dots, their label, and what is to be said of them."""
+    paint, called = colour(record, kind), name(record, kind)
+    look: dict[str, Any] = {"color": paint, "marker": marker, "s": 18, "zorder": 3, "alpha": 0.8, "linewidths": 0}
+    dots = top.scatter(*record.points(kind), **look)
+    try:
+        line = record.line(kind)
+    except RecordError as error:
+        return dots, "", f"{called}: {error}"
+    levels, values = record.points(kind, least=1)
+    straight = stats.line(levels, values)
+    x, share = np.linspace(1, levels.max(), 50), 100 / straight.slope.value
+    top.plot(x, line.at(x), color=paint, linewidth=1.4)
+    once = line.intercept.value
+    top.plot([0, 1], [once, once + line.slope.value], color=paint, linewidth=1.2, linestyle=":")
+    top.scatter([0], [once], s=34, facecolors="none", edgecolors=paint, linewidths=1.2, marker=marker, zorder=3)
+    rest.scatter(levels, straight.residuals * share, **look)
+    rest.plot(x, (line.at(x) - straight.at(x)) * share, color=paint, linewidth=1.2)
+    said = {"arm": called, "per": formatting.size(line.slope.value), "once": formatting.size(once)}
+    label = _("{arm}: {per} each, and {once} once", **said)
+    said |= {"low": formatting.size(line.slope.low), "high": formatting.size(line.slope.high)}
+    words = _("{arm}: {per} each (95 % interval {low} to {high}), and {once} once", **said)
+    if line.bend:
+        size = formatting.size(abs(line.bend.value))
+        less = _("{size} less for a single one", size=size) if line.bend.value < 0 else ""
+        words += ", " + (less or _("{size} more for a single one", size=size))
+    return dots, label, words
+
+
+def _percents(axes: Axes) -> None:
+    """A y axis of shares round zero that does not blow up what is tiny."""
+    most = max(2.0, *(abs(end) for end in axes.get_ylim()))
+    axes.set_ylim(-1.05 * most, 1.05 * most)
+    axes.axhline(0, color="#808080", linewidth=0.8)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g} %"))
 
 
 def dockerfile(record: records.Record) -> Plot:
@@ -143,21 +180,21 @@ def dockerfile(record: records.Record) -> Plot:
 
 
 def isolation(record: records.Record) -> Plot:
-    """Every kind of wall: start, memory at rest, and the price of two system calls."""
+    """Every kind of wall: start, memory at rest, and the price of two system calls; two panels beside each other."""
     panels = {"seconds": _("start"), "pss": _("memory at rest"), "getppid": "getppid", "stat": "stat"}
     described = []
-    with styled(8.5):
-        figure, axes = canvas(0.5 * len(record.arms) + 1.0, len(panels), sharey=True)
-        for axis, (metric, title) in zip(axes, panels.items(), strict=True):
+    with styled(9):
+        figure = Figure(figsize=(WIDTH_IN, 2 * (0.46 * len(record.arms) + 0.75)))
+        figure.set_layout_engine("constrained", wspace=0.06, hspace=0.06)  # or the ticks of two panels touch
+        for axis, (metric, title) in zip(figure.subplots(2, 2, sharey=True).flat, panels.items(), strict=True):
             unit = record.plan["metrics"][metric]["unit"]
             values = [s.values[metric] for s in record.samples if s.values.get(metric, 0) > 0]
-            log_scale(axis, values, unit, room=30)
-            axis.set_title(title, fontsize=8.5, loc="left")
-            _few_ticks(axis, unit)
-            axis.tick_params(axis="y", length=0)
+            log_scale(axis, values, unit)
+            _three_ticks(axis, values, unit)
+            axis.set_title(title, fontsize=9, loc="left")
+            rows(axis, [name(record, kind) for kind in record.arms])
             for row, kind in enumerate(record.arms):
                 draw_dots(axis, row, record, kind, metric=metric, discarded=False)
-        rows(axes[0], [name(record, kind) for kind in record.arms])
     for kind in (kind for kind in record.arms if record.kept(kind)):
         said = [f"{title} {record.say(metric, record.median(kind, metric).value)}" for metric, title in panels.items()]
         described.append(f"{name(record, kind)}: {', '.join(said)}")
@@ -165,6 +202,7 @@ def isolation(record: records.Record) -> Plot:
     return finish(figure, alt, caption(record), f"isolation-{record.created}")
 
 
-def _few_ticks(axes: Axes, unit: str) -> None:
-    """Every second power: a narrow panel has no room for more."""
-    axes.xaxis.set_major_locator(LogLocator(16 if unit == "B" else 100, subs=(1.0,)))
+def _three_ticks(axes: Axes, values: list[float], unit: str) -> None:
+    """A logarithmic axis that is long enough for three ticks, and at its right for a row's value."""
+    low, high = min(values, default=1) / 1.6, max(values, default=1)
+    axes.set_xlim(low, max(high * (high / low) ** 0.6, low * (70 if unit == "B" else 1100)))

@@ -34,6 +34,8 @@ PARTS = {
     "vmm": "#c0504d",
     "shared": "#7f7f7f",
     "own": "#1f83c4",
+    "base_files": "#7f7f7f",
+    "own_files": "#1f83c4",
     "packed": "#2e9e77",
     "writable": "#8f63d8",
     "kernel": "#b8860b",
