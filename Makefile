@@ -11,11 +11,13 @@ BIN := .venv/bin
 WORKERS := 2
 TOGETHER := --census --numprocesses=$(WORKERS)
 INSTALLED := .venv/.installed
+MESSAGES := _build/boxlab.pot
+CATALOGUES := src/boxlab/locale
 CODE := src tests labs book tools
 CHECKS := style format types imports shell spelling
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-engines unit check $(CHECKS:%=check-%) mutants lab doctor bench notebooks lock engine machines clean host FORCE
+.PHONY: help book test test-engines unit check $(CHECKS:%=check-%) mutants lab doctor bench notebooks messages lock engine machines clean host FORCE
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -79,6 +81,14 @@ bench: host $(INSTALLED) ## time what is promised to be fast (or ONLY=… some o
 notebooks: host $(INSTALLED) ## authors: run the notebooks (or NOTEBOOKS=…) and store their outputs and records
 	@$(BIN)/boxlab prepare
 	@tools/book.sh store $(NOTEBOOKS)
+
+messages: $(INSTALLED) ## authors: collect what can be translated into _build/boxlab.pot, and update each catalogue
+	@mkdir -p $(dir $(MESSAGES))
+	@PYTHONPATH=tools $(BIN)/pybabel --quiet extract --mapping=pyproject.toml --keywords=several:1,2 --project=boxlab --no-wrap \
+	  --output-file=$(MESSAGES) .
+	@if [ -d $(CATALOGUES) ]; then \
+	  $(BIN)/pybabel --quiet update --domain=boxlab --input-file=$(MESSAGES) --output-dir=$(CATALOGUES) --no-wrap --ignore-pot-creation-date && \
+	  $(BIN)/pybabel --quiet compile --domain=boxlab --directory=$(CATALOGUES); fi
 
 lock: $(INSTALLED) ## authors: resolve pyproject.toml into requirements.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-header --no-annotate \

@@ -4,10 +4,9 @@ from boxlab import records
 
 
 def run(emulated: bool = True, rounds: int = 6) -> records.Record:
-    def arm(kind, label, base, phases, details):
+    def arm(kind, base, phases, details):
         return {
             "kind": kind,
-            "label": label,
             "emulated": details.get("accelerator", {}).get("name") == "tcg",
             "phases": phases,
             "details": details,
@@ -16,21 +15,20 @@ def run(emulated: bool = True, rounds: int = 6) -> records.Record:
     tcg = {
         "accelerator": {
             "name": "tcg" if emulated else "kvm",
-            "label": "software emulation (TCG)" if emulated else "KVM",
             "boot_s": 2.0,
             "reason": "",
             "proven_at": "2026-01-01T00:00:00+00:00",
-        }
+        },
+        "qemu_in_container": False,
     }
     arms = [
         arm(
             "container",
-            "container",
             0.2,
-            {"started": "engine", "app": "interpreter", "ready": "imports"},
+            {"started": "start", "app": "interpreter", "ready": "output"},
             {"network": "none"},
         ),
-        arm("microvm", "microVM", 2.5, {"kernel": "QEMU", "init": "kernel", "app": "init", "ready": "imports"}, tcg),
+        arm("microvm", 2.5, {"kernel": "load-kernel", "init": "boot", "app": "init", "ready": "output"}, tcg),
     ]
     samples = []
     for number in range(rounds + 1):
@@ -51,7 +49,7 @@ def run(emulated: bool = True, rounds: int = 6) -> records.Record:
             "discarded_rounds": 1,
             "seed": 1,
             "order": [["container", "microvm"]] * (rounds + 1),
-            "metrics": records.STARTUP_METRICS,
+            "metrics": {metric: {"unit": "s"} for metric in ("seconds", "stop", "machine_cpu")},
             "measures": "t0 to t1",
             "workload": {"image": "workload", "cpus": 1, "memory_mib": 256},
             "files_sha256": "0" * 64,
@@ -71,8 +69,8 @@ def levels(factor: float = 1, noise: float = 1.0) -> records.Record:
     result = run()
     mib = factor * 2**20
     result.experiment = "density"
-    result.plan["metrics"] = {"pss": {"unit": "B", "label": "memory"}}
-    result.plan["levels"], result.plan["level_means"] = [0, 1, 2, 4, 8], "instances"
+    result.plan["metrics"] = {"pss": {"unit": "B"}}
+    result.plan["levels"] = [0, 1, 2, 4, 8]
     result.plan["rounds"], result.plan["discarded_rounds"] = 1, 0
     result.samples = [
         records.Sample(arm, 0, position, False, n, {"pss": (13 + 7 * n + noise * (-1) ** position) * mib if n else 0.0})

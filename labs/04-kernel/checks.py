@@ -10,7 +10,7 @@ from functools import cache, partial
 from pathlib import Path
 from secrets import token_hex
 
-from boxlab.labs import BoxlabError, Mismatch, Work, check
+from boxlab.labs import BoxlabError, Mismatch, Work, _, check
 
 BOX = Path(__file__).with_name("box.py").read_text(encoding="utf-8")
 LOOP = """
@@ -28,7 +28,9 @@ MAY_BE_READ = re.compile(r"uname|/(proc|sys|etc)(/(?!(root|cwd|exe|environ|mem|m
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 OTHER_SYSTEM = 'PRETTY_NAME="Fedora Linux 41 (Forty One)"\nNAME="Fedora Linux"\nID=fedora\nVERSION_ID=41\n'
 
-CONTAINERS = {"another kernel by its looks": {}, "one that sees the host's processes": {"pid_mode": "host"}}
+DRESSED, BESIDE = "dressed", "beside"
+CONTAINERS = {DRESSED: {}, BESIDE: {"pid_mode": "host"}}
+"""Options of the containers: of one that looks like another kernel, and of one that sees the host's processes."""
 
 Look = Callable[[str], str | None]
 """What there is to read in a box at a path."""
@@ -87,7 +89,9 @@ def _look(ask: Callable, path: str) -> str | None:
     try:
         return ask(look=path)
     except Mismatch as error:
-        raise BoxlabError(f"a box does not answer any more: {error.actual}", "check again") from error
+        raise BoxlabError(
+            _("a box does not answer any more: {reason}", reason=error.actual), _("check again")
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ def rounds(work: Work) -> list[Round]:
         asks = {kind: running.enter_context(_container(work, **options)) for kind, options in CONTAINERS.items()}
         host = running.enter_context(_container(work, pid_mode="host", uts_mode="host", cap_add=["SYS_PTRACE"]))
         twin = running.enter_context(_container(work))
-        asks["another kernel by its looks"](dress={"/usr/lib/os-release": OTHER_SYSTEM})
+        asks[DRESSED](dress={"/usr/lib/os-release": OTHER_SYSTEM})
         disguise = Disguise(
             partial(_look, lambda look: machine.ask({"look": look})),
             partial(_look, twin),
@@ -150,14 +154,39 @@ def _answer(looks: dict[str, Look], question: object) -> dict:
         case [str(box), str(path)] if box in looks and MAY_BE_READ.fullmatch(path):
             return {"text": looks[box](path.rstrip("/"))}
         case [str(box), str(path)] if box in looks:
-            return {"error": f"{path!r} may not be asked for: a path below /proc, /sys or /etc, or 'uname'"}
+            return {
+                "error": _(
+                    "{path!r} may not be asked for: a path below {proc}, {sys} or {etc}, or {name!r}",
+                    path=path,
+                    proc="/proc",
+                    sys="/sys",
+                    etc="/etc",
+                    name="uname",
+                )
+            }
         case [str(box), _] if box in looks:
-            return {"error": "what to read is a path, such as '/proc/uptime', or 'uname': ask(box, what)"}
+            return {
+                "error": _(
+                    "what to read is a path, such as {path!r}, or {name!r}: {call}",
+                    path="/proc/uptime",
+                    name="uname",
+                    call="ask(box, what)",
+                )
+            }
         case [box, _]:
             return {
-                "error": f"there is no box {box!r}: ask wants the name of one box, or 'host', and what to read there"
+                "error": _(
+                    "there is no box {box!r}: {function} wants the name of one box, or {host!r}, and what to read there",
+                    box=box,
+                    function="ask",
+                    host="host",
+                )
             }
-    return {"error": "ask wants the name of one box, or 'host', and what to read there"}
+    return {
+        "error": _(
+            "{function} wants the name of one box, or {host!r}, and what to read there", function="ask", host="host"
+        )
+    }
 
 
 def _run(work: Work, looks: dict[str, Look]) -> tuple[dict[str, dict], str]:
@@ -177,30 +206,43 @@ def _run(work: Work, looks: dict[str, Look]) -> tuple[dict[str, dict], str]:
         finally:
             waited += time.monotonic() - began
 
-    look = "look for a loop that does not end; what find.py prints is shown above"
+    look = _("look for a loop that does not end; what {program} prints is shown above", program="find.py")
     try:
         ran = work.run(["python", "find.py", *names], serve=serve, seconds=SECONDS, name="find.py", next=look)
     except Mismatch as error:
         if waited > SECONDS / 2:
             raise BoxlabError(
-                f"the boxes took {waited:.0f} s to answer", "check again when the machine is less busy"
+                _("the boxes took {seconds:.0f} s to answer", seconds=waited),
+                _("check again when the machine is less busy"),
             ) from error
         raise
     *said, last = [line for line in ran.output.split("\n") if line.strip()] or [
         ""
     ]  # ask begins a line for its question
     if ran.status:
-        trouble, next = f"status {ran.status}", "mend what the last line of the output names"
+        trouble = _("status {status}", status=ran.status)
+        next = _("mend what the last line of the output names")
     else:
-        trouble, next = (
-            _unlike(last, names),
-            "keep the last line of the starter, print(json.dumps(answers)), and the two keys",
-        )
+        trouble = _unlike(last, names)
+        next = _("keep the last line of the starter, {line}, and the two keys", line="print(json.dumps(answers))")
     if trouble:
         raise Mismatch(
-            'find.py ends with status 0, and its last line is {"NAME": {"shares_kernel": true, "process": 4711}, …}',
-            f"{trouble}; it printed:\n" + "\n".join(line for line in ran.shown.split("\n") if line.strip()),
-            "a program reads the answer: JSON, for each box true or false, and a number or null",
+            _(
+                "{program} ends with status 0, and its last line is {line}",
+                program="find.py",
+                line='{"NAME": {"shares_kernel": true, "process": 4711}, …}',
+            ),
+            _(
+                "{trouble}; it printed:\n{output}",
+                trouble=trouble,
+                output="\n".join(line for line in ran.shown.split("\n") if line.strip()),
+            ),
+            _(
+                "a program reads the answer: JSON, for each box {yes} or {no}, and a number or {null}",
+                yes="true",
+                no="false",
+                null="null",
+            ),
             next,
         )
     return json.loads(last), "\n".join(said)
@@ -211,18 +253,20 @@ def _unlike(line: str, names: list[str]) -> str:
     try:
         answers = json.loads(line)
     except ValueError:
-        return "the last line is no JSON"
+        return _("the last line is no JSON")
     for name in names:
         answer = answers.get(name) if isinstance(answers, dict) else None
         if not isinstance(answer, dict):
-            return f"nothing is said of {name}"
+            return _("nothing is said of {box}", box=name)
         for key, kinds in {"shares_kernel": (bool,), "process": (int, type(None))}.items():
-            if key not in answer or type(answer[key]) not in kinds:
-                return f"{key} of {name} is {json.dumps(answer[key]) if key in answer else 'missing'}"
+            if key not in answer:
+                return _("{key} of {box} is missing", key=key, box=name)
+            if type(answer[key]) not in kinds:
+                return _("{key} of {box} is {value}", key=key, box=name, value=json.dumps(answer[key]))
     return ""
 
 
-@check(points=1, timeout=600)
+@check(points=1)
 def answers(work: Work) -> None:
     """find.py runs, and answers for each box."""
     rounds(work)
@@ -237,7 +281,7 @@ def _said(work: Work) -> Iterator[tuple[Round, str, str, dict]]:
 
 def _with_printed(text: str, round: Round) -> str:
     """What is wrong, and what the learner's own prints say."""
-    return f"{text}; it printed:\n{round.printed}" if round.printed else text
+    return _("{trouble}; it printed:\n{output}", trouble=text, output=round.printed) if round.printed else text
 
 
 @check(points=3, needs=[answers])
@@ -246,11 +290,17 @@ def finds_containers(work: Work) -> None:
     for round, name, kind, answer in _said(work):
         if kind in CONTAINERS and not answer["shares_kernel"]:
             raise Mismatch(
-                f"{name} shares the host's kernel: it is a container ({kind})",
-                _with_printed("find.py says that it does not", round),
-                "a process can be shown another release, other files, other numbers; that makes no other kernel",
-                "ask for something that a kernel draws when it boots, and that every process on it reads alike: "
-                "`boxlab hint 04`",
+                _("{box} shares the host's kernel: it is a container (another kernel by its looks)", box=name)
+                if kind == DRESSED
+                else _(
+                    "{box} shares the host's kernel: it is a container (one that sees the host's processes)", box=name
+                ),
+                _with_printed(_("{program} says that it does not", program="find.py"), round),
+                _("a process can be shown another release, other files, other numbers; that makes no other kernel"),
+                _(
+                    "ask for something that a kernel draws when it boots, and that every process on it reads alike: "
+                    "`boxlab hint 04`"
+                ),
             )
 
 
@@ -260,12 +310,17 @@ def finds_machine(work: Work) -> None:
     for round, name, kind, answer in _said(work):
         if kind == "machine" and answer["shares_kernel"]:
             raise Mismatch(
-                f"{name} does not share the host's kernel: it is a virtual machine",
-                _with_printed("find.py says that it does", round),
-                "two kernels can be of the same build, with the same modules, on machines of the same name and size, started in "
-                "the same second; they are still two",
-                "compare something that no two boots have in common, or that runs on while you look; and print it: where there "
-                "is nothing to be read, `ask` returns None in every box",
+                _("{box} does not share the host's kernel: it is a virtual machine", box=name),
+                _with_printed(_("{program} says that it does", program="find.py"), round),
+                _(
+                    "two kernels can be of the same build, with the same modules, on machines of the same name and size, "
+                    "started in the same second; they are still two"
+                ),
+                _(
+                    "compare something that no two boots have in common, or that runs on while you look; and print it: where "
+                    "there is nothing to be read, `ask` returns {none} in every box",
+                    none="None",
+                ),
             )
 
 
@@ -274,14 +329,28 @@ def finds_processes(work: Work) -> None:
     """It names the host's process that is each container's program, and none for the machine."""
     for round, name, kind, answer in _said(work):
         if answer["process"] != round.processes[name]:
+            right, said = json.dumps(round.processes[name]), json.dumps(answer["process"])
+            if kind in CONTAINERS:
+                expected = _("{box}, a container: process {number}", box=name, number=right)
+                next = _(
+                    'compare {own} of the box with {others} of "{host}", for a kind of namespace that this container does '
+                    "not share with it",
+                    own="/proc/self/ns/…",
+                    others="/proc/NUMBER/ns/…",
+                    host="host",
+                )
+            else:
+                expected = _("{box}, a virtual machine: process {number}", box=name, number=right)
+                next = _(
+                    "say {null} where the kernel is another: the process that plays the machine is not the program in it",
+                    null="null",
+                )
             raise Mismatch(
-                f"{name}, {'a container' if kind in CONTAINERS else 'a virtual machine'}: "
-                f"process {json.dumps(round.processes[name])}",
-                _with_printed(f"process {json.dumps(answer['process'])}", round),
-                "a container's program is a process of the host; it lives in namespaces, which the kernel numbers, and "
-                "such numbers say something only on one kernel",
-                'compare /proc/self/ns/… of the box with /proc/NUMBER/ns/… of "host", for a kind of namespace that this '
-                "container does not share with it"
-                if kind in CONTAINERS
-                else "say null where the kernel is another: the process that plays the machine is not the program in it",
+                expected,
+                _with_printed(_("process {number}", number=said), round),
+                _(
+                    "a container's program is a process of the host; it lives in namespaces, which the kernel numbers, and "
+                    "such numbers say something only on one kernel"
+                ),
+                next,
             )

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 from scipy.stats import binom
 
-from boxlab.labs import Mismatch, Work, check
+from boxlab.labs import Mismatch, Work, _, check, several
 
 PLAY = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("starter") / "play.py")))
 
@@ -25,7 +25,7 @@ MISSING = object()
 QUARTILES = ("inverted_cdf", "hazen", "weibull", "linear", "lower", "higher", "midpoint", "median_unbiased")
 """Definitions of a quartile that are in use; which one is taken does not matter here."""
 
-REHEARSE = "`python3 play.py` in your folder shows what your benchmark says of boxes whose times are known"
+REHEARSE = _("`python3 play.py` in your folder shows what your benchmark says of boxes whose times are known")
 
 SECONDS = 60
 """How long a play may take, in which nothing is waited for."""
@@ -39,9 +39,9 @@ def perform(work: Work, play: dict) -> PLAY.Stage:
     )
     if not stage.over:
         raise Mismatch(
-            "bench.py can be imported, and `measure` returns",
-            f"it ended with status {ran.status}:\n{ran.shown}",
-            "a benchmark that breaks off has measured nothing",
+            _("{program} can be imported, and `measure` returns", program="bench.py"),
+            _("it ended with status {status}:\n{output}", status=ran.status, output=ran.shown),
+            _("a benchmark that breaks off has measured nothing"),
             REHEARSE,
         )
     return stage
@@ -52,18 +52,26 @@ def played(work: Work, boxes: dict, rounds: int, **options) -> tuple[list[dict],
     stage = perform(work, PLAY.play_of(boxes, rounds, **options))
     if stage.trouble:
         raise Mismatch(
-            "`measure` returns its rows",
+            _("`measure` returns its rows"),
             stage.trouble,
-            "what never comes must not be waited for, and one bad start must not take the others with it",
+            _("what never comes must not be waited for, and one bad start must not take the others with it"),
             REHEARSE,
         )
     rows = stage.rows if isinstance(stage.rows, list) else [stage.rows]
     if wrong := [row for row in rows if not is_row(row)]:
         raise Mismatch(
-            "a list of rows, each a dictionary with box, round (a whole number), seconds (a number or None) and error",
+            _(
+                "a list of rows, each a dictionary with {box}, {round} (a whole number), {seconds} (a number or {none}) and "
+                "{error}",
+                box="box",
+                round="round",
+                seconds="seconds",
+                none="None",
+                error="error",
+            ),
             repr(wrong[0])[:300],
-            "who wants to check your conclusion needs every single start",
-            "the docstring of `measure` says what it returns",
+            _("who wants to check your conclusion needs every single start"),
+            _("the docstring of `measure` says what it returns"),
         )
     return rows, stage.starts
 
@@ -87,14 +95,15 @@ def is_number(value) -> bool:
 def a_row_each(rows: list[dict], starts: list[dict], why: str, next: str) -> list[tuple[dict, dict]]:
     """Each row with the start that it is about."""
     if len(rows) != len(starts):
-        raise Mismatch(f"a row for each of {len(starts)} starts", f"{len(rows)} rows", why, next)
+        expected = several("a row for each of {count} starts", "a row for each of {count} starts", len(starts))
+        raise Mismatch(expected, several("{count} rows", "{count} rows", len(rows)), why, next)
     for number, (row, start) in enumerate(zip(rows, starts), 1):
         if row["box"] != start["box"]:
             raise Mismatch(
-                f"the rows in the order of the starts: row {number} is of {start['box']}",
-                f"it is of {row['box']}",
-                "who looks for a drift, or for what one box leaves to the next, has to see what followed what",
-                "add each row when its start is over, and sort nothing",
+                _("the rows in the order of the starts: row {number} is of {box}", number=number, box=start["box"]),
+                _("it is of {box}", box=row["box"]),
+                _("who looks for a drift, or for what one box leaves to the next, has to see what followed what"),
+                _("add each row when its start is over, and sort nothing"),
             )
     return list(zip(rows, starts))
 
@@ -118,7 +127,7 @@ def cast(
     boxes = {}
     for name in names:
         usual = random.uniform(least_s, most_s)
-        boxes[name] = [PLAY.script(random, usual * random.uniform(0.95, 1.05)) for _ in range(rounds + 1)]
+        boxes[name] = [PLAY.script(random, usual * random.uniform(0.95, 1.05)) for number in range(rounds + 1)]
         boxes[name][0] = PLAY.script(random, usual * 4)
     return boxes
 
@@ -130,48 +139,60 @@ def usual(work: Work) -> tuple[list[dict], list[dict], int]:
     return *played(work, cast(work.random, rounds), rounds), rounds
 
 
-@check(points=1, timeout=200)
+@check(points=1)
 def runs(work: Work) -> None:
     """Each box is started once in a round that warms up and in each round that counts, and each start has its row."""
     rows, starts, rounds = usual(work)
-    why = "the first start finds caches empty, and n is fixed before anyone has seen a result"
-    next = "round 0 and then `rounds` more, each box once in each, one row for each start"
+    why = _("the first start finds caches empty, and n is fixed before anyone has seen a result")
+    next = _("round 0 and then `rounds` more, each box once in each, one row for each start")
     a_row_each(rows, starts, why, next)
     if len(starts) != BOXES * (rounds + 1):
-        raise Mismatch(f"{BOXES * (rounds + 1)} starts of {BOXES} boxes", f"{len(starts)} starts", why, next)
+        expected = _("{starts} starts of {boxes} boxes", starts=BOXES * (rounds + 1), boxes=BOXES)
+        raise Mismatch(expected, several("{count} starts", "{count} starts", len(starts)), why, next)
     for name in {start["box"] for start in starts}:
         numbers = sorted(row["round"] for row in rows if row["box"] == name)
         if numbers != list(range(rounds + 1)):
-            raise Mismatch(f"rounds 0 to {rounds} of {name}, each once", f"rounds {numbers}", why, next)
+            expected = _("rounds 0 to {last} of {box}, each once", last=rounds, box=name)
+            raise Mismatch(expected, _("rounds {numbers}", numbers=numbers), why, next)
 
 
-@check(points=2, timeout=200, needs=[runs])
+@check(points=2, needs=[runs])
 def ready(work: Work) -> None:
     """A time is that from the call to the arrival of the first useful output."""
-    rows, starts, _ = usual(work)
+    rows, starts = usual(work)[:2]
     for row, start in zip(rows, starts):
         if not true(row, start):
             said = row["seconds"]
             raise Mismatch(
-                f"{start['took']:.3f} s for {row['box']} in round {row['round']}",
-                f"no time: {row['error']}" if said is None else f"{said:.3f} s",
-                "that the call has returned does not mean that the box can answer; when it ends is another question",
-                "read the monotonic clock before the call, then wait with `line` for the first line that begins with "
-                f"{PLAY.READY!r}, and read it again",
+                in_round(row, start),
+                _("no time: {error}", error=row["error"]) if said is None else _("{seconds:.3f} s", seconds=said),
+                _("that the call has returned does not mean that the box can answer; when it ends is another question"),
+                _(
+                    "read the monotonic clock before the call, then wait with `line` for the first line that begins with "
+                    "{words!r}, and read it again",
+                    words=PLAY.READY,
+                ),
             )
 
 
-@check(points=1, timeout=200, needs=[ready])
+def in_round(row: dict, start: dict) -> str:
+    """What the time of a row should be."""
+    return _("{seconds:.3f} s for {box} in round {round}", seconds=start["took"], box=row["box"], round=row["round"])
+
+
+@check(points=1, needs=[ready])
 def clock(work: Work) -> None:
     """Somebody sets the machine's clock while the benchmark runs, and no time changes."""
     rows, starts = played(work, cast(work.random, 8), 8, jumps=True)
     for row, start in zip(rows, starts):
         if not true(row, start):
             raise Mismatch(
-                f"{start['took']:.3f} s for {row['box']}",
-                f"{row['seconds']} s" if row["seconds"] is not None else f"no time: {row['error']}",
-                "the time of day is set, by people and by other machines, forwards and back",
-                "look in the documentation of the module `time` for a clock that cannot go backwards",
+                _("{seconds:.3f} s for {box}", seconds=start["took"], box=row["box"]),
+                _("{seconds} s", seconds=row["seconds"])
+                if row["seconds"] is not None
+                else _("no time: {error}", error=row["error"]),
+                _("the time of day is set, by people and by other machines, forwards and back"),
+                _("look in the documentation of the module `time` for a clock that cannot go backwards"),
             )
 
 
@@ -200,57 +221,80 @@ def uneven(orders: list[tuple[str, ...]]) -> str:
     least, most = binom.interval(1 - 2 * BY_CHANCE, of, 1 / len(boxes))
     for box, place in product(boxes, places):
         if not least <= stands[box, place] <= most:
-            return f"{box} is number {place + 1} in {stands[box, place]} of {of} rounds, not in {of / len(boxes):.0f} or so"
+            return _(
+                "{box} is number {place} in {times} of {rounds} rounds, not in {usual:.0f} or so",
+                box=box,
+                place=place + 1,
+                times=stands[box, place],
+                rounds=of,
+                usual=of / len(boxes),
+            )
     for one, next in permutations(boxes, 2):
         if not least <= follows[one, next] <= most:
-            return f"{next} comes directly after {one} in {follows[one, next]} of {of} rounds, not in {of / len(boxes):.0f} or so"
+            return _(
+                "{box} comes directly after {other} in {times} of {rounds} rounds, not in {usual:.0f} or so",
+                box=next,
+                other=one,
+                times=follows[one, next],
+                rounds=of,
+                usual=of / len(boxes),
+            )
     step, times = became.most_common(1)[0]
     if times >= of / 2:
-        return f"{_turned(step)} from one round to the next, {times} times of {of - 1}"
+        return _turned(step, times=times, rounds=of - 1)
     return ""
 
 
-def _turned(step: tuple[int, ...]) -> str:
-    """In words, how an order became the next."""
+def _turned(step: tuple[int, ...], **often: int) -> str:
+    """In words, how an order became the next, and how often."""
     if step == tuple(range(len(step))):
-        return "the order is unchanged"
+        return _("the order is unchanged from one round to the next, {times} times of {rounds}", **often)
     if step == tuple(reversed(range(len(step)))):
-        return "the order is reversed"
-    return "the order changes in the same way"
+        return _("the order is reversed from one round to the next, {times} times of {rounds}", **often)
+    return _("the order changes in the same way from one round to the next, {times} times of {rounds}", **often)
 
 
-@check(points=1, timeout=200, needs=[runs])
+@check(points=1, needs=[runs])
 def mixed(work: Work) -> None:
     """Round follows round, each in an order drawn anew, so that neither a drift of the machine nor a neighbour falls on one box alone."""
     boxes = cast(
         work.random, ROUNDS, least_s=0.03, most_s=0.06
     )  # so short that who looks each millisecond is soon through
-    first, twin, *_ = boxes
+    first, twin = list(boxes)[:2]
     boxes[twin] = boxes[first]
     rows, starts = played(work, boxes, ROUNDS, drift=0.005)
     names = [start["box"] for start in starts]
     orders = [tuple(names[i : i + len(boxes)]) for i in range(0, len(names), len(boxes))]
-    next = "the loop over rounds outside, the loop over boxes inside, and the boxes in an order drawn anew each time"
+    next = _("the loop over rounds outside, the loop over boxes inside, and the boxes in an order drawn anew each time")
     if any(set(order) != set(boxes) for order in orders):
         times = {box: [r["seconds"] for r in rows if r["box"] == box and r["seconds"]] for box in (first, twin)}
         ratio = statistics.median(times[twin] or [1]) / statistics.median(times[first] or [1])
         raise Mismatch(
-            "each box once, before any box is started again",
-            f"{', '.join(names[:5])}, …; {first} and {twin} were the same box on a machine that grows slower, and "
-            f"your medians say that one takes {max(ratio, 1 / ratio):.1f} times as long",
-            "a machine drifts: it warms up, other programs come and go; in blocks, that falls on one box",
+            _("each box once, before any box is started again"),
+            _(
+                "{boxes}, …; {one} and {other} were the same box on a machine that grows slower, and your medians say that "
+                "one takes {ratio:.1f} times as long",
+                boxes=", ".join(names[:5]),
+                one=first,
+                other=twin,
+                ratio=max(ratio, 1 / ratio),
+            ),
+            _("a machine drifts: it warms up, other programs come and go; in blocks, that falls on one box"),
             next,
         )
     if found := uneven(orders[1:]):  # the round that warms up may have any
         raise Mismatch(
-            "the boxes of each round in an order drawn anew",
+            _("the boxes of each round in an order drawn anew"),
             found,
-            "what one box leaves behind, and what comes and goes in step with the rounds, then always falls on the same one",
+            _(
+                "what one box leaves behind, and what comes and goes in step with the rounds, then always falls on the same "
+                "one"
+            ),
             next,
         )
 
 
-@check(points=1, timeout=200, needs=[ready])
+@check(points=1, needs=[ready])
 def keeps(work: Work) -> None:
     """A start that is far slower than the others is kept as it is: not left out, and not tried again."""
     rounds = work.random.randint(8, 12)
@@ -258,18 +302,19 @@ def keeps(work: Work) -> None:
     slow = work.random.choice(list(boxes))
     boxes[slow][work.random.randint(2, rounds)] = PLAY.script(work.random, work.random.uniform(15, 20))
     rows, starts = played(work, boxes, rounds)
-    why = "the slow starts are what somebody has to wait for; who deletes them measures a machine that does not exist"
-    next = "return every start, and leave it to the summary how to speak of the slow one"
-    if len(starts) > len(boxes) * (rounds + 1):
-        expected = f"{len(boxes) * (rounds + 1)} starts"
-        raise Mismatch(expected, f"{len(starts)}: some were tried again", why, next)
+    why = _(
+        "the slow starts are what somebody has to wait for; who deletes them measures a machine that does not exist"
+    )
+    next = _("return every start, and leave it to the summary how to speak of the slow one")
+    if len(starts) > (most := len(boxes) * (rounds + 1)):
+        expected = several("{count} starts", "{count} starts", most)
+        raise Mismatch(expected, _("{number}: some were tried again", number=len(starts)), why, next)
     for row, start in a_row_each(rows, starts, why, next):
         if not true(row, start):
-            expected = f"{start['took']:.3f} s for {row['box']} in round {row['round']}"
-            raise Mismatch(expected, f"{row['seconds']} s", why, next)
+            raise Mismatch(in_round(row, start), _("{seconds} s", seconds=row["seconds"]), why, next)
 
 
-@check(points=2, timeout=200, needs=[ready])
+@check(points=2, needs=[ready])
 def failures(work: Work) -> None:
     """A start that hangs, ends, or is late is a failure at the deadline, without a time."""
     rounds, deadline = work.random.randint(6, 9), work.random.uniform(20, 40)
@@ -280,51 +325,82 @@ def failures(work: Work) -> None:
     for scripts, bad in zip(boxes.values(), (PLAY.hangs(), chatty, ended, late)):
         scripts[work.random.randint(1, rounds)] = bad
     rows, starts = played(work, boxes, rounds, deadline=deadline)
-    why = "it did not take so long, it did not start: another deadline would have given another figure"
-    next = (
-        "a row with seconds None and the reason as error; the deadline is the whole start's, and there is no second try"
+    why = _("it did not take so long, it did not start: another deadline would have given another figure")
+    next = _(
+        "a row with {seconds} {none} and the reason as {error}; the deadline is the whole start's, and there is no second "
+        "try",
+        seconds="seconds",
+        none="None",
+        error="error",
     )
     for row, start in a_row_each(rows, starts, why, next):
         failed = start["took"] is None or start["took"] > deadline
         given_up = (start["stopped"] or start["called"]) - start["called"]
         if failed and given_up > deadline + 1:
-            actual = f"after {given_up:.1f} s"
-            raise Mismatch(f"a start that is not ready is given up after {deadline:.1f} s", actual, why, next)
+            expected = _("a start that is not ready is given up after {seconds:.1f} s", seconds=deadline)
+            raise Mismatch(expected, _("after {seconds:.1f} s", seconds=given_up), why, next)
         if failed and not (row["seconds"] is None and row["error"]):
-            expected = "no seconds, and an error, for a start that failed"
-            raise Mismatch(expected, f"seconds {row['seconds']}, error {row['error']!r}", why, next)
+            expected = _("no seconds, and an error, for a start that failed")
+            raise Mismatch(expected, row_says(row), why, next)
         if not failed and not (true(row, start) and row["error"] is None):
-            expected = f"{start['took']:.3f} s, and error None, for a start that succeeded"
-            next = "a row with its seconds, and with error None"
-            raise Mismatch(expected, f"seconds {row['seconds']}, error {row['error']!r}", why, next)
-    if len(starts) != len(boxes) * (rounds + 1):
-        expected = f"{len(boxes) * (rounds + 1)} starts"
-        raise Mismatch(expected, f"{len(starts)}: what failed was tried again", why, next)
+            expected = _(
+                "{seconds:.3f} s, and {error} {none}, for a start that succeeded",
+                seconds=start["took"],
+                error="error",
+                none="None",
+            )
+            next = _("a row with its seconds, and with {error} {none}", error="error", none="None")
+            raise Mismatch(expected, row_says(row), why, next)
+    if len(starts) != (right := len(boxes) * (rounds + 1)):
+        expected = several("{count} starts", "{count} starts", right)
+        raise Mismatch(expected, _("{number}: what failed was tried again", number=len(starts)), why, next)
 
 
-@check(points=1, timeout=200, needs=[runs])
+def row_says(row: dict) -> str:
+    return _("seconds {seconds}, error {error!r}", seconds=row["seconds"], error=row["error"])
+
+
+@check(points=1, needs=[runs])
 def nothing_left(work: Work) -> None:
     """A box is stopped before the next one starts, also when it failed, and when somebody presses Ctrl-C."""
     boxes = cast(work.random, 6)
     next(iter(boxes.values()))[3] = PLAY.hangs()
     interrupted = work.random.randint(4, 9)
-    for when, interrupt in {"a box hangs": None, f"Ctrl-C comes in start {interrupted + 1}": interrupted}.items():
+    for interrupt in (None, interrupted):
         stage = perform(work, PLAY.play_of(boxes, 6, interrupt=interrupt))
         starts, left = stage.starts, len(stage.left)
         crowded = sum(start["running"] > 0 for start in starts)
         if left or crowded:
+            if interrupt is None:
+                actual = _(
+                    "when a box hangs, {left} of {starts} stay, and {crowded} were started beside another",
+                    left=left,
+                    starts=len(starts),
+                    crowded=crowded,
+                )
+            else:
+                actual = _(
+                    "when Ctrl-C comes in start {number}, {left} of {starts} stay, and {crowded} were started beside another",
+                    number=interrupted + 1,
+                    left=left,
+                    starts=len(starts),
+                    crowded=crowded,
+                )
             raise Mismatch(
-                "no other box runs while one starts, and none in the end",
-                f"when {when}, {left} of {len(starts)} stay, and {crowded} were started beside another",
-                "what stays behind takes memory and processor from what is measured next, and from everybody else",
-                "`try: … finally: box.stop()` around all that happens once the box exists",
+                _("no other box runs while one starts, and none in the end"),
+                actual,
+                _("what stays behind takes memory and processor from what is measured next, and from everybody else"),
+                _("`try: … finally: box.stop()` around all that happens once the box exists"),
             )
         if not starts[-1]["interrupted"] and any(start["interrupted"] for start in starts):
             raise Mismatch(
-                "Ctrl-C ends the benchmark",
-                "more boxes were started after it",
-                "who presses Ctrl-C wants the machine back",
-                "let KeyboardInterrupt pass: no `except:` without the name of what it is for",
+                _("Ctrl-C ends the benchmark"),
+                _("more boxes were started after it"),
+                _("who presses Ctrl-C wants the machine back"),
+                _(
+                    "let {interrupt} pass: no `except:` without the name of what it is for",
+                    interrupt="KeyboardInterrupt",
+                ),
             )
 
 
@@ -341,7 +417,7 @@ def summary(work: Work) -> None:
     )  # a median is another thing where n is even
     for name, n in zip(cast(random, 1, len(counts)), counts):
         slowest = [random.uniform(8, 12)] if n else []
-        times = [*(random.uniform(0.9, 1.2) for _ in range(n - 1)), *slowest]
+        times = [*(random.uniform(0.9, 1.2) for number in range(n - 1)), *slowest]
         failed = random.randint(1, 3)
         outcomes = random.sample([*times, *[None] * failed], len(times) + failed)
         warm_up = random.uniform(4, 6) if n else None
@@ -367,15 +443,27 @@ def summary(work: Work) -> None:
                 right = isinstance(said, (int, float)) and least - 1e-6 <= said <= most + 1e-6
             if not right:
                 raise Mismatch(
-                    f"{figure} of {len(times)} starts that count and {failed} that failed: {_shown(least)}",
+                    several(
+                        "{figure} of {count} starts that count and {failed} that failed: {value}",
+                        "{figure} of {count} starts that count and {failed} that failed: {value}",
+                        len(times),
+                        figure=figure,
+                        failed=failed,
+                        value=_shown(least),
+                    ),
                     _shown(said),
-                    "one slow start moves a mean, and not a median; the quartiles and the slowest show how far the "
-                    "starts lie apart; what warms up and what failed has no place among them",
-                    "the docstring of `summary` says what each figure is; times are those that count, failures all of them",
+                    _(
+                        "one slow start moves a mean, and not a median; the quartiles and the slowest show how far the "
+                        "starts lie apart; what warms up and what failed has no place among them"
+                    ),
+                    _(
+                        "the docstring of `summary` says what each figure is; times are those that count, failures all of "
+                        "them"
+                    ),
                 )
 
 
 def _shown(value) -> str:
     if value is MISSING:
-        return "there is no such key"
+        return _("there is no such key")
     return f"{value:.3f}" if isinstance(value, float) else repr(value)

@@ -9,7 +9,7 @@ from random import Random
 import numpy as np
 from scipy.stats import t as student_t
 
-from boxlab.labs import BoxlabError, Mismatch, Work, check
+from boxlab.labs import BoxlabError, Mismatch, Work, _, check, several
 
 MIB = 1 << 20
 
@@ -36,7 +36,9 @@ line that was written down beforehand. `tests/unit/test_lab_memory.py` counts it
 SCATTER = 0.05
 """By which share of what twice the most containers take a pretended reading is off, one up and one down for each number."""
 
-REHEARSE = "`python3 rehearse.py` in your folder shows what you say beside what was measured: the lab's page says how"
+REHEARSE = _(
+    "`python3 rehearse.py` in your folder shows what you say beside what was measured: the lab's page says how"
+)
 
 
 @cache
@@ -53,7 +55,7 @@ def measured(work: Work) -> tuple[list[dict], list[dict]]:
         BoxlabError: not even the right line through the few says what the more take.
     """
     own, shared = amounts(work.random)
-    for _ in range(TRIES):
+    for _trial in range(TRIES):
         readings = work.readings([*SEEN, *UNSEEN, *reversed(SEEN)], own, shared)
         few, more = ([r for r in readings if r["containers"] in counts] for counts in (SEEN, UNSEEN))
         line = Line.through(few)
@@ -61,8 +63,8 @@ def measured(work: Work) -> tuple[list[dict], list[dict]]:
             work.random.shuffle(few)
             return few, more
     raise BoxlabError(
-        "the machine is too restless: containers of others come and go, and share memory with ours",
-        "check again when it is quieter",
+        _("the machine is too restless: containers of others come and go, and share memory with ours"),
+        _("check again when it is quieter"),
     )
 
 
@@ -144,7 +146,7 @@ def _reading(count: int, mib: float) -> dict:
     processes = [
         {"name": name, "role": role, "rss": pss * 2, "pss": pss, "uss": pss * 3 // 4}
         for name, (role, pss) in parts.items()
-        for _ in range(count)
+        for number in range(count)
     ]
     available = 1 << 40
     return {
@@ -170,17 +172,18 @@ def known_mistakes(reading: dict) -> dict[str, float]:
     """Figures that are often taken for what containers take together, in MiB."""
     processes = reading["processes"]
     return {
-        "the sum of resident sets": sum(p["rss"] for p in processes) / MIB,
-        "the sum of unique sets": sum(p["uss"] for p in processes) / MIB,
-        "the sum of what `docker stats` shows": sum(reading["docker_stats"]) / MIB,
-        "by how much the machine's available memory fell": (reading["available_before"] - reading["available"]) / MIB,
-        "the application's share alone": sum(p["pss"] for p in processes if p["role"] == "application") / MIB,
-        "right, but in units of a million bytes": truth(reading) * MIB / 1e6,
-        "right, but in bytes": truth(reading) * MIB,
+        _("the sum of resident sets"): sum(p["rss"] for p in processes) / MIB,
+        _("the sum of unique sets"): sum(p["uss"] for p in processes) / MIB,
+        _("the sum of what `docker stats` shows"): sum(reading["docker_stats"]) / MIB,
+        _("by how much the machine's available memory fell"): (reading["available_before"] - reading["available"])
+        / MIB,
+        _("the application's share alone"): sum(p["pss"] for p in processes if p["role"] == "application") / MIB,
+        _("right, but in units of a million bytes"): truth(reading) * MIB / 1e6,
+        _("right, but in bytes"): truth(reading) * MIB,
     }
 
 
-@check(points=3, timeout=400)
+@check(points=3)
 def counts_once(work: Work) -> None:
     """What containers take together is counted in full, and nothing twice."""
     few, more = measured(work)
@@ -194,11 +197,23 @@ def counts_once(work: Work) -> None:
                 if is_number(said) and math.isclose(said, value, rel_tol=1e-4)
             ]
             raise Mismatch(
-                f"{right:.1f} MiB for {_containers(reading)}",
-                (f"{said:.1f} MiB" if is_number(said) else repr(said)) + "".join(f": {name}" for name in seems),
-                "a page that several processes share is in memory once; the shim runs for the container's sake as "
-                "well; what is free, or shown as used, moves with the page cache and with all other programs",
-                "which of rss, pss and uss may be added up? Add it over all processes; 1 MiB is 2**20 bytes",
+                several(
+                    "{size:.1f} MiB for {count} container",
+                    "{size:.1f} MiB for {count} containers",
+                    reading["containers"],
+                    size=right,
+                ),
+                ": ".join([_mib(said), *seems]),
+                _(
+                    "a page that several processes share is in memory once; the shim runs for the container's sake as "
+                    "well; what is free, or shown as used, moves with the page cache and with all other programs"
+                ),
+                _(
+                    "which of {rss}, {pss} and {uss} may be added up? Add it over all processes; 1 MiB is 2**20 bytes",
+                    rss="rss",
+                    pss="pss",
+                    uss="uss",
+                ),
             )
 
 
@@ -210,10 +225,18 @@ def predicts(work: Work) -> None:
         right, allowed = truth(reading), tolerance(readings, reading)
         if not is_number(said) or abs(said - right) > allowed:
             raise Mismatch(
-                f"{right:.1f} MiB for {_containers(reading)}, as measured, give or take {allowed:.1f}",
-                f"{said:.1f} MiB" if is_number(said) else repr(said),
-                "some of what one container takes is there only once, whatever their number",
-                "one more costs the slope of a line through all readings; what they share is its intercept: use both",
+                several(
+                    "{size:.1f} MiB for {count} container, as measured, give or take {allowed:.1f}",
+                    "{size:.1f} MiB for {count} containers, as measured, give or take {allowed:.1f}",
+                    reading["containers"],
+                    size=right,
+                    allowed=allowed,
+                ),
+                _mib(said),
+                _("some of what one container takes is there only once, whatever their number"),
+                _(
+                    "one more costs the slope of a line through all readings; what they share is its intercept: use both"
+                ),
             )
 
 
@@ -227,10 +250,22 @@ def uses_all(work: Work) -> None:
         right = machine.line.at(count)
         if not is_number(said) or abs(said - right) > LEAST * right:
             raise Mismatch(
-                f"{right:.1f} MiB for {count} containers of readings that scatter, give or take {LEAST * right:.1f}",
-                f"{said:.1f} MiB" if is_number(said) else repr(said),
-                "each reading has its error, and two of them together say little about a third; in many, errors cancel out",
-                "readings come in any order, and a number of containers may be there twice: let all of them have a say in the line",
+                several(
+                    "{size:.1f} MiB for {count} container of readings that scatter, give or take {allowed:.1f}",
+                    "{size:.1f} MiB for {count} containers of readings that scatter, give or take {allowed:.1f}",
+                    count,
+                    size=right,
+                    allowed=LEAST * right,
+                ),
+                _mib(said),
+                _(
+                    "each reading has its error, and two of them together say little about a third; in many, errors cancel "
+                    "out"
+                ),
+                _(
+                    "readings come in any order, and a number of containers may be there twice: let all of them have a say "
+                    "in the line"
+                ),
             )
 
 
@@ -242,15 +277,20 @@ def holds(work: Work) -> None:
         counts = (machine.limit - 1, work.random.randint(machine.most, machine.limit - 2))
         asked += [(machine, count, machine.line.at(count + share)) for count in counts for share in (0.35, 0.65)]
         asked += [(machine, 0, machine.line.at(0) / 4), (machine, 0, machine.line.at(0.6))]
-    answers = ask(work, *(("fits", machine.readings, budget) for machine, _, budget in asked))
-    for (_, count, budget), said in zip(asked, answers):
+    answers = ask(work, *(("fits", machine.readings, budget) for machine, count, budget in asked))
+    for (_machine, count, budget), said in zip(asked, answers):
         if said != [count, False]:
+            pair = f"({count}, False)"
             raise Mismatch(
-                f"({count}, False) for {budget:.1f} MiB" + ("" if count else ", less than one takes"),
+                _("{pair} for {size:.1f} MiB", pair=pair, size=budget)
+                if count
+                else _("{pair} for {size:.1f} MiB, less than one takes", pair=pair, size=budget),
                 _pair(said),
-                "half a container cannot be started, and the one that does not fit is killed; a number within what the "
-                "readings let us see is no mere bound",
-                "how far is it from the intercept to the budget, in steps of the slope? Whole steps, or none",
+                _(
+                    "half a container cannot be started, and the one that does not fit is killed; a number within what the "
+                    "readings let us see is no mere bound"
+                ),
+                _("how far is it from the intercept to the budget, in steps of the slope? Whole steps, or none"),
             )
 
 
@@ -263,17 +303,27 @@ def says_at_least(work: Work) -> None:
     for (machine, budget), said in zip(asked, ask(work, *(("fits", m.readings, budget) for m, budget in asked))):
         if said != [machine.limit, True]:
             raise Mismatch(
-                f"({machine.limit}, True) for {budget:.0f} MiB, from readings of up to {machine.most} containers",
+                several(
+                    "{pair} for {size:.0f} MiB, from readings of up to {count} container",
+                    "{pair} for {size:.0f} MiB, from readings of up to {count} containers",
+                    machine.most,
+                    pair=f"({machine.limit}, True)",
+                    size=budget,
+                ),
                 _pair(said),
-                "there is no reason why hundreds of containers should follow the line of a few: the engine, the process "
-                "ids and the network have limits of their own",
-                "at most twice the largest number among the readings, and True where that is why it is not more",
+                _(
+                    "there is no reason why hundreds of containers should follow the line of a few: the engine, the process "
+                    "ids and the network have limits of their own"
+                ),
+                _(
+                    "at most twice the largest number among the readings, and {yes} where that is why it is not more",
+                    yes="True",
+                ),
             )
 
 
-def _containers(reading: dict) -> str:
-    count = reading["containers"]
-    return f"{count} container{'s' if count > 1 else ''}"
+def _mib(said) -> str:
+    return _("{size:.1f} MiB", size=said) if is_number(said) else repr(said)
 
 
 def _pair(said) -> str:

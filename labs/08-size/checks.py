@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import cache
 from random import Random
 
-from boxlab.labs import Mismatch, Work, check, same
+from boxlab.labs import Mismatch, Work, _, check, same
 
 MIB = 1 << 20
 BASE = "containers-measured/base"
@@ -24,7 +24,7 @@ speech does not have, and so slips through less than once in 10**8 times."""
 
 def plant(folder, random: Random) -> None:
     """The speeches (needed to build), the key (needed, and secret), the recordings (needed by nobody)."""
-    words = [f"{random.choice(STEMS)}{random.choice(ENDINGS)}" for _ in range(2000)]
+    words = [f"{random.choice(STEMS)}{random.choice(ENDINGS)}" for number in range(2000)]
     (folder / "speeches").mkdir()
     for year in range(2020, 2026):
         text = " ".join(random.choices(words, k=2000)) + "\n"
@@ -136,7 +136,7 @@ def shows(content: bytes, key: str) -> bool:
 
 @cache
 def found(work: Work) -> tuple[str, int | None]:
-    """Where the key is, if anywhere, and the topmost layer with an index, whatever its name: what the layers have, stays.
+    """In words, where the key is, if anywhere; and the topmost layer with an index, whatever its name: what the layers have, stays.
 
     An index has all words, packed or not.
     """
@@ -144,17 +144,22 @@ def found(work: Work) -> tuple[str, int | None]:
     words = [word.encode() for word in sorted(set().union(*texts(work)))]
     leak, index = "", None
     if shows(image(work).described().encode(), key):
-        leak = "what `docker inspect` and `docker history` show of it"
+        leak = _("it is in what `docker inspect` and `docker history` show of it")
     with image(work).files() as files:
         for layer, path, content in files:
             if not leak and (shows(path.encode(), key) or shows(content, key)):
-                leak = f"layer {layer + 1} of {len(image(work).layers)}, in {path}, as it is or in another form"
+                leak = _(
+                    "it is in layer {layer} of {layers}, in {path}, as it is or in another form",
+                    layer=layer + 1,
+                    layers=len(image(work).layers),
+                    path=path,
+                )
             if any(all(word in view for word in words) for view in views(content)):
                 index = layer
     return leak, index
 
 
-@check(points=1, timeout=200)
+@check(points=1)
 def builds(work: Work) -> None:
     """The image builds, without a network."""
     image(work)
@@ -177,7 +182,7 @@ def running(work: Work) -> tuple[dict[str, str], list[str]]:
     It has the capabilities that `docker run` gives, so that a program that begins as root can become another user.
     """
     words = work.random.sample(sorted(set().union(*texts(work))), WORDS)
-    by_hand = "`docker run -i IMAGE`, and type a word"
+    by_hand = _("`docker run -i IMAGE`, and type a word")
     with work.container(image(work), cap_drop=[], security_opt=[]) as box:
         answered = {word: box.ask(word, next=by_hand) for word in [*words, "boxlab"]}
         with work.container(BASE, ["python3", "-c", USERS], pid_mode=f"container:{box.spawned.id}") as beside:
@@ -191,37 +196,50 @@ def answers(work: Work) -> None:
         same(
             f"{word}: {sum(text.count(word) for text in texts(work))}",
             f"{word}: {answer}",
-            why="a small image that does not do its work is no use",
-            next="the program needs app.py and, beside it, the index that index.py makes of all the speeches",
+            why=_("a small image that does not do its work is no use"),
+            next=_(
+                "the program needs {program} and, beside it, the index that {maker} makes of all the speeches",
+                program="app.py",
+                maker="index.py",
+            ),
         )
 
 
-@check(points=3, timeout=200, needs=[builds])
+@check(points=3, needs=[builds])
 def small(work: Work) -> None:
     """Above its base, the image has at most half the bytes of the first one."""
     most, made = work.build("first", work.starter).added // 2, image(work)
     if made.added > most:
+        size = made.added / MIB
         raise Mismatch(
-            f"at most {most / MIB:.1f} MiB above the base image",
-            f"{made.added / MIB:.1f} MiB"
-            + ("" if made.on_base else f", as it does not stand on {BASE}: all of it counts"),
-            "each line adds a layer, and a layer keeps what it has, whatever a later line deletes; "
-            "only layers that are the base's own are shared with others",
-            "`docker history IMAGE` shows the large lines: keep out what nobody needs, and what only the build needs, too",
+            _("at most {size:.1f} MiB above the base image", size=most / MIB),
+            _("{size:.1f} MiB", size=size)
+            if made.on_base
+            else _("{size:.1f} MiB, as it does not stand on {image}: all of it counts", size=size, image=BASE),
+            _(
+                "each line adds a layer, and a layer keeps what it has, whatever a later line deletes; only layers that are "
+                "the base's own are shared with others"
+            ),
+            _(
+                "`docker history IMAGE` shows the large lines: keep out what nobody needs, and what only the build needs, "
+                "too"
+            ),
         )
 
 
 @check(points=2, needs=[answers])
 def keeps_the_key(work: Work) -> None:
     """The key is nowhere in the image: in no layer and no setting, neither as it is nor encoded or packed."""
-    leak, _ = found(work)
+    leak = found(work)[0]
     if leak:
         raise Mismatch(
-            "the text of licence.key is nowhere in the image",
-            f"it is in {leak}",
-            "who has the image has all of its layers and settings, and can unpack and decode what they hold; a deleted file is "
-            "still in the layer below",
-            "use the key in a stage of the build whose layers do not come along",
+            _("the text of {file} is nowhere in the image", file="licence.key"),
+            leak,
+            _(
+                "who has the image has all of its layers and settings, and can unpack and decode what they hold; a deleted "
+                "file is still in the layer below"
+            ),
+            _("use the key in a stage of the build whose layers do not come along"),
         )
 
 
@@ -231,14 +249,20 @@ def not_root(work: Work) -> None:
     owners = running(work)[1]
     if "0" in owners or not owners:
         raise Mismatch(
-            "no process in the container has the user number 0, nor can go back to it",
-            "one has" if owners else "there is no process",
-            "root is the number 0, whatever its name; who breaks out of a program that is root's has more to begin with",
-            "USER with a number other than 0; an entry point that gives up root itself must give it up for good (`setpriv`)",
+            _("no process in the container has the user number 0, nor can go back to it"),
+            _("one has") if owners else _("there is no process"),
+            _(
+                "root is the number 0, whatever its name; who breaks out of a program that is root's has more to begin with"
+            ),
+            _(
+                "{user} with a number other than 0; an entry point that gives up root itself must give it up for good "
+                "(`setpriv`)",
+                user="USER",
+            ),
         )
 
 
-@check(points=2, timeout=200, needs=[answers])
+@check(points=2, needs=[answers])
 def cheap_edit(work: Work) -> None:
     """An edit of app.py arrives in the image, and leaves the layer with the index as it is."""
     edited, word = work.copy(), f"edit-{work.random.getrandbits(32):x}"
@@ -250,16 +274,31 @@ def cheap_edit(work: Work) -> None:
         same(
             f"{word}: {number}",
             f"{word}: {box.ask(word)}",
-            why="the check has taught app.py one word more and has built the image again: it must run the new program",
-            next="COPY app.py itself; a program that is written into the Dockerfile never changes",
+            why=_(
+                "the check has taught {program} one word more and has built the image again: it must run the new program",
+                program="app.py",
+            ),
+            next=_(
+                "{copy} {program} itself; a program that is written into the Dockerfile never changes",
+                copy="COPY",
+                program="app.py",
+            ),
         )
-    _, index = found(work)
+    index = found(work)[1]
     if index is None or before.common(after) <= index:
         raise Mismatch(
-            "the index is in layers that are the same before and after",
-            f"layer {index + 1} has it, and was made again" if index is not None else "no layer has an index.json",
-            "from the first line on whose files have changed, each line is run again, in every stage; and what is new "
-            "has to be sent to each machine again",
-            "what changes seldom stands above what changes often: no line before the index may copy app.py, and none after "
-            "that may touch or copy the index (COPY --chown gives an owner at once)",
+            _("the index is in layers that are the same before and after"),
+            _("layer {layer} has it, and was made again", layer=index + 1)
+            if index is not None
+            else _("no layer has an {file}", file="index.json"),
+            _(
+                "from the first line on whose files have changed, each line is run again, in every stage; and what is new "
+                "has to be sent to each machine again"
+            ),
+            _(
+                "what changes seldom stands above what changes often: no line before the index may copy {program}, and none "
+                "after that may touch or copy the index ({copy} gives an owner at once)",
+                program="app.py",
+                copy="COPY --chown",
+            ),
         )

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
-from boxlab.labs import BoxlabError, Mismatch, Work, check
+from boxlab.labs import BoxlabError, Mismatch, Work, _, check, several
 
 MIB = 1 << 20
 IMAGE = "containers-measured/base"
@@ -19,7 +19,7 @@ MOST_MIB, MOST_PROCESSES = 256, 200
 BOUND = {"memory_mib": 384, "processes": 256}
 """The limits that hold whatever the learner says, for the sake of the machine that checks: beyond where the neighbour stops."""
 
-REHEARSE = "`python3 work/09-limits/limits.py` shows what `options` says about the example"
+REHEARSE = _("`python3 work/09-limits/limits.py` shows what `options` says about the example")
 
 ENDS_S, ANSWERS_S = 60, 20
 """How long the neighbour may live, and the service think."""
@@ -27,14 +27,31 @@ ENDS_S, ANSWERS_S = 60, 20
 KILLED = 128 + 9
 """Exit status of what ended by SIGKILL."""
 
-SIZE = 'a text such as "64m" (units are one letter: b, k, m or g), or a whole number of bytes, of at least 6 MiB'
+SIZES = {"text": '"64m"', "units": "b, k, m", "last": "g", "limit": "mem_limit"}
 FORMS = {
-    "mem_limit": SIZE,
-    "memswap_limit": f"{SIZE}, with a mem_limit and not below it, as it is memory and swap together",
-    "mem_reservation": f"{SIZE}, not above mem_limit",
-    "pids_limit": "a whole number: int(…) makes one of a text, and // divides into one",
-    "restart_policy": 'a dictionary such as {"Name": "no"} or {"Name": "on-failure", "MaximumRetryCount": 3}',
-    "init": "True or False",
+    "mem_limit": _(
+        "a text such as {text} (units are one letter: {units} or {last}), or a whole number of bytes, of at least 6 MiB",
+        **SIZES,
+    ),
+    "memswap_limit": _(
+        "a text such as {text} (units are one letter: {units} or {last}), or a whole number of bytes, of at least 6 MiB, "
+        "with a {limit} and not below it, as it is memory and swap together",
+        **SIZES,
+    ),
+    "mem_reservation": _(
+        "a text such as {text} (units are one letter: {units} or {last}), or a whole number of bytes, of at least 6 MiB, "
+        "not above {limit}",
+        **SIZES,
+    ),
+    "pids_limit": _(
+        "a whole number: {int} makes one of a text, and {division} divides into one", int="int(…)", division="//"
+    ),
+    "restart_policy": _(
+        "a dictionary such as {one} or {other}",
+        one='{"Name": "no"}',
+        other='{"Name": "on-failure", "MaximumRetryCount": 3}',
+    ),
+    "init": _("{yes} or {no}", yes="True", no="False"),
 }
 """The options that may be set, and what each wants."""
 
@@ -98,18 +115,21 @@ def read(work: Work, machine: dict, answer: object) -> Said:
     """
 
     def unlike(expected: str, actual: object, next: str) -> Mismatch:
-        return Mismatch(expected, json.dumps(actual), "a limit that the engine does not understand is no limit", next)
+        why = _("a limit that the engine does not understand is no limit")
+        return Mismatch(expected, json.dumps(actual), why, next)
 
     if not isinstance(answer, dict) or set(answer) != {"service", "neighbour"}:
-        lacks = "return one dictionary with these two keys; a function without `return` gives null"
+        lacks = _("return one dictionary with these two keys; a function without `return` gives {null}", null="null")
         raise unlike('{"service": {…}, "neighbour": {…}}', answer, lacks)
     asked = {}
     for name, options in answer.items():
         if not isinstance(options, dict):
-            raise unlike(f"a dictionary for the {name}", options, "{} says nothing about it")
+            expected = _("a dictionary for the service") if name == "service" else _("a dictionary for the neighbour")
+            raise unlike(expected, options, _("{empty} says nothing about it", empty="{}"))
         if others := options.keys() - FORMS.keys():
-            names = "these are names of the Docker SDK for Python; `docker run` has others for the same"
-            raise unlike(f"of {', '.join(FORMS)}", {name: {other: options[other] for other in sorted(others)}}, names)
+            names = _("these are names of the Docker SDK for Python; `docker run` has others for the same")
+            expected = _("of {names}", names=", ".join(FORMS))
+            raise unlike(expected, {name: {other: options[other] for other in sorted(others)}}, names)
         asked[name] = {option: value for option, value in options.items() if value is not None}
     return Said(machine, asked, {name: work.accepted(options, FORMS) for name, options in asked.items()})
 
@@ -141,8 +161,10 @@ class Life:
     @property
     def end(self) -> str:
         """How the neighbour ended, and what it said last."""
-        last = self.printed.strip().rpartition("\n")[2] or "nothing"
-        return f"{'it did not start' if self.status is None else f'exit status {self.status}'}; its last line: {last}"
+        last = self.printed.strip().rpartition("\n")[2] or _("nothing")
+        if self.status is None:
+            return _("it did not start; its last line: {line}", line=last)
+        return _("exit status {status}; its last line: {line}", status=self.status, line=last)
 
 
 @cache
@@ -184,8 +206,8 @@ def wrong_answer(work: Work, service, how: str) -> str:
         answer = service.ask(f"{how} {number}", ANSWERS_S)
     except Mismatch as mismatch:
         if getattr(mismatch.__cause__, "hung", False):
-            fix = "check again when the machine is less busy"
-            raise BoxlabError(f"the service is silent for {ANSWERS_S} s", fix) from mismatch
+            fix = _("check again when the machine is less busy")
+            raise BoxlabError(_("the service is silent for {seconds} s", seconds=ANSWERS_S), fix) from mismatch
         return mismatch.actual
     return "" if answer == str(number**2) else answer
 
@@ -211,25 +233,40 @@ def answers(work: Work) -> None:
     said(work)
 
 
-@check(points=1, timeout=300, needs=[answers])
+@check(points=1, needs=[answers])
 def works(work: Work) -> None:
     """Both containers start with these options, and the neighbour can do its work."""
     for life in lives(work):
         if life.at_ease:
             raise Mismatch(
-                "the service starts and answers an easy question",
-                f"{life.at_ease}; its options are {json.dumps(life.asked['service'])}",
-                "a limit that keeps a program from running protects nothing",
-                "give the service at least what it needs",
+                _("the service starts and answers an easy question"),
+                _with_options(life.at_ease, life.asked["service"]),
+                _("a limit that keeps a program from running protects nothing"),
+                _("give the service at least what it needs"),
             )
         if "work: done" not in life.printed:
-            needs = life.machine["neighbour"]
+            needs, machine = life.machine["neighbour"], json.dumps(life.machine)
+            if life.asked["neighbour"].get("init"):
+                next = _(
+                    "reckon with the numbers of the `machine` that `options` is given, here {machine}; `init` is a process "
+                    "more",
+                    machine=machine,
+                )
+            else:
+                next = _(
+                    "reckon with the numbers of the `machine` that `options` is given, here {machine}", machine=machine
+                )
             raise Mismatch(
-                f"the neighbour does its work, which needs {needs['memory_mib']} MiB and {needs['processes']} processes",
+                _(
+                    "the neighbour does its work, which needs {memory} MiB and {processes} processes",
+                    memory=needs["memory_mib"],
+                    processes=needs["processes"],
+                ),
                 life.end,
-                "a neighbour has a right to work, too; what one machine's neighbour needs says nothing about another's",
-                f"reckon with the numbers of the `machine` that `options` is given, here {json.dumps(life.machine)}"
-                + _first_process(life.asked["neighbour"]),
+                _(
+                    "a neighbour has a right to work, too; what one machine's neighbour needs says nothing about another's"
+                ),
+                next,
             )
 
 
@@ -241,24 +278,33 @@ def hog_is_killed(work: Work) -> None:
         if life.status != KILLED:
             if life.limits.get("Memory", 0) > 0 and life.swaps:
                 raise BoxlabError(
-                    "this engine does not limit swap, and the neighbour went on in it",
-                    "`sudo swapoff -a`, or start the kernel with `swapaccount=1`",
+                    _("this engine does not limit swap, and the neighbour went on in it"),
+                    _("`sudo swapoff -a`, or start the kernel with `swapaccount=1`"),
                 )
             raise Mismatch(
-                f"the neighbour is killed, exit status {KILLED}",
+                _("the neighbour is killed, exit status {status}", status=KILLED),
                 life.end,
-                "nothing but a limit of its own ends a program that takes memory; whom the kernel kills when the whole "
-                "machine has none left is hard to foretell",
-                "which option says how much memory a container may have at most (a reservation is no limit), and which of the two "
-                "containers needs it?",
+                _(
+                    "nothing but a limit of its own ends a program that takes memory; whom the kernel kills when the whole "
+                    "machine has none left is hard to foretell"
+                ),
+                _(
+                    "which option says how much memory a container may have at most (a reservation is no limit), and which of "
+                    "the two containers needs it?"
+                ),
             )
         if life.limits["Memory"] > left * MIB:
             whole, service = life.machine["memory_mib"], life.machine["service"]["memory_mib"]
             raise Mismatch(
-                f"at most {left} MiB for the neighbour: of {whole} MiB, the service needs {service}",
-                f"it may have {life.limits['Memory'] / MIB:.0f} MiB",
-                "a limit that leaves nothing for others does not protect them",
-                "how much is left when the service is at its busiest?",
+                _(
+                    "at most {left} MiB for the neighbour: of {whole} MiB, the service needs {needed}",
+                    left=left,
+                    whole=whole,
+                    needed=service,
+                ),
+                _("it may have {size:.0f} MiB", size=life.limits["Memory"] / MIB),
+                _("a limit that leaves nothing for others does not protect them"),
+                _("how much is left when the service is at its busiest?"),
             )
 
 
@@ -270,11 +316,13 @@ def no_swap(work: Work) -> None:
         swap = life.limits.get("MemorySwap") or 2 * memory  # what an engine makes of nothing
         if swap != memory:
             raise Mismatch(
-                f"memory and swap together: {memory / MIB:.0f} MiB, as much as memory alone",
-                f"{swap / MIB:.0f} MiB" if swap > 0 else "no limit",
-                "where nothing is said, or 0, a container may swap as much again as it has memory; on a machine with swap it "
-                "is then not killed at its limit, and keeps the disk busy for all",
-                "`memswap_limit` is memory and swap together: no swap is the same value as for `mem_limit`",
+                _("memory and swap together: {size:.0f} MiB, as much as memory alone", size=memory / MIB),
+                _("{size:.0f} MiB", size=swap / MIB) if swap > 0 else _("no limit"),
+                _(
+                    "where nothing is said, or 0, a container may swap as much again as it has memory; on a machine with swap "
+                    "it is then not killed at its limit, and keeps the disk busy for all"
+                ),
+                _("`memswap_limit` is memory and swap together: no swap is the same value as for `mem_limit`"),
             )
 
 
@@ -286,12 +334,26 @@ def forks_are_refused(work: Work) -> None:
         forked = re.search(r"^forks: (\d+) (.*)$", life.printed, re.MULTILINE)
         if not forked or not forked[2] or int(forked[1]) > left:
             whole, service = life.machine["processes"], life.machine["service"]["processes"]
+            if not forked:
+                actual = life.end
+            elif forked[2]:
+                actual = _("the neighbour had {number}, {words}", number=forked[1], words=forked[2])
+            else:
+                actual = _("the neighbour had {number}, all that it wanted", number=forked[1])
             raise Mismatch(
-                f"fork fails at {left} processes at the latest: of {whole}, the service needs {service}",
-                f"the neighbour had {forked[1]}, {forked[2] or 'all that it wanted'}" if forked else life.end,
-                "the kernel keeps one table of processes, and all containers draw on it; no limit of memory stops one that "
-                "starts small processes",
-                "`pids_limit` counts all processes of a container, the first one included; 0 and -1 are no limit",
+                several(
+                    "fork fails at {count} process at the latest: of {whole}, the service needs {needed}",
+                    "fork fails at {count} processes at the latest: of {whole}, the service needs {needed}",
+                    left,
+                    whole=whole,
+                    needed=service,
+                ),
+                actual,
+                _(
+                    "the kernel keeps one table of processes, and all containers draw on it; no limit of memory stops one "
+                    "that starts small processes"
+                ),
+                _("`pids_limit` counts all processes of a container, the first one included; 0 and -1 are no limit"),
             )
 
 
@@ -301,10 +363,13 @@ def stays_down(work: Work) -> None:
     for life in lives(work):
         if life.came_back:
             raise Mismatch(
-                "a neighbour that was killed does not run again by itself",
-                f"the engine has started it again, by its policy {json.dumps(life.asked['neighbour']['restart_policy'])}",
-                "a restart hides the kill from whoever looks, and the attack begins anew, without end",
-                "without `restart_policy` the engine leaves it as it is, and `docker inspect` says what happened",
+                _("a neighbour that was killed does not run again by itself"),
+                _(
+                    "the engine has started it again, by its policy {policy}",
+                    policy=json.dumps(life.asked["neighbour"]["restart_policy"]),
+                ),
+                _("a restart hides the kill from whoever looks, and the attack begins anew, without end"),
+                _("without `restart_policy` the engine leaves it as it is, and `docker inspect` says what happened"),
             )
 
 
@@ -315,13 +380,24 @@ def service_survives(work: Work) -> None:
         if life.busy:
             needs = life.machine["service"]
             raise Mismatch(
-                f"it answers with {needs['memory_mib']} MiB and {needs['processes']} processes, as it needs them",
-                f"{life.busy}; its options are {json.dumps(life.asked['service'])}",
-                "a limit strikes whom it is set on: the service runs well with it until its busiest hour",
-                "which of your limits is the service's? It needs none for its own protection; and none below its need"
-                + _first_process(life.asked["service"]),
+                _(
+                    "it answers with {memory} MiB and {processes} processes, as it needs them",
+                    memory=needs["memory_mib"],
+                    processes=needs["processes"],
+                ),
+                _with_options(life.busy, life.asked["service"]),
+                _("a limit strikes whom it is set on: the service runs well with it until its busiest hour"),
+                _(
+                    "which of your limits is the service's? It needs none for its own protection; and none below its need; "
+                    "`init` is a process more"
+                )
+                if life.asked["service"].get("init")
+                else _(
+                    "which of your limits is the service's? It needs none for its own protection; and none below its need"
+                ),
             )
 
 
-def _first_process(options: dict) -> str:
-    return "; `init` is a process more" if options.get("init") else ""
+def _with_options(trouble: str, options: dict) -> str:
+    """What is wrong, and by which options."""
+    return _("{trouble}; its options are {options}", trouble=trouble, options=json.dumps(options))

@@ -31,6 +31,7 @@ import urllib3
 from docker.models.images import Image as SdkImage
 
 from boxlab import client, engine, marks, paths, progress
+from boxlab.language import _
 
 OUTPUT_CHARS = 256 << 10
 """How much of a build's output is kept: its end."""
@@ -227,7 +228,7 @@ def shown(name: str) -> Iterator[Callable[[str], None]]:
     """A progress bar of a build's steps, moved on by each line that it prints; lines of text where there is nothing to draw on."""
     totals: dict[str, int] = {}
     begun: set[tuple[str, str]] = set()
-    with progress.bar(name, unit="step") as bar:
+    with progress.bar(name, unit=_("step")) as bar:
 
         def watch(line: str) -> None:
             if not (step := _STEP.match(line)) or (step["stage"] or "", step["number"]) in begun:
@@ -235,7 +236,14 @@ def shown(name: str) -> Iterator[Callable[[str], None]]:
             totals[step["stage"] or ""] = int(step["of"])
             begun.add((step["stage"] or "", step["number"]))
             if bar.disable and progress.TERMINAL not in os.environ:
-                print(f"{name}: step {len(begun)} of {sum(totals.values())}: {step['text'][:100]}", file=sys.stderr)
+                told = _(
+                    "{image}: step {number} of {total}: {text}",
+                    image=name,
+                    number=len(begun),
+                    total=sum(totals.values()),
+                    text=step["text"][:100],
+                )
+                print(told, file=sys.stderr)
             bar.total, bar.n = sum(totals.values()), len(begun) - 1
             bar.set_postfix_str(step["text"][:50])
 
@@ -252,7 +260,8 @@ class _Output:
     """What a build prints: its end, and the images of the classic builder's steps, stage by stage."""
 
     def __init__(self, watch: Callable[[str], None]):
-        self.tail, self.stages = "", [[]]
+        self.tail = ""
+        self.stages: list[list[str]] = [[]]
         self._watch, self._line = watch, ""
 
     def add(self, text: str) -> None:
@@ -270,7 +279,18 @@ class _Output:
         return [step for stage in self.stages for step in stage]
 
 
-def _by_command(way, folder, tag, labels, arguments, proxied, network, cached, seconds, output: _Output) -> str:
+def _by_command(
+    way: Way,
+    folder: Path,
+    tag: str,
+    labels: dict[str, str],
+    arguments: dict[str, str],
+    proxied: dict[str, str],
+    network: str | None,
+    cached: bool,
+    seconds: float,
+    output: _Output,
+) -> str:
     """Build by the docker command; what went wrong."""
     variables = {"DOCKER_BUILDKIT": str(int(way is not Way.CLASSIC)), "BUILDKIT_PROGRESS": "plain"}
     variables |= {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"} | proxied
@@ -291,6 +311,7 @@ def _by_command(way, folder, tag, labels, arguments, proxied, network, cached, s
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
+    assert process.stdout  # a pipe
     try:
         if not _read(process.stdout, seconds, output):
             return "late"
@@ -316,7 +337,18 @@ def _read(stream: IO[bytes], seconds: float, output: _Output) -> bool:
     return False
 
 
-def _by_call(way, folder, tag, labels, arguments, proxied, network, cached, seconds, output: _Output) -> str:
+def _by_call(
+    way: Way,
+    folder: Path,
+    tag: str,
+    labels: dict[str, str],
+    arguments: dict[str, str],
+    proxied: dict[str, str],
+    network: str | None,
+    cached: bool,
+    seconds: float,
+    output: _Output,
+) -> str:
     """The same by the engine's own call, which Podman knows as well."""
     deadline = time.monotonic() + seconds
     with engine.plain_errors():
@@ -332,7 +364,7 @@ def _by_call(way, folder, tag, labels, arguments, proxied, network, cached, seco
                 rm=True,
                 forcerm=True,
                 decode=True,
-                timeout=min(seconds, SILENT_S),
+                timeout=min(seconds, SILENT_S),  # type: ignore[arg-type]  # parts of a second count as well
             )
             for event in stream:
                 output.add(event.get("stream", "") + event.get("error", ""))
@@ -360,7 +392,7 @@ def _runs(*arguments: str) -> bool:
 
 def _named(tag: str) -> set[str]:
     """Ids of the images that have the name of this one or of its steps."""
-    return {image.id for image in engine.images(name=tag)}
+    return {image.id for image in engine.images(name=tag) if image.id}
 
 
 def _remove_steps(output: _Output) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from boxlab import marks
 from boxlab.errors import BoxlabError
+from boxlab.language import _
 
 ROOT = Path("/sys/fs/cgroup")
 
@@ -64,8 +65,12 @@ class Group:
         while not all(map(_removed, self.folders)):
             if time.monotonic() > deadline:
                 raise BoxlabError(
-                    f"the control group {self.folders[0]} cannot be removed: processes {self.members()} are in it",
-                    "end them, or restart the machine",
+                    _(
+                        "the control group {folder} cannot be removed: processes {processes} are in it",
+                        folder=self.folders[0],
+                        processes=self.members(),
+                    ),
+                    _("end them, or restart the machine"),
                 )
             if kill:
                 self.kill()
@@ -97,7 +102,9 @@ def make(
             folder = _tree(controller) / name
             known = [file for file in files if (folder / file).exists()]
             if not known:
-                raise OSError(errno.ENOENT, f"{folder.parent} hands out no {controller}")
+                raise OSError(
+                    errno.ENOENT, _("{folder} hands out no {controller}", folder=folder.parent, controller=controller)
+                )
             for file in known:
                 (folder / file).write_text(str(files[file]))
     except OSError:

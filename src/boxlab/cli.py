@@ -1,12 +1,13 @@
 """The command `boxlab`. Exit status: 0 fine, 1 a lab fails, 2 wrong usage, 3 the machine or the engine is in the way, 130 interrupted."""
 
+import inspect
 import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -14,13 +15,23 @@ import boxlab
 from boxlab import catalogue, errors, interrupts, profiles, terminal
 from boxlab.errors import BoxlabError, RecordError, UsageError
 from boxlab.labs import commands
+from boxlab.language import _
+
+if TYPE_CHECKING:  # most commands need no records
+    from boxlab.records import Record
 
 USAGE = 2
 INFRASTRUCTURE = 3
 PIPE = 141
 """Exit status of a command whose reader has gone, as a shell gives it to those that the kernel ends for it."""
 
-_COLOURS = {"ok": "green", "note": "cyan", "warning": "yellow", "failure": "red"}
+_STATES = {
+    "ok": ("green", _("ok")),
+    "note": ("cyan", _("note")),
+    "warning": ("yellow", _("warning")),
+    "failure": ("red", _("failure")),
+}
+"""Colour and name of each state that the doctor knows."""
 
 
 @contextmanager
@@ -39,7 +50,7 @@ def _one_line_errors() -> Iterator[None]:
                 sys.exit(PIPE)
         _complain(errors.of_system(error), INFRASTRUCTURE)
     except (KeyboardInterrupt, click.Abort):
-        _complain("interrupted; nothing of ours is left running", interrupts.STATUS)
+        _complain(interrupts.INTERRUPTED, interrupts.STATUS)
 
 
 def _complain(what: BoxlabError | str, status: int) -> NoReturn:
@@ -49,9 +60,18 @@ def _complain(what: BoxlabError | str, status: int) -> NoReturn:
 
 
 class _Group(click.Group):
-    def invoke(self, context: click.Context):
+    def add_command(self, command: click.Command, name: str | None = None) -> None:
+        _translate(command)
+        super().add_command(command, name)
+
+    def invoke(self, context: click.Context) -> Any:
         with _one_line_errors(), interrupts.raised():
             return super().invoke(context)
+
+
+def _translate(command: click.Command) -> None:
+    """Put a command's help, which is the docstring of its function, into the reader's language."""
+    command.help = _(inspect.cleandoc(command.help or ""))
 
 
 @click.group(cls=_Group)
@@ -60,9 +80,12 @@ def main() -> None:
     """Run one workload as a process, a container and a virtual machine, and measure them side by side."""
 
 
+_translate(main)
+
+
 @main.command()
-@click.option("--again", is_flag=True, help="Try now how virtual machines run, whatever was found earlier.")
-@click.option("--json", "as_json", is_flag=True, help="The findings as data.")
+@click.option("--again", is_flag=True, help=_("Try now how virtual machines run, whatever was found earlier."))
+@click.option("--json", "as_json", is_flag=True, help=_("The findings as data."))
 def doctor(again: bool, as_json: bool) -> None:
     """Say what this machine can do, and the fix for what it cannot."""
     from rich.console import Console
@@ -75,14 +98,14 @@ def doctor(again: bool, as_json: bool) -> None:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
         table = Table(box=None, pad_edge=False)
-        for title in ("what", "state", "found"):
+        for title in (_("what"), _("state"), _("found")):
             table.add_column(title, overflow="fold")
         for finding in findings:
-            colour = _COLOURS[finding.state]
+            colour, state = _STATES[finding.state]
             fix = f"\n→ {finding.fix}" if finding.fix else ""
             table.add_row(
                 finding.what,
-                f"[{colour}]{finding.state}[/]",
+                f"[{colour}]{state}[/]",
                 finding.detail.replace("[", r"\[") + fix.replace("[", r"\["),
             )
         Console().print(table)
@@ -102,15 +125,15 @@ def prepare() -> None:
             runtime.prepare(runtimes.Workload())
             ready.append(runtime.label)
         except Unavailable as error:
-            click.echo(f"left out here: {runtime.label}: {error}", err=True)
-    click.echo(f"ready to run: {', '.join(ready) or 'nothing'}")
+            click.echo(_("left out here: {box}: {why}", box=runtime.label, why=error), err=True)
+    click.echo(_("ready to run: {boxes}", boxes=", ".join(ready)) if ready else _("ready to run: nothing"))
 
 
 def _experiment(experiment: catalogue.Experiment) -> click.Command:
     """The command that runs one experiment and prints its table."""
     about = experiment.about
 
-    def run(arms: tuple[str, ...] = (), as_json: bool = False, **options) -> None:
+    def run(arms: tuple[str, ...] = (), as_json: bool = False, **options: Any) -> None:
         options["save_as"] = options["save_as"] or experiment.name
         result = experiment.function()(*([arms] if arms else []), **options)
         if as_json:
@@ -118,16 +141,17 @@ def _experiment(experiment: catalogue.Experiment) -> click.Command:
             return
         _print_run(result)
 
-    parameters = [
-        click.Option(["--profile"], type=click.Choice(list(profiles.ALL)), help="How thoroughly to measure."),
-        click.Option(["--rounds"], type=int, help="Rounds that count; by default as many as the profile says."),
-        click.Option(["--seed"], type=int, help="Seed of the order."),
-        click.Option(["--save-as"], help="Name of the record in notebooks/results; by default the experiment's."),
-        click.Option(["--json", "as_json"], is_flag=True, help="The whole record instead of a table."),
+    parameters: list[click.Parameter] = [
+        click.Option(["--profile"], type=click.Choice(list(profiles.ALL)), help=_("How thoroughly to measure.")),
+        click.Option(["--rounds"], type=int, help=_("Rounds that count; by default as many as the profile says.")),
+        click.Option(["--seed"], type=int, help=_("Seed of the order.")),
+        click.Option(["--save-as"], help=_("Name of the record in notebooks/results; by default the experiment's.")),
+        click.Option(["--json", "as_json"], is_flag=True, help=_("The whole record instead of a table.")),
     ]
     if experiment.takes_arms:
-        parameters.append(click.Argument(["arms"], nargs=-1))
-        about += " ARMS are process, container, restored-vm, microvm, full-vm; by default those that make sense."
+        parameters.append(click.Argument(["arms"], nargs=-1, metavar=_("[ARMS]...")))
+        arms = "process, container, restored-vm, microvm, full-vm"
+        about += " " + _("ARMS are {arms}; by default those that make sense.", arms=arms)
     return click.Command(experiment.name, callback=run, params=parameters, help=about)
 
 
@@ -135,7 +159,7 @@ for _each in catalogue.EXPERIMENTS:
     main.add_command(_experiment(_each))
 
 
-def _print_run(result) -> None:
+def _print_run(result: "Record") -> None:
     """A run's table, its caption, what was left out and what failed."""
     from boxlab import prose, tables
 
@@ -143,19 +167,19 @@ def _print_run(result) -> None:
     click.echo(table.to_string())
     click.echo(prose.caption(result))
     for kind, lack in result.plan["left_out"].items():
-        click.echo(f"left out: {kind}: {lack['reason']}")
+        click.echo(_("left out: {box}: {why}", box=kind, why=lack["reason"]))
     for kind in result.arms:
         for reason in dict.fromkeys(result.failures(kind)):
-            click.echo(f"failed: {kind}: {reason}")
+            click.echo(_("failed: {box}: {why}", box=kind, why=reason))
 
 
 @main.command()
 @click.argument("a", type=click.Path())
 @click.argument("b", type=click.Path())
 @click.option(
-    "--plot", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Write the plot to this SVG file."
+    "--plot", type=click.Path(dir_okay=False, writable=True, path_type=Path), help=_("Write the plot to this SVG file.")
 )
-@click.option("--json", "as_json", is_flag=True, help="The table and what else differs, as data.")
+@click.option("--json", "as_json", is_flag=True, help=_("The table and what else differs, as data."))
 def compare(a: str, b: str, plot: Path | None, as_json: bool) -> None:
     """Put the records A and B side by side, or say why they cannot be compared."""
     from boxlab import comparison, prose, records
@@ -169,7 +193,7 @@ def compare(a: str, b: str, plot: Path | None, as_json: bool) -> None:
         for name, record in zip(comparison.NAMES, (one, other), strict=True):
             click.echo(f"{name}: {prose.caption(record)}")
         for difference in differences:
-            click.echo(f"note: {difference}")
+            click.echo(_("note: {difference}", difference=difference))
     if plot:
         from boxlab import plots
 
@@ -177,8 +201,8 @@ def compare(a: str, b: str, plot: Path | None, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("shared", nargs=-1, metavar="[IMAGE]...")
-@click.option("--images", is_flag=True, help="Let go of the book's images as well; those that checkouts share stay.")
+@click.argument("shared", nargs=-1, metavar=_("[IMAGE]..."))
+@click.option("--images", is_flag=True, help=_("Let go of the book's images as well; those that checkouts share stay."))
 def clean(shared: tuple[str, ...], images: bool) -> None:
     """Remove everything of this checkout's that runs or lies around, and nothing of another's.
 
@@ -186,16 +210,26 @@ def clean(shared: tuple[str, ...], images: bool) -> None:
     workload: the other checkouts lose them as well, and build them again, which takes minutes.
     """
     from boxlab import images as book
-    from boxlab import sweep
+    from boxlab import leftover, sweep
 
     if unknown := sorted(set(shared) - set(book.names())):
-        raise UsageError(f"there is no image {', '.join(unknown)}", f"one of: {', '.join(book.names())}")
-    removed = sweep.sweep(images, shared, watch=lambda item: click.echo(f"removed {item.kind} {item.name}"))
-    if not removed:
-        click.echo("nothing of ours was left")
+        raise UsageError(
+            _("there is no image {names}", names=", ".join(unknown)),
+            _("one of: {names}", names=", ".join(book.names())),
+        )
+
+    def say(item: leftover.Leftover) -> None:
+        click.echo(_("removed {kind} {name}", kind=leftover.KINDS[item.kind], name=item.name))
+
+    if not sweep.sweep(images, shared, watch=say):
+        click.echo(_("nothing of ours was left"))
     if images and (kept := sorted(book.there())):
         click.echo(
-            f"kept, as all checkouts share them: {', '.join(kept)}; `boxlab clean {' '.join(kept)}` removes them"
+            _(
+                "kept, as all checkouts share them: {images}; `boxlab clean {names}` removes them",
+                images=", ".join(kept),
+                names=" ".join(kept),
+            )
         )
 
 

@@ -21,38 +21,43 @@ from urllib.request import (  # type: ignore[attr-defined]  # typeshed knows one
 
 from boxlab import disk, paths
 from boxlab.errors import EngineError
+from boxlab.language import _
 
 HELPER_S = 5
 """How long a credential helper or a proxy may take to answer."""
-
-UNSET = "or `unset DOCKER_HOST` to use this machine's own engine"
 
 TLS_FILES = ("ca.pem", "cert.pem", "key.pem")
 
 FIXES = {
     r"client version \S+ is too (new|old)|API version \S+ is not supported by this client|Minimum supported API|invalid API version": (
-        "`unset DOCKER_API_VERSION`; if it is not set, install a docker command as new as the engine"
+        _("`unset DOCKER_API_VERSION`; if it is not set, install a docker command as new as the engine")
     ),
-    r"buildx component is missing|unknown command: docker buildx": "install Docker's buildx plugin (Debian: docker-buildx)",
+    r"buildx component is missing|unknown command: docker buildx": _(
+        "install Docker's buildx plugin (Debian: docker-buildx)"
+    ),
     r"getting credentials|docker-credential-|credential helper": (
-        "install the credential helper, or take `credsStore` and `credHelpers` out of ~/.docker/config.json"
+        _("install the credential helper, or take `credsStore` and `credHelpers` out of ~/.docker/config.json")
     ),
-    r"\.docker\b": "`sudo chown -R $(id -u) ~/.docker`, and see that it can be written to",
+    r"\.docker\b": _("`sudo chown -R $(id -u) ~/.docker`, and see that it can be written to"),
     r"docker\.sock|permission denied": (
-        "see whose the file is that is named; for the engine's socket `sudo usermod -aG docker $USER`, then log in again"
+        _(
+            "see whose the file is that is named; for the engine's socket `sudo usermod -aG docker $USER`, then log in again"
+        )
     ),
     r"cannot allocate memory|new OS thread|exit code: 137|exit status 137": (
-        "close other programs or give the machine more memory; `ulimit -u` and `ulimit -v` may be too low"
+        _("close other programs or give the machine more memory; `ulimit -u` and `ulimit -v` may be too low")
     ),
-    r"no space left|quota exceeded": "see what fills the disk with `docker system df` and `df -h`",
-    r"toomanyrequests": "wait an hour, or `docker login`: the registry counts what is pulled without an account",
-    r"GLIBC|not found|cannot execute": "install Docker's command line anew, as made for this system",
-    r"Cannot connect|error during connect|Unavailable|EOF|connection (reset|refused)": "restart the engine, and try again",
+    r"no space left|quota exceeded": _("see what fills the disk with `docker system df` and `df -h`"),
+    r"toomanyrequests": _("wait an hour, or `docker login`: the registry counts what is pulled without an account"),
+    r"GLIBC|not found|cannot execute": _("install Docker's command line anew, as made for this system"),
+    r"Cannot connect|error during connect|Unavailable|EOF|connection (reset|refused)": _(
+        "restart the engine, and try again"
+    ),
 }
 """What mends what the docker command or the engine says; the first that is found in it counts."""
 
 
-def fix_for(text: str, otherwise: str = "`docker build` by hand, in an empty folder, says the same") -> str:
+def fix_for(text: str, otherwise: str = _("`docker build` by hand, in an empty folder, says the same")) -> str:
     """What mends the machine that said `text`."""
     return next((fix for sign, fix in FIXES.items() if re.search(sign, text, re.IGNORECASE)), otherwise)
 
@@ -88,8 +93,12 @@ def endpoint() -> Endpoint:
         folder = Path(os.environ.get("DOCKER_CERT_PATH") or config_folder())
         if missing := [name for name in TLS_FILES if not (folder / name).is_file()]:
             raise EngineError(
-                f"DOCKER_TLS_VERIFY asks for TLS, and {folder} has no {', '.join(missing)}",
-                "let DOCKER_CERT_PATH name the folder that has them, or `unset DOCKER_TLS_VERIFY`",
+                _(
+                    "DOCKER_TLS_VERIFY asks for TLS, and {folder} has no {files}",
+                    folder=folder,
+                    files=", ".join(missing),
+                ),
+                _("let DOCKER_CERT_PATH name the folder that has them, or `unset DOCKER_TLS_VERIFY`"),
             )
         return Endpoint(address, "DOCKER_HOST", folder, verify)
     return context() or Endpoint(f"unix://{_socket()}")
@@ -115,22 +124,38 @@ def require_address(address: str, said_by: str) -> None:
     scheme, separator, rest = address.partition("://")
     if not separator:
         scheme, better = "", f"unix://{address}" if address.startswith("/") else f"tcp://{address}"
-        fix = f"`export DOCKER_HOST={better}`" if said_by == "DOCKER_HOST" else f"create it with `host={better}`"
-        raise EngineError(f"{said_by} is {address!r}, which says no scheme", f"{fix}, {UNSET}")
+        if said_by == "DOCKER_HOST":
+            fix = _(
+                "`export DOCKER_HOST={address}`, or `unset DOCKER_HOST` to use this machine's own engine",
+                address=better,
+            )
+        else:
+            fix = _(
+                "create it with `host={address}`, or `unset DOCKER_HOST` to use this machine's own engine",
+                address=better,
+            )
+        raise EngineError(_("{variable} is {address!r}, which says no scheme", variable=said_by, address=address), fix)
     wrong = ""
     try:
         parts = urlsplit(address)
         if scheme in ("tcp", "ssh") and not (parts.hostname and (parts.port or scheme == "ssh")):
-            wrong = "it needs a host and a port" if scheme == "tcp" else "it needs a host"
+            wrong = _("it needs a host and a port") if scheme == "tcp" else _("it needs a host")
     except ValueError as error:
         wrong = str(error)
     if scheme == "unix" and not rest.startswith("/"):
-        wrong = "it needs the whole path of a socket"
+        wrong = _("it needs the whole path of a socket")
     if scheme not in ("unix", "tcp", "ssh"):
-        wrong = f"on this system no docker client can use {scheme}://"
+        wrong = _("on this system no docker client can use {scheme}", scheme=f"{scheme}://")
     if wrong:
-        example = "unix:///var/run/docker.sock, tcp://HOST:PORT or ssh://USER@HOST"
-        raise EngineError(f"{said_by} is {address!r}: {wrong}", f"set it as {example}, {UNSET}")
+        raise EngineError(
+            _("{variable} is {address!r}: {why}", variable=said_by, address=address, why=wrong),
+            _(
+                "set it as {unix}, {tcp} or {ssh}, or `unset DOCKER_HOST` to use this machine's own engine",
+                unix="unix:///var/run/docker.sock",
+                tcp="tcp://HOST:PORT",
+                ssh="ssh://USER@HOST",
+            ),
+        )
 
 
 def config_folder() -> Path:
@@ -156,14 +181,17 @@ def _read_config() -> dict[str, Any]:
     try:
         read = json.loads(file.read_text())
         if not isinstance(read, dict):
-            raise ValueError("it holds no object")
+            raise ValueError(_("it holds no object"))
         return read
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise EngineError(f"{file}: {error.strerror}", fix_for(".docker")) from error
     except ValueError as error:
-        raise EngineError(f"{file} is no configuration of docker's: {error}", f"mend it, or `rm {file}`") from error
+        raise EngineError(
+            _("{file} is no configuration of docker's: {why}", file=file, why=error),
+            _("mend it, or `rm {file}`", file=file),
+        ) from error
 
 
 def config_trouble() -> Iterator[EngineError]:
@@ -188,22 +216,28 @@ def context() -> Endpoint | None:
     name = context_name()
     if name == "default":
         return None
-    choose = "`docker context ls`, then `docker context use NAME`"
+    said_by = _("the Docker context {name!r}", name=name)
+    choose = _("`docker context ls`, then `docker context use NAME`")
     key = hashlib.sha256(name.encode()).hexdigest()
     file = config_folder() / "contexts" / "meta" / key / "meta.json"
     try:
         found = json.loads(file.read_text())["Endpoints"]["docker"]
         address, verify = found["Host"], not found.get("SkipTLSVerify")
     except (FileNotFoundError, NotADirectoryError):
-        raise EngineError(f"there is no Docker context {name!r}", choose) from None
+        raise EngineError(_("there is no Docker context {name!r}", name=name), choose) from None
     except OSError as error:
-        raise EngineError(f"the Docker context {name!r} cannot be read: {file}: {error.strerror}", choose) from error
+        message = _(
+            "the Docker context {name!r} cannot be read: {file}: {why}", name=name, file=file, why=error.strerror
+        )
+        raise EngineError(message, choose) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        fix = f"`docker context rm -f {name}` and create it anew, or `docker context use default`"
-        raise EngineError(f"the Docker context {name!r} does not say where an engine is: {file}", fix) from error
-    require_address(str(address), f"the Docker context {name!r}")
+        raise EngineError(
+            _("the Docker context {name!r} does not say where an engine is: {file}", name=name, file=file),
+            _("`docker context rm -f {name}` and create it anew, or `docker context use default`", name=name),
+        ) from error
+    require_address(str(address), said_by)
     certificates = config_folder() / "contexts" / "tls" / key / "docker"
-    return Endpoint(address, f"the Docker context {name!r}", certificates if certificates.is_dir() else None, verify)
+    return Endpoint(address, said_by, certificates if certificates.is_dir() else None, verify)
 
 
 def own_config() -> Path:
@@ -235,14 +269,13 @@ def credentials_trouble() -> Iterator[EngineError]:
     helpers = helpers if isinstance(helpers, dict) else {}
     for name in sorted({str(name) for name in [read.get("credsStore"), *helpers.values()] if name}):
         if wrong := _helper_trouble(f"docker-credential-{name}"):
-            yield EngineError(
-                f"docker's credential helper docker-credential-{name} {wrong}", fix_for("credential helper")
-            )
+            yield EngineError(wrong, fix_for("credential helper"))
 
 
 def _helper_trouble(command: str) -> str:
+    """What is wrong with a credential helper, if anything is."""
     if not shutil.which(command):
-        return "is not installed"
+        return _("docker's credential helper {command} is not installed", command=command)
     with subprocess.Popen(
         [command, "list"],
         stdin=subprocess.DEVNULL,
@@ -251,16 +284,24 @@ def _helper_trouble(command: str) -> str:
         start_new_session=True,
     ) as process:
         try:
-            said, _ = process.communicate(timeout=HELPER_S)
+            said, _errors = process.communicate(timeout=HELPER_S)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, 9)
-            return f"does not answer within {HELPER_S} s"
+            return _(
+                "docker's credential helper {command} does not answer within {seconds} s",
+                command=command,
+                seconds=HELPER_S,
+            )
     if process.returncode:
-        return f"fails, with exit status {process.returncode}"
+        return _(
+            "docker's credential helper {command} fails, with exit status {status}",
+            command=command,
+            status=process.returncode,
+        )
     try:
         json.loads(said)
     except ValueError:
-        return "gives no answer"
+        return _("docker's credential helper {command} gives no answer", command=command)
     return ""
 
 
@@ -299,6 +340,14 @@ def require_proxies() -> None:
             socket.create_connection((parts.hostname, port), timeout=HELPER_S).close()
         except (OSError, ValueError) as error:
             raise EngineError(
-                f"the proxy {parts.hostname} of {scheme.upper()}_PROXY does not answer: {error}",
-                f"start it or correct the variable, or `unset {scheme.upper()}_PROXY {scheme}_proxy`",
+                _(
+                    "the proxy {host} of {variable} does not answer: {why}",
+                    host=parts.hostname,
+                    variable=f"{scheme.upper()}_PROXY",
+                    why=error,
+                ),
+                _(
+                    "start it or correct the variable, or `unset {variables}`",
+                    variables=f"{scheme.upper()}_PROXY {scheme}_proxy",
+                ),
             ) from error

@@ -7,11 +7,12 @@ import pandas as pd
 from boxlab import provenance, records, stats
 from boxlab.errors import RecordError
 from boxlab.formatting import times, with_interval
+from boxlab.language import _
 
 NAMES = ("A", "B")
 
-NOT_SHOWN = "not shown"
-TOO_FEW = f"fewer than {stats.FEWEST} samples"
+NOT_SHOWN = _("not shown")
+TOO_FEW = _("fewer than {count} samples", count=stats.FEWEST)
 
 
 def check(a: records.Record, b: records.Record) -> None:
@@ -22,21 +23,27 @@ def check(a: records.Record, b: records.Record) -> None:
     """
     if a.experiment != b.experiment:
         raise RecordError(
-            f"A is a record of {a.experiment} and B of {b.experiment}", "compare two of the same experiment"
+            _("A is a record of {a} and B of {b}", a=a.experiment, b=b.experiment),
+            _("compare two of the same experiment"),
         )
-    metrics = [f"{record.main} in {record.plan['metrics'][record.main]['unit']}" for record in (a, b)]
-    if metrics[0] != metrics[1]:
-        raise RecordError(f"they measured different things: {' and '.join(metrics)}", "measure again with one version")
+    units = [record.plan["metrics"][record.main]["unit"] for record in (a, b)]
+    if (a.main, units[0]) != (b.main, units[1]):
+        said = {"a": a.main, "a_unit": units[0], "b": b.main, "b_unit": units[1]}
+        raise RecordError(
+            _("they measured different things: {a} in {a_unit} and {b} in {b_unit}", **said),
+            _("measure again with one version"),
+        )
     for what in ("image", "cpus", "memory_mib"):
         here, there = ((record.plan["workload"] or {}).get(what) for record in (a, b))
         if here != there:
             raise RecordError(
-                f"the workload's {what} was {here} in A and {there} in B", "measure with the same workload"
+                _("the workload's {what} was {here} in A and {there} in B", what=what, here=here, there=there),
+                _("measure with the same workload"),
             )
     if not common(a, b):
         raise RecordError(
-            f"they have no arm in common: {', '.join(a.arms)} and {', '.join(b.arms)}",
-            "measure an arm that both can run",
+            _("they have no arm in common: {a} and {b}", a=", ".join(a.arms), b=", ".join(b.arms)),
+            _("measure an arm that both can run"),
         )
 
 
@@ -51,16 +58,24 @@ def differences(a: records.Record, b: records.Record) -> list[str]:
     accelerators = (a.accelerator(), b.accelerator())
     if accelerators[0] != accelerators[1]:
         found.append(
-            f"virtual machines ran by {accelerators[0] or 'nothing'} in A and by {accelerators[1] or 'nothing'} in B"
+            _(
+                "virtual machines ran by {a} in A and by {b} in B",
+                a=accelerators[0] or _("nothing"),
+                b=accelerators[1] or _("nothing"),
+            )
         )
     if provenance.in_words(a.provenance) != provenance.in_words(b.provenance):
-        found.append("the machines differ")
+        found.append(_("the machines differ"))
     files = [record.plan.get("files_sha256") for record in (a, b)]
     if files[0] != files[1]:
-        found.append("the boxes ran from other files (another base image, or another version of the book)")
+        found.append(_("the boxes ran from other files (another base image, or another version of the book)"))
     if a.profile != b.profile:
-        found.append(f"profile {a.profile} in A and {b.profile} in B")
-    found += [f"{name} was interrupted" for name, record in zip(NAMES, (a, b), strict=True) if not record.complete]
+        found.append(_("profile {a} in A and {b} in B", a=a.profile, b=b.profile))
+    found += [
+        _("{record} was interrupted", record=name)
+        for name, record in zip(NAMES, (a, b), strict=True)
+        if not record.complete
+    ]
     return found
 
 
@@ -83,12 +98,13 @@ def table(a: records.Record, b: records.Record) -> pd.DataFrame:
         }
         if a.levels:
             row["B / A"] = times(other.value / one.value)
-            row["differ"] = "yes: the intervals are apart" if _apart(one, other) else NOT_SHOWN
+            row[_("differ")] = _("yes: the intervals are apart") if _apart(one, other) else NOT_SHOWN
         else:
             ratio = stats.independent_ratio(_values(b, kind), _values(a, kind))
             row["B / A"] = with_interval(ratio)
             differ = ratio.low > 1 or ratio.high < 1
-            row["differ"] = TOO_FEW if ratio.is_range else f"yes, at {stats.CONFIDENCE:.0%}" if differ else NOT_SHOWN
+            shown = _("yes, at {confidence:.0%}", confidence=stats.CONFIDENCE)
+            row[_("differ")] = TOO_FEW if ratio.is_range else shown if differ else NOT_SHOWN
         found[label] = row
     frame = pd.DataFrame.from_dict(found, orient="index")
     frame.index.name = a.experiment

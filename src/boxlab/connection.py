@@ -27,6 +27,7 @@ from docker.transport.basehttpadapter import BaseHTTPAdapter
 
 from boxlab import client, progress
 from boxlab.errors import EngineError
+from boxlab.language import _
 
 LEAST_API = "1.24"
 """The oldest version of the engine's API that the SDK speaks."""
@@ -65,7 +66,11 @@ def open_client(endpoint: client.Endpoint, version: str, timeout_s: int) -> dock
     def said(request: requests.PreparedRequest, **options: Any) -> requests.Response:
         path = urlsplit(str(request.url)).path
         at_once = not (path.endswith("/wait") or "/exec/" in path)  # these answer when what runs has ended
-        with progress.waiting(f"the engine at {endpoint.address}") if at_once else contextlib.nullcontext():
+        with (
+            progress.waiting(_("the engine at {address}", address=endpoint.address))
+            if at_once
+            else contextlib.nullcontext()
+        ):
             answer = send(request, **options)
         answers.add(answer)
         return answer
@@ -179,7 +184,7 @@ class _SshConnection(urllib3.connection.HTTPConnection):
         except FileNotFoundError as error:
             near.close()
             fix = "`sudo apt-get install openssh-client`"
-            raise EngineError("the engine is behind ssh, which is not installed", fix) from error
+            raise EngineError(_("the engine is behind ssh, which is not installed"), fix) from error
         finally:
             far.close()
         near.settimeout(self.timeout)
@@ -192,8 +197,15 @@ class _SshConnection(urllib3.connection.HTTPConnection):
             self._ended.join(STOP_S)
             host = self._ssh.netloc.replace(":", " -p ")
             raise EngineError(
-                f"no engine answers by ssh at {self._ssh.hostname}: {self._ended.said or 'ssh ended without a word'}",
-                f"`ssh {host} docker version` by hand must work without a question; `ssh-add` takes your key",
+                _(
+                    "no engine answers by ssh at {host}: {why}",
+                    host=self._ssh.hostname,
+                    why=self._ended.said or _("ssh ended without a word"),
+                ),
+                _(
+                    "`ssh {host} docker version` by hand must work without a question; `ssh-add` takes your key",
+                    host=host,
+                ),
             ) from error
 
 

@@ -18,6 +18,7 @@ import psutil
 
 from boxlab import builder, client, disk, engine, images, paths
 from boxlab.errors import BoxlabError, EngineError, Unavailable, of_system
+from boxlab.language import _, several
 from boxlab.runtimes import accelerator, qemu
 
 DISK_GIB = 5
@@ -31,6 +32,14 @@ TRIAL = 1 << 16
 
 MEMORY_GIB = 2
 """Available memory below which the full VM and the engine get into each other's way."""
+
+
+_BUILDERS = {
+    builder.Way.BUILDX: _("we build with BuildKit, by `docker buildx build`"),
+    builder.Way.BUILDKIT: _("we build with BuildKit, by `docker build`"),
+    builder.Way.CLASSIC: _("we build with the classic builder, by `docker build`"),
+    builder.Way.CALL: _("we build with the classic builder, by the engine's call"),
+}
 
 
 class State(StrEnum):
@@ -58,27 +67,13 @@ def examine(again: bool = False) -> list[Finding]:
     Args:
         again: try now how virtual machines run, whatever was found earlier.
     """
-    checks = (
-        _machine,
-        _memory,
-        _disk,
-        _engine,
-        _limits,
-        _configuration,
-        _images,
-        _qemu,
-        _accelerator,
-        _fonts,
-        _proxy,
-        _certificates,
-    )
     return (_guarded(_accelerator_again) if again else []) + [
-        finding for check in checks for finding in _guarded(check)
+        finding for check in _CHECKS for finding in _guarded(check)
     ]
 
 
 def _guarded(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
-    name = check.__name__.strip("_")
+    name = _CHECKS.get(check, check.__name__.strip("_"))
     try:
         return list(check())
     except EngineError as error:
@@ -87,14 +82,21 @@ def _guarded(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
     except BoxlabError as error:
         return [Finding(name, State.WARNING, error.args[0], error.fix)]
     except (OSError, subprocess.SubprocessError, ValueError) as error:
-        return [Finding(name, State.WARNING, f"this check does not work here: {error}")]
+        return [Finding(name, State.WARNING, _("this check does not work here: {why}", why=error))]
 
 
 def _machine() -> Iterator[Finding]:
     yield Finding(
-        "machine",
+        _("machine"),
         State.OK,
-        f"{platform.system()} {platform.release()}, {platform.machine()}, {psutil.cpu_count()} CPUs, Python {platform.python_version()}",
+        ", ".join(
+            (
+                f"{platform.system()} {platform.release()}",
+                platform.machine(),
+                several("{count} CPU", "{count} CPUs", psutil.cpu_count() or 0),
+                f"Python {platform.python_version()}",
+            )
+        ),
     )
 
 
@@ -103,18 +105,18 @@ def _memory() -> Iterator[Finding]:
     free, total = memory.available / 2**30, memory.total / 2**30
     short = free < MEMORY_GIB
     yield Finding(
-        "memory",
+        _("memory"),
         State.WARNING if short else State.OK,
-        f"{free:.1f} GiB of {total:.1f} GiB available",
-        "close other programs" if short else "",
+        _("{free:.1f} GiB of {total:.1f} GiB available", free=free, total=total),
+        _("close other programs") if short else "",
     )
 
 
 def _disk() -> Iterator[Finding]:
-    yield _room("disk", paths.CACHE)
+    yield _room(_("disk"), paths.CACHE)
     temporary = Path(os.environ.get("TMPDIR") or tempfile.gettempdir())
     if _device(temporary) != _device(paths.CACHE):
-        yield _room("temporary files", temporary)
+        yield _room(_("temporary files"), temporary)
 
 
 def _room(what: str, folder: Path) -> Finding:
@@ -133,13 +135,16 @@ def _room(what: str, folder: Path) -> Finding:
 def _free(what: str, folder: Path, before: str = "") -> Finding:
     found = os.statvfs(folder)
     if found.f_flag & os.ST_RDONLY:
-        return Finding(what, State.FAILURE, f"{before}{folder} is read-only", "mount it for writing")
+        return Finding(
+            what, State.FAILURE, before + _("{folder} is read-only", folder=folder), _("mount it for writing")
+        )
     if found.f_files and not found.f_favail:
-        return Finding(what, State.FAILURE, f"{before}no further file fits where {folder} lies", "remove files there")
+        full = _("no further file fits where {folder} lies", folder=folder)
+        return Finding(what, State.FAILURE, before + full, _("remove files there"))
     free = found.f_bavail * found.f_frsize / 2**30
     state = State.FAILURE if free < FULL_GIB else State.WARNING if free < DISK_GIB else State.OK
-    fix = f"free {DISK_GIB} GiB; `docker system df` shows the engine's part" if state != State.OK else ""
-    return Finding(what, state, f"{before}{free:.1f} GiB free where {folder} lies", fix)
+    fix = _("free {size} GiB; `docker system df` shows the engine's part", size=DISK_GIB) if state != State.OK else ""
+    return Finding(what, state, before + _("{free:.1f} GiB free where {folder} lies", free=free, folder=folder), fix)
 
 
 def _device(folder: Path) -> int:
@@ -150,11 +155,15 @@ def _device(folder: Path) -> int:
 def _storage(info: dict[str, Any]) -> Finding:
     """Where an engine of this machine keeps what it has, and how much room there is; only its driver of another's."""
     root = Path(info["DockerRootDir"])
-    where = f"{info['Driver']} in {root}: images unpacked"
+    where = _("{driver} in {folder}: images unpacked", driver=info["Driver"], folder=root)
     if engine.keeps_packed():  # it does not tell in which folder containerd keeps its own
-        where = f"containerd's image store ({info['Driver']}): images compressed and unpacked, in containerd's own folder; all else in {root}"
+        where = _(
+            "containerd's image store ({driver}): images compressed and unpacked, in containerd's own folder; all else in {folder}",
+            driver=info["Driver"],
+            folder=root,
+        )
     ours = engine.host().startswith("unix:") and info.get("KernelVersion") == platform.release() and root.is_dir()
-    return _free("storage", root, f"{where}, ") if ours else Finding("storage", State.OK, where)
+    return _free(_("storage"), root, f"{where}, ") if ours else Finding(_("storage"), State.OK, where)
 
 
 def _engine() -> Iterator[Finding]:
@@ -163,68 +172,78 @@ def _engine() -> Iterator[Finding]:
         info, version = connected.info(), connected.version()
     yield from (
         Finding(
-            "engine", State.OK, f"answers at {engine.host()}: {info['OperatingSystem']}, kernel {info['KernelVersion']}"
+            _("engine"),
+            State.OK,
+            _(
+                "answers at {address}: {system}, kernel {kernel}",
+                address=engine.host(),
+                system=info["OperatingSystem"],
+                kernel=info["KernelVersion"],
+            ),
         ),
         _versions(version),
+        Finding(_("builder"), State.OK, _BUILDERS[builder.chosen()]),
         Finding(
-            "builder",
+            _("cgroup"),
             State.OK,
-            f"we build with {builder.chosen()}",
-        ),
-        Finding(
-            "cgroup",
-            State.OK,
-            f"version {info.get('CgroupVersion', '1')}, driver {info.get('CgroupDriver', 'unknown')}",
+            _(
+                "version {version}, driver {driver}",
+                version=info.get("CgroupVersion", "1"),
+                driver=info.get("CgroupDriver", _("unknown")),
+            ),
         ),
         _storage(info),
-        Finding("architecture", State.OK, info["Architecture"]),
-        Finding("runtimes", State.OK, ", ".join(sorted(info.get("Runtimes", {}))) or "none reported"),
+        Finding(_("architecture"), State.OK, info["Architecture"]),
+        Finding(_("runtimes"), State.OK, ", ".join(sorted(info.get("Runtimes", {}))) or _("none reported")),
     )
 
 
 def _versions(server: dict[str, Any]) -> Finding:
     """What speaks to the engine, and whether it may."""
-    said = f"server {server['Version']} (API {server['ApiVersion']}), command "
+    said = {"server": server["Version"], "api": server["ApiVersion"], "sdk": docker.__version__}
     if not shutil.which("docker"):
-        return Finding("versions", State.OK, f"{said}not installed, Python SDK {docker.__version__}")
+        detail = _("server {server} (API {api}), command not installed, Python SDK {sdk}", **said)
+        return Finding(_("versions"), State.OK, detail)
     ran = engine.docker_command("version", "--format", "{{.Client.Version}}, API {{.Client.APIVersion}}")
     if ran.returncode:
-        last = (ran.stderr.strip() or "it ends without a word").splitlines()[-1]
-        return Finding("versions", State.WARNING, f"{said}does not work: {last}", client.fix_for(last))
-    return Finding("versions", State.OK, f"{said}{ran.stdout.strip()}, Python SDK {docker.__version__}")
+        last = (ran.stderr.strip() or _("it ends without a word")).splitlines()[-1]
+        detail = _("server {server} (API {api}), command does not work: {why}", why=last, **said)
+        return Finding(_("versions"), State.WARNING, detail, client.fix_for(last))
+    command = ran.stdout.strip()
+    detail = _("server {server} (API {api}), command {command}, Python SDK {sdk}", command=command, **said)
+    return Finding(_("versions"), State.OK, detail)
 
 
 def _limits() -> Iterator[Finding]:
     if discarded := engine.discarded_limits():
-        yield Finding(
-            "limits", State.WARNING, f"this engine discards limits of {' and '.join(discarded)}", engine.LIMITS_FIX
-        )
+        yield Finding(_("limits"), State.WARNING, engine.discards(discarded), engine.LIMITS_FIX)
 
 
 def _configuration() -> Iterator[Finding]:
     """The docker client's own, which commands that a reader types need; what we build does without."""
     troubles = [*client.config_trouble(), *client.credentials_trouble()]
     for trouble in troubles:
-        yield Finding("docker's configuration", State.WARNING, trouble.args[0], trouble.fix)
+        yield Finding(_("docker's configuration"), State.WARNING, trouble.args[0], trouble.fix)
 
 
 def _images() -> Iterator[Finding]:
     tags = images.there()
-    build = "`make book` makes it, or `.venv/bin/boxlab prepare`"
+    build = _("`make book` makes it, or `.venv/bin/boxlab prepare`")
     if "base" not in tags:
-        yield Finding("base image", State.NOTE, "not made yet", build)
+        yield Finding(_("base image"), State.NOTE, _("not made yet"), build)
         return
-    yield Finding("base image", State.OK, f"from {tags['base'].labels.get(images.ORIGIN_LABEL, 'an unknown origin')}")
+    origin = tags["base"].labels.get(images.ORIGIN_LABEL, _("an unknown origin"))
+    yield Finding(_("base image"), State.OK, _("from {origin}", origin=origin))
     missing = [name for name in images.names() if name not in tags and (name != "qemu" or qemu.in_container())]
     if missing:
-        yield Finding("other images", State.NOTE, f"missing: {', '.join(missing)}", build)
+        yield Finding(_("other images"), State.NOTE, _("missing: {images}", images=", ".join(missing)), build)
     else:
-        yield Finding("other images", State.OK, "all there")
+        yield Finding(_("other images"), State.OK, _("all there"))
 
 
 def _qemu() -> Iterator[Finding]:
     if qemu.in_container():
-        detail = "not on this host: virtual machines run QEMU in a container, and start a little later"
+        detail = _("not on this host: virtual machines run QEMU in a container, and start a little later")
         yield Finding("QEMU", State.NOTE, detail, qemu.INSTALL_FIX)
     else:
         yield Finding("QEMU", State.OK, f"{qemu.version()}, {shutil.which(qemu.name())}")
@@ -238,7 +257,6 @@ def _accelerator_again() -> Iterator[Finding]:
 
 
 def _accelerator() -> Iterator[Finding]:
-    proof = "`make book` proves it, or `.venv/bin/boxlab prepare`"
     if os.environ.get(accelerator.OVERRIDE):
         chosen = accelerator.choose()
     elif qemu.in_container() and not images.find("qemu"):
@@ -246,23 +264,26 @@ def _accelerator() -> Iterator[Finding]:
     else:
         chosen = accelerator.cached()
     if chosen is None:
-        yield Finding("accelerator", State.NOTE, "not proven yet: no guest has run here", proof)
+        proof = _("`make book` proves it, or `.venv/bin/boxlab prepare`")
+        yield Finding(_("accelerator"), State.NOTE, _("not proven yet: no guest has run here"), proof)
         return
-    proven = f"a guest was ready in {chosen.boot_s:.2f} s, {chosen.proven_at}" if chosen.boot_s else "not proven"
+    proven = _("not proven")
+    if chosen.boot_s:
+        proven = _("a guest was ready in {seconds:.2f} s, {time}", seconds=chosen.boot_s, time=chosen.proven_at)
     state = State.WARNING if chosen.emulated else State.OK
     fix = f"{chosen.reason}; {accelerator.AGAIN_FIX}" if chosen.boot_s and chosen.reason else chosen.reason
-    yield Finding("accelerator", state, f"{chosen.label}: {proven}", fix)
+    yield Finding(_("accelerator"), state, f"{chosen.label}: {proven}", fix)
 
 
 def _fonts() -> Iterator[Finding]:
     if sys.platform != "linux":
-        yield Finding("fonts", State.OK, "Hangul comes with this system")
+        yield Finding(_("fonts"), State.OK, _("Hangul comes with this system"))
         return
     if not shutil.which("fc-list"):
         yield Finding(
-            "fonts",
+            _("fonts"),
             State.NOTE,
-            "fontconfig is not installed: a browser on this machine may lack fonts",
+            _("fontconfig is not installed: a browser on this machine may lack fonts"),
             "`sudo apt-get install fontconfig fonts-nanum`",
         )
         return
@@ -270,25 +291,44 @@ def _fonts() -> Iterator[Finding]:
         "\n"
     )[0]
     yield (
-        Finding("fonts", State.OK, f"Hangul: {korean}")
+        Finding(_("fonts"), State.OK, _("Hangul: {font}", font=korean))
         if korean
-        else Finding("fonts", State.NOTE, "no font with Hangul", "`sudo apt-get install fonts-nanum`")
+        else Finding(_("fonts"), State.NOTE, _("no font with Hangul"), "`sudo apt-get install fonts-nanum`")
     )
 
 
 def _proxy() -> Iterator[Finding]:
     names = sorted({v.upper() for v in os.environ if v.lower() in ("http_proxy", "https_proxy", "no_proxy")})
-    yield Finding(
-        "proxy", State.NOTE if names else State.OK, f"set: {', '.join(names)}; passed to builds" if names else "none"
-    )
+    detail = _("set: {names}; passed to builds", names=", ".join(names)) if names else _("none")
+    yield Finding(_("proxy"), State.NOTE if names else State.OK, detail)
 
 
 def _certificates() -> Iterator[Finding]:
     extra = len(images.extra_certificates())
-    yield Finding(
-        "certificates",
-        State.NOTE if extra else State.OK,
-        f"{extra} authorities beyond the public ones; put into the base image"
-        if extra
-        else "only the public authorities",
+    detail = several(
+        "{count} authority beyond the public ones; put into the base image",
+        "{count} authorities beyond the public ones; put into the base image",
+        extra,
     )
+    yield Finding(
+        _("certificates"),
+        State.NOTE if extra else State.OK,
+        detail if extra else _("only the public authorities"),
+    )
+
+
+_CHECKS: dict[Callable[[], Iterator[Finding]], str] = {
+    _machine: _("machine"),
+    _memory: _("memory"),
+    _disk: _("disk"),
+    _engine: _("engine"),
+    _limits: _("limits"),
+    _configuration: _("configuration"),
+    _images: _("images"),
+    _qemu: "qemu",
+    _accelerator: _("accelerator"),
+    _fonts: _("fonts"),
+    _proxy: _("proxy"),
+    _certificates: _("certificates"),
+}
+"""The checks, and under what name each says that it does not work."""

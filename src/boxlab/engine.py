@@ -3,7 +3,7 @@
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from functools import cache
@@ -16,6 +16,7 @@ from docker.models.images import Image as SdkImage
 
 from boxlab import client, connection, marks, progress
 from boxlab.errors import EngineError
+from boxlab.language import _
 
 LABEL = "org.containers-measured"
 """Label of every engine object of ours."""
@@ -27,7 +28,7 @@ RUN_LABEL = f"{LABEL}.run"
 TIMEOUT_S = 60
 """How long one call may take before the engine counts as stuck."""
 
-START_FIX = "start Docker Desktop, or `sudo systemctl start docker` (without systemd: `sudo service docker start`)"
+START_FIX = _("start Docker Desktop, or `sudo systemctl start docker` (without systemd: `sudo service docker start`)")
 
 
 def labels(run: str = marks.RUN) -> dict[str, str]:
@@ -68,40 +69,56 @@ def explain(error: Exception) -> EngineError:
     address = host()
     if "PermissionError" in text:
         return EngineError(
-            f"not allowed to use the engine's socket ({address})",
-            "`sudo usermod -aG docker $USER`, then log in again (members of that group are root on this machine)",
+            _("not allowed to use the engine's socket ({address})", address=address),
+            _("`sudo usermod -aG docker $USER`, then log in again (members of that group are root on this machine)"),
         )
     if re.search("no space left|quota exceeded", text, re.IGNORECASE):
-        return EngineError(f"the disk is full: {text}", "see what fills it with `docker system df` and `df -h`")
+        return EngineError(
+            _("the disk is full: {why}", why=text), _("see what fills it with `docker system df` and `df -h`")
+        )
     if isinstance(error, requests.exceptions.ProxyError) or "SOCKS" in text:
         return EngineError(
-            f"the proxy of HTTP_PROXY or HTTPS_PROXY does not let us through to the engine at {address}",
-            "let NO_PROXY name the engine's host as well; we know no SOCKS proxies",
+            _(
+                "the proxy of HTTP_PROXY or HTTPS_PROXY does not let us through to the engine at {address}",
+                address=address,
+            ),
+            _("let NO_PROXY name the engine's host as well; we know no SOCKS proxies"),
         )
     if isinstance(error, requests.exceptions.SSLError):
         reason = re.search(r"\[SSL[^]]*\] [^()]+|certificate[^()]+", text)
         return EngineError(
-            f"no TLS connection to the engine at {address}: {reason[0].strip() if reason else text}",
-            "DOCKER_CERT_PATH must name the folder with the ca.pem, cert.pem and key.pem made for this engine",
+            _(
+                "no TLS connection to the engine at {address}: {why}",
+                address=address,
+                why=reason[0].strip() if reason else text,
+            ),
+            _("DOCKER_CERT_PATH must name the folder with the ca.pem, cert.pem and key.pem made for this engine"),
         )
     if "HTTPS server" in text:
-        return EngineError(f"the engine at {address} wants TLS", "`export DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=FOLDER`")
+        return EngineError(
+            _("the engine at {address} wants TLS", address=address),
+            _("`export DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=FOLDER`"),
+        )
     if re.search(r"NameResolutionError|getaddrinfo|name resolution|not known", text):
-        return EngineError(f"no machine has the name of the engine at {address}", _elsewhere())
+        return EngineError(_("no machine has the name of the engine at {address}", address=address), _elsewhere())
     if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)):
-        return EngineError(f"the engine did not answer within {TIMEOUT_S} s", "restart the engine")
+        return EngineError(
+            _("the engine did not answer within {seconds} s", seconds=TIMEOUT_S), _("restart the engine")
+        )
     if isinstance(error, requests.exceptions.JSONDecodeError) or "BadStatusLine" in text:
-        return EngineError(f"what answers at {address} is no engine", _elsewhere())
+        return EngineError(_("what answers at {address} is no engine", address=address), _elsewhere())
     gone = ("FileNotFoundError", "onnection refused", "ConnectionRefused", "Connection aborted", "Connection reset")
     if any(sign in text for sign in (*gone, "No route to host", "unreachable", "NotADirectoryError")):
-        return EngineError(f"no engine answers at {address}", _elsewhere())
-    return EngineError(f"the engine said: {text}", client.fix_for(text, ""))
+        return EngineError(_("no engine answers at {address}", address=address), _elsewhere())
+    return EngineError(_("the engine said: {text}", text=text), client.fix_for(text, ""))
 
 
 def _elsewhere() -> str:
     """What to do where no engine answers at the address that we were told."""
     said_by = client.endpoint().said_by
-    return f"{START_FIX}; if it is elsewhere, correct {said_by}" if said_by else START_FIX
+    if not said_by:
+        return START_FIX
+    return _("{start}; if it is elsewhere, correct {variable}", start=START_FIX, variable=said_by)
 
 
 @cache
@@ -119,7 +136,7 @@ def connect() -> docker.DockerClient:
         finally:
             asking.close()
         if not isinstance(spoken, dict) or "ApiVersion" not in spoken:
-            raise EngineError(f"what answers at {endpoint.address} is no engine", _elsewhere())
+            raise EngineError(_("what answers at {address} is no engine", address=endpoint.address), _elsewhere())
         require_versions(spoken)
         return connection.open_client(endpoint, spoken["ApiVersion"], TIMEOUT_S)
 
@@ -141,11 +158,20 @@ def require_versions(spoken: dict[str, Any]) -> None:
     """
     newest, oldest = spoken["ApiVersion"], spoken.get("MinAPIVersion") or connection.LEAST_API
     if _number(newest) < _number(connection.LEAST_API):
-        raise EngineError(f"the engine is too old: it speaks version {newest} of the API", "install a current engine")
+        raise EngineError(
+            _("the engine is too old: it speaks version {version} of the API", version=newest),
+            _("install a current engine"),
+        )
     told = os.environ.get("DOCKER_API_VERSION")
     if told and not (re.fullmatch(r"v?\d+\.\d+", told) and _number(oldest) <= _number(told) <= _number(newest)):
         raise EngineError(
-            f"DOCKER_API_VERSION is {told!r}, and the engine speaks {oldest} to {newest}", "`unset DOCKER_API_VERSION`"
+            _(
+                "DOCKER_API_VERSION is {told!r}, and the engine speaks {oldest} to {newest}",
+                told=told,
+                oldest=oldest,
+                newest=newest,
+            ),
+            "`unset DOCKER_API_VERSION`",
         )
 
 
@@ -156,7 +182,9 @@ def _number(version: str) -> tuple[int, ...]:
 LIMITS = {"memory": "MemoryLimit", "processes": "PidsLimit", "processors": "CpuCfsQuota"}
 """What a container can be limited in, and by what name the engine says whether it does."""
 
-LIMITS_FIX = (
+_LIMITED = {"memory": _("memory"), "processes": _("processes"), "processors": _("processors")}
+
+LIMITS_FIX = _(
     "`docker info` says why, at its end: memory may need `cgroup_enable=memory` on the kernel's command line, "
     "a rootless engine the delegation of control groups by systemd"
 )
@@ -180,7 +208,12 @@ def require_limits(*names: str) -> None:
         EngineError: it discards some.
     """
     if discarded := [name for name in discarded_limits() if name in names]:
-        raise EngineError(f"this engine discards limits of {' and '.join(discarded)}", LIMITS_FIX)
+        raise EngineError(discards(discarded), LIMITS_FIX)
+
+
+def discards(names: Iterable[str]) -> str:
+    """What to say of an engine that does not limit what these names in `LIMITS` stand for."""
+    return _("this engine discards limits of {what}", what=_(" and ").join(_LIMITED[name] for name in names))
 
 
 def is_podman() -> bool:
@@ -207,7 +240,7 @@ def images(**which: Any) -> list[SdkImage]:
 
 def _listed(tries: int = 20, **which: Any) -> list[dict[str, Any]]:
     """The engine's own list of images: containerd's store fails to make one while an image is being removed."""
-    for _ in range(tries):
+    for _try in range(tries):
         with suppress(docker.errors.NotFound):
             return _rows(**which)
     return _rows(**which)
@@ -227,7 +260,7 @@ def keeps_packed() -> bool:
     """
     with plain_errors():
         status = connect().info().get("DriverStatus") or ()
-    return any(str(value).startswith("io.containerd.snapshotter") for _, value in status)
+    return any(str(value).startswith("io.containerd.snapshotter") for _name, value in status)
 
 
 @cache
@@ -314,8 +347,13 @@ def docker_command(*arguments: str, seconds: float = TIMEOUT_S, **variables: str
                 timeout=seconds,
             )
     except FileNotFoundError as error:
-        raise EngineError("the docker command is missing", "install Docker's command line") from error
+        raise EngineError(_("the docker command is missing"), _("install Docker's command line")) from error
     except OSError as error:
-        raise EngineError(f"the docker command does not run: {error.strerror}", client.fix_for("GLIBC")) from error
+        raise EngineError(
+            _("the docker command does not run: {why}", why=error.strerror), client.fix_for("GLIBC")
+        ) from error
     except subprocess.TimeoutExpired as error:
-        raise EngineError(f"`docker {arguments[0]}` did not end within {seconds:g} s", "restart the engine") from error
+        raise EngineError(
+            _("`docker {command}` did not end within {seconds:g} s", command=arguments[0], seconds=seconds),
+            _("restart the engine"),
+        ) from error

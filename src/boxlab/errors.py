@@ -4,6 +4,8 @@ import errno
 import os
 import re
 
+from boxlab.language import _
+
 _CREDENTIALS = re.compile(r"(?<!ssh)://[^/\s'\"]*@")
 
 
@@ -25,7 +27,7 @@ class BoxlabError(Exception):
 
     def __str__(self) -> str:
         message = super().__str__()
-        return f"{message}\n  fix: {self.fix}" if self.fix else message
+        return message + "\n  " + _("fix: {fix}", fix=self.fix) if self.fix else message
 
     def _render_traceback_(self) -> list[str]:
         """What Jupyter prints in place of a traceback."""
@@ -71,24 +73,24 @@ class LabError(BoxlabError):
 
 
 _REMEDIES = {
-    errno.ENOSPC: "make room on the disk that it lies on",
-    errno.EDQUOT: "make room: your share of the disk that it lies on is used up",
-    errno.EFBIG: "allow larger files: `ulimit -f unlimited`",
-    errno.EROFS: "its file system is read-only: mount it for writing, or use a folder elsewhere",
-    errno.EACCES: "give yourself the right to it: `ls -ld` shows whose it is",
-    errno.EPERM: "give yourself the right to it: `ls -ld` shows whose it is",
-    errno.EIO: "the disk or the terminal fails: `sudo dmesg` says more",
-    errno.ENOTDIR: "a file stands where a folder should: move it away",
-    errno.EISDIR: "a folder stands where a file should: move it away",
-    errno.EEXIST: "something stands there already: move it away",
-    errno.ENOTEMPTY: "something stands there already: move it away",
-    errno.ELOOP: "its links lead in a circle: remove them",
-    errno.ENAMETOOLONG: "use a shorter path",
-    errno.EMFILE: "allow more open files: `ulimit -n 4096`",
-    errno.ENFILE: "the machine has too many open files: close other programs",
-    errno.ENOMEM: "close other programs: there is not enough memory",
-    errno.EAGAIN: "close other programs: no further process is allowed (`ulimit -u`)",
-    errno.ENOENT: "see that it is there, then try again",
+    errno.ENOSPC: _("make room on the disk that it lies on"),
+    errno.EDQUOT: _("make room: your share of the disk that it lies on is used up"),
+    errno.EFBIG: _("allow larger files: `ulimit -f unlimited`"),
+    errno.EROFS: _("its file system is read-only: mount it for writing, or use a folder elsewhere"),
+    errno.EACCES: _("give yourself the right to it: `ls -ld` shows whose it is"),
+    errno.EPERM: _("give yourself the right to it: `ls -ld` shows whose it is"),
+    errno.EIO: _("the disk or the terminal fails: `sudo dmesg` says more"),
+    errno.ENOTDIR: _("a file stands where a folder should: move it away"),
+    errno.EISDIR: _("a folder stands where a file should: move it away"),
+    errno.EEXIST: _("something stands there already: move it away"),
+    errno.ENOTEMPTY: _("something stands there already: move it away"),
+    errno.ELOOP: _("its links lead in a circle: remove them"),
+    errno.ENAMETOOLONG: _("use a shorter path"),
+    errno.EMFILE: _("allow more open files: `ulimit -n 4096`"),
+    errno.ENFILE: _("the machine has too many open files: close other programs"),
+    errno.ENOMEM: _("close other programs: there is not enough memory"),
+    errno.EAGAIN: _("close other programs: no further process is allowed (`ulimit -u`)"),
+    errno.ENOENT: _("see that it is there, then try again"),
 }
 
 
@@ -99,7 +101,8 @@ def of_system(error: OSError, where: str = "") -> BoxlabError:
         where: what it is about, if the error does not say.
     """
     # Of two paths the second is the one that is written.
-    path = error.filename2 or error.filename or where or "the system"
+    path = error.filename2 or error.filename or where or _("the system")
     words = error.strerror or str(error) or type(error).__name__
-    path = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else f"file descriptor {path}"
-    return BoxlabError(f"{path}: {words}", _REMEDIES.get(error.errno or 0, "try again; if it stays so, report it"))
+    named = isinstance(path, (str, bytes, os.PathLike))
+    path = os.fsdecode(path) if named else _("file descriptor {number}", number=path)
+    return BoxlabError(f"{path}: {words}", _REMEDIES.get(error.errno or 0, _("try again; if it stays so, report it")))

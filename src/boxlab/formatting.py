@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from boxlab.language import _
+
 if TYPE_CHECKING:  # it takes longer to import than all that writes a number
     from boxlab.stats import Estimate
 
@@ -46,13 +48,14 @@ def times(value: float) -> str:
 
 def interval(estimate: "Estimate", say: Callable[[float], str]) -> str:
     """The ends of an interval as text, each by `say`, and "(range)" where that is all it is."""
-    return f"{say(estimate.low)} – {say(estimate.high)}" + (" (range)" if estimate.is_range else "")
+    ends = f"{say(estimate.low)} – {say(estimate.high)}"
+    return _("{ends} (range)", ends=ends) if estimate.is_range else ends
 
 
 def with_interval(estimate: "Estimate", say: Callable[[float], str] = times) -> str:
     """A value, by default a ratio, and its interval as text: both ends in brackets, and "range" before a mere range."""
-    kind = "range " if estimate.is_range else ""
-    return f"{say(estimate.value)} ({kind}{say(estimate.low)} – {say(estimate.high)})"
+    value, ends = say(estimate.value), f"{say(estimate.low)} – {say(estimate.high)}"
+    return _("{value} (range {ends})", value=value, ends=ends) if estimate.is_range else f"{value} ({ends})"
 
 
 def _three(value: float) -> str:

@@ -20,6 +20,7 @@ from docker.models.images import Image as SdkImage
 
 from boxlab import builder, client, engine, marks, paths, progress, turns
 from boxlab.errors import BoxlabError, BuildError
+from boxlab.language import _, several
 
 PREFIX = "containers-measured/"
 """All our tags begin with it; we never tag with a name that is not ours."""
@@ -131,7 +132,7 @@ def ensure(name: str) -> Built:
     if found := find(name):
         return _adopted(found)
     client.require_proxies()
-    with turns.turn(f"images-{short_hash(engine.host().encode())}", "the images are built"):
+    with turns.turn(f"images-{short_hash(engine.host().encode())}", _("the images are built")):
         return _adopted(find(name) or _made(name, context, built_on))
 
 
@@ -141,7 +142,7 @@ def _adopted(built: Built) -> Built:
         for name in (own(built.name), f"{PREFIX}{built.name}:latest"):
             replaced = _get(name)
             if not replaced or replaced.id != built.id:
-                repository, _, tag = name.rpartition(":")
+                repository, _colon, tag = name.rpartition(":")
                 engine.connect().api.tag(built.id, repository, tag)
                 if replaced and replaced.id:
                     builder.remove_unused(replaced.id)
@@ -189,7 +190,12 @@ def base_of(layers: Sequence[str]) -> SdkImage | None:
 
 def _build_base(context: Path, labels: dict[str, str]) -> None:
     if (there := _get(own("base"))) and (lacking := _lacking(there)):
-        print(f"base: made again, with {lacking} certificate authorities that this machine trusts", file=sys.stderr)
+        again = several(
+            "base: made again, with {count} certificate authority that this machine trusts",
+            "base: made again, with {count} certificate authorities that this machine trusts",
+            lacking,
+        )
+        print(again, file=sys.stderr)
     authorities = {_fingerprint(pem): pem for pem in extra_certificates()}
     more = {f"certificates/host-{name}.crt": pem for name, pem in authorities.items()}
     with _origin() as origin:
@@ -248,12 +254,13 @@ def _origin() -> Iterator[_Origin]:
     reference, named = f"python@{HUB_DIGEST}", passing("origin")
     was_there = _get(reference) is not None
     try:
-        print(f"base: asking Docker Hub for {HUB_IMAGE}", file=sys.stderr)
+        print(_("base: asking Docker Hub for {image}", image=HUB_IMAGE), file=sys.stderr)
         client.images.pull(reference).tag(named)  # BuildKit builds on names alone
         origin = _Origin(named, f"Docker Hub, {HUB_IMAGE}@{HUB_DIGEST}")
     except (docker.errors.APIError, requests.RequestException, urllib3.exceptions.HTTPError) as error:
         reason = " ".join(str(getattr(error, "explanation", error)).split())
-        print(f"base: Docker Hub cannot be used ({reason}): making it from Debian's packages", file=sys.stderr)
+        instead = _("base: Docker Hub cannot be used ({why}): making it from Debian's packages", why=reason)
+        print(instead, file=sys.stderr)
         was_there = True
         origin = _from_packages(named)
     try:
@@ -267,15 +274,18 @@ def _from_packages(tag: str) -> _Origin:
     """A root filesystem made by mmdebstrap from the packages of Debian, imported as `tag`."""
     if not shutil.which("mmdebstrap"):
         raise BuildError(
-            "no base image: Docker Hub cannot be reached and mmdebstrap is not installed",
-            "connect to the network, or on Debian and Ubuntu: `sudo apt-get install mmdebstrap debian-archive-keyring`",
+            _("no base image: Docker Hub cannot be reached and mmdebstrap is not installed"),
+            _(
+                "connect to the network, or on Debian and Ubuntu: "
+                "`sudo apt-get install mmdebstrap debian-archive-keyring`"
+            ),
         )
     excluded = ("/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/man/*")
     command = ["mmdebstrap", "--variant=minbase", "--include=ca-certificates,python3,python3-venv"]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in excluded]
     tarball = paths.scratch() / f"base-{marks.RUN}.tar"
     try:
-        with progress.bar("base", total=len(_MMDEBSTRAP_STEPS), unit="step") as bar:
+        with progress.bar("base", total=len(_MMDEBSTRAP_STEPS), unit=_("step")) as bar:
             _mmdebstrap([*command, SUITE, str(tarball)], bar)
         engine.connect().api.import_image_from_file(
             str(tarball), repository=tag, tag="latest", changes=[f"LABEL {engine.LABEL}=1"]
@@ -314,7 +324,9 @@ def _mmdebstrap(command: list[str], bar: "progress.Bar") -> None:
             raise
     if process.returncode:
         last = " | ".join(lines[-5:])
-        raise BuildError(f"mmdebstrap failed: {last}", "is the Debian mirror reachable? `sudo apt-get update` tells")
+        raise BuildError(
+            _("mmdebstrap failed: {why}", why=last), _("is the Debian mirror reachable? `sudo apt-get update` tells")
+        )
 
 
 def _build(
@@ -345,24 +357,37 @@ def _why(name: str, built: builder.Build) -> BoxlabError:
     if full := next((line for line in lines if "no space left" in line.lower()), None):
         return engine.explain(OSError(full))
     if built.trouble == "late":
-        last = lines[-1] if lines else "nothing"
-        message = f"the image {name} does not build: it printed nothing for {builder.SILENT_S} s after: {last}"
-        return BuildError(message, "restart the engine, and see whether the network answers")
+        message = _(
+            "the image {image} does not build: it printed nothing for {seconds} s after: {line}",
+            image=name,
+            seconds=builder.SILENT_S,
+            line=lines[-1] if lines else _("nothing"),
+        )
+        return BuildError(message, _("restart the engine, and see whether the network answers"))
     if unreached := next((line for line in lines if _UNREACHED.search(line)), None):
-        message = f"the image {name} does not build, as a step did not reach the network: {unreached[:300]}"
+        message = _(
+            "the image {image} does not build, as a step did not reach the network: {why}",
+            image=name,
+            why=unreached[:300],
+        )
         return BuildError(message, _network_fix())
     return BuildError(
-        f"the image {name} does not build: {' | '.join(lines[-5:])}",
-        f"look at images/{name}/Dockerfile",
+        _("the image {image} does not build: {why}", image=name, why=" | ".join(lines[-5:])),
+        _("look at images/{image}/Dockerfile", image=name),
     )
 
 
 def _network_fix() -> str:
     """What to look at where a build does not reach the network; of a proxy its place alone, never its password."""
     if not (set_to := {k: urlsplit(v) for k, v in builder.proxies().items() if k.lower() != "no_proxy" and v}):
-        return "is the network there? a container must reach it, too"
-    named = ", ".join(f"{name} ({place.hostname or 'no address'}:{place.port or ''})" for name, place in set_to.items())
-    return f"does the proxy answer, from a container as well? it is set by {named}; `unset` that where none is needed"
+        return _("is the network there? a container must reach it, too")
+    named = ", ".join(
+        f"{name} ({place.hostname or _('no address')}:{place.port or ''})" for name, place in set_to.items()
+    )
+    return _(
+        "does the proxy answer, from a container as well? it is set by {variables}; `unset` that where none is needed",
+        variables=named,
+    )
 
 
 def _parent(name: str) -> str | None:
@@ -375,7 +400,7 @@ def _parent(name: str) -> str | None:
 def _context(name: str) -> Path:
     folder = paths.IMAGES / name
     if not (folder / "Dockerfile").is_file():
-        raise BuildError(f"there is no image {name!r}", f"one of: {', '.join(names())}")
+        raise BuildError(_("there is no image {name!r}", name=name), _("one of: {names}", names=", ".join(names())))
     return folder
 
 

@@ -9,11 +9,16 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
+from boxlab.language import _
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What tells a command to end; the last when its terminal is closed."""
 
 STATUS = 130
 """Exit status of a command that was told to end."""
+
+INTERRUPTED = _("interrupted; nothing of ours is left running")
+"""What it says then."""
 
 AGAIN_S = 0.02
 """After how long an interrupt that was lost strikes again."""
@@ -81,7 +86,7 @@ def ignore() -> None:
 def end() -> NoReturn:
     """End at once, with one line."""
     with suppress(OSError):  # nobody is left to read it
-        os.write(2, b"boxlab: interrupted; nothing of ours is left running\n")
+        os.write(2, f"boxlab: {INTERRUPTED}\n".encode())
     os._exit(STATUS)
 
 

@@ -60,6 +60,11 @@ def _(message: str, **values: object) -> str:
     return said.format(**values) if values else said
 
 
+def N_(message: str) -> str:
+    """Marks a message that is translated later, where it is shown."""
+    return message
+
+
 def several(one: str, many: str, count: int, **values: object) -> str:
     """As `_`, with the form that goes with `count`, which has the place `{count}` in both."""
     return _translations().ngettext(one, many, count).format(count=count, **values)

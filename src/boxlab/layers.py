@@ -12,6 +12,7 @@ from typing import IO
 
 from boxlab import engine, marks, paths, progress
 from boxlab.errors import EngineError
+from boxlab.language import _
 
 GZIP_LEVEL = 6
 """What `docker push` compresses with: the default level of Go's compress/gzip."""
@@ -54,7 +55,7 @@ def layers(*tags: str) -> list[Layer]:
             for layer, file in layer_files(archive, hashes(tag)):
                 owners.setdefault(layer, []).append(tag)
                 if layer not in sizes:
-                    sizes[layer] = *_sizes(file, f"{tag}: compress"), _length(file)
+                    sizes[layer] = *_sizes(file, _("{image}: compress", image=tag)), _length(file)
     return [Layer(layer, *sizes[layer], tuple(owners[layer])) for layer in sizes]
 
 
@@ -100,7 +101,7 @@ def _save(tag: str, file: IO[bytes]) -> None:
     with engine.plain_errors():
         api = engine.connect().api
         total = api.inspect_image(tag)["Size"]
-        with progress.bar(f"{tag}: save", total=total, unit="B", unit_scale=True) as bar:
+        with progress.bar(_("{image}: save", image=tag), total=total, unit="B", unit_scale=True) as bar:
             for chunk in api.get_image(tag, chunk_size=_BLOCK):
                 bar.update(file.write(chunk))
 
@@ -120,7 +121,7 @@ def layer_files(archive: tarfile.TarFile, wanted: Sequence[str]) -> Iterator[tup
             for layer, name in zip(wanted, image["Layers"], strict=True):
                 yield layer, _file(archive, name)
             return
-    raise EngineError("the engine has saved an image with other layers than it says", "pull or build it again")
+    raise EngineError(_("the engine has saved an image with other layers than it says"), _("pull or build it again"))
 
 
 def _file(archive: tarfile.TarFile, name: str) -> IO[bytes]:
@@ -132,7 +133,7 @@ def _file(archive: tarfile.TarFile, name: str) -> IO[bytes]:
 def compressed_size(path: Path) -> int:
     """Size of a file once gzip has packed it as it packs a layer, in bytes."""
     with path.open("rb") as file:
-        return _sizes(file, f"{path.name}: compress")[1]
+        return _sizes(file, _("{file}: compress", file=path.name))[1]
 
 
 def _length(file: IO[bytes]) -> int:

@@ -7,6 +7,19 @@ import docker.errors
 
 from boxlab import engine
 from boxlab.errors import BoxlabError, EngineError
+from boxlab.language import _
+
+KINDS = {
+    "process": _("process"),
+    "control group": _("control group"),
+    "file": _("file"),
+    "container": _("container"),
+    "image": _("image"),
+    "network": _("network"),
+    "volume": _("volume"),
+    "project": _("project"),
+}
+"""What a reader is told of each kind of thing."""
 
 
 @dataclass(frozen=True)
@@ -57,4 +70,5 @@ def _remove(item: Leftover) -> None:
         pass  # gone meanwhile, which is what we want
     except OSError as error:
         fix = f"`sudo rm -rf {item.name}`" if item.kind == "file" else ""
-        raise BoxlabError(f"{item.kind} {item.name} cannot be removed: {error.strerror}", fix) from error
+        message = _("{kind} {name} cannot be removed: {why}", kind=KINDS[item.kind], name=item.name, why=error.strerror)
+        raise BoxlabError(message, fix) from error

@@ -20,14 +20,15 @@ import psutil
 from boxlab import disk, engine, leftover, marks, paths, turns
 from boxlab.errors import BoxlabError, EngineError
 from boxlab.images import short_hash, short_name
-from boxlab.leftover import Leftover
+from boxlab.language import _
+from boxlab.leftover import KINDS, Leftover
 
 PROJECT_LABEL = "com.docker.compose.project"
 
 WAYS_ON = {
-    "container": "`docker rm --force {name}`; or keep it: `docker rename {name} {name}-kept`",
-    "image": "`docker rmi {name}`; or keep it: `docker tag {name} {name}-kept` first",
-    "volume": "`docker volume rm {name}`, if nothing in it is needed",
+    "container": _("`docker rm --force {name}`; or keep it: `docker rename {name} {name}-kept`"),
+    "image": _("`docker rmi {name}`; or keep it: `docker tag {name} {name}-kept` first"),
+    "volume": _("`docker volume rm {name}`, if nothing in it is needed"),
     "network": "`docker network rm {name}`",
     "project": "`docker compose --project-name {name} down`",
 }
@@ -165,12 +166,19 @@ def declare(
             try:
                 taken[f"{kind} {name}"] = turns.take(_turn(here, kind, name))
             except turns.Held as other:
-                held.append((f"the {kind} {name} is declared by {other}", "wait until that has ended, or end it"))
+                held.append(
+                    (
+                        _("the {kind} {name} is declared by {who}", kind=KINDS[kind], name=name, who=other),
+                        _("wait until that has ended, or end it"),
+                    )
+                )
         with engine.plain_errors():
             things = list(_things())
         held += [holder for kind, name in new for holder in _holders(kind, name, things, ledgers.values())]
         if held:
-            raise BoxlabError("; ".join(what for what, _ in held), "; ".join(dict.fromkeys(fix for _, fix in held)))
+            raise BoxlabError(
+                "; ".join(what for what, _fix in held), "; ".join(dict.fromkeys(fix for _what, fix in held))
+            )
         for kind, name in new:
             ledger.names.setdefault(kind, []).append(name)
         ledger.before = ledger.before or sorted({thing.id for thing in things if thing.kind == "image"})
@@ -282,11 +290,19 @@ def _holders(kind: str, name: str, things: list[_Thing], ledgers: Iterable[_Ledg
         if name == (thing.project if kind == "project" else thing.name if kind == thing.kind else ""):
             ours = thing.owner == marks.owner() or any(ledger.made(thing) for ledger in ledgers)
             since = datetime.fromtimestamp(thing.created).strftime("%Y-%m-%d %H:%M")
-            about = [thing.about, f"made {since}", f"Compose project {thing.project}" if thing.project else ""]
+            about = [thing.about, _("made {time}", time=since)]
+            if thing.project:
+                about.append(_("Compose project {name}", name=thing.project))
             if ours or thing.owner:
-                about.append("left by an earlier run" if ours else "of another checkout")
+                about.append(_("left by an earlier run") if ours else _("of another checkout"))
             fix = "`boxlab clean`" if ours else WAYS_ON[kind].format(name=name)
-            yield f"the {thing.kind} {thing.name} is there already ({', '.join(filter(None, about))})", fix
+            taken = _(
+                "the {kind} {name} is there already ({about})",
+                kind=KINDS[thing.kind],
+                name=thing.name,
+                about=", ".join(filter(None, about)),
+            )
+            yield taken, fix
 
 
 def _things() -> Iterator[_Thing]:
@@ -296,7 +312,9 @@ def _things() -> Iterator[_Thing]:
     for found in api.containers(all=True):
         remove = partial(api.remove_container, found["Id"], force=True, v=True)
         for name in found["Names"]:
-            yield _thing("container", name.lstrip("/"), found["Id"], found, f"of {found['Image']}", remove)
+            yield _thing(
+                "container", name.lstrip("/"), found["Id"], found, _("of {image}", image=found["Image"]), remove
+            )
     for found in api.networks():
         yield _thing("network", found["Name"], found["Id"], found, "", partial(api.remove_network, found["Id"]))
     for found in api.volumes()["Volumes"] or ():

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from boxlab import disk, engine, provenance
+from boxlab import disk, engine, labels, provenance
 from boxlab.errors import BoxlabError, EngineError, Unavailable
+from boxlab.language import _
 from boxlab.runtimes import accelerator
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def run(
         "seconds": round(time.monotonic() - began, 1),
         "profile": found["profile"],
         "machine": provenance.in_words(facts) if found["engine"] else facts["host"]["cpu"],
-        "accelerator": accelerator.LABELS.get(found["accelerator"]),
+        "accelerator": labels.ACCELERATORS.get(found["accelerator"]),
     }
     return notebook
 
@@ -193,19 +194,19 @@ async def _execute(
         await client.async_start_new_kernel_client()
         for index, cell in enumerate(client.nb.cells):
             if cell.cell_type == "code":
-                where = f"notebooks/{path.stem}, cell {cell.get('id', index)!r}"
+                where = _("notebooks/{name}, cell {cell!r}", name=path.stem, cell=cell.get("id", index))
                 await _execute_cell(client, cell, index)
                 on_cell()
     except CellExecutionError as error:
         traceback = re.sub(r"\x1b\[[\d;]*m", "", str(error.traceback))
-        line = re.search(r"Cell In\[\d+\], (line \d+)", traceback)
-        where = ", ".join([where, *([line[1]] if line else [])])
+        line = re.search(r"Cell In\[\d+\], line (\d+)", traceback)
+        where = ", ".join([where, *([_("line {number}", number=line[1])] if line else [])])
         raise CellFailed(f"{where}: {error.ename}: {error.evalue}", traceback) from error
     except TimeoutError as error:
-        raise CellFailed(f"{where}: it did not end within {CELL_S} s") from error
+        raise CellFailed(_("{where}: it did not end within {seconds} s", where=where, seconds=CELL_S)) from error
     except RuntimeError as error:
         said.seek(0)
-        raise CellFailed(f"{where}: its kernel ended", said.read().decode(errors="replace")) from error
+        raise CellFailed(_("{where}: its kernel ended", where=where), said.read().decode(errors="replace")) from error
     finally:
         if client.kc:
             client.kc.stop_channels()

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 
 from boxlab.errors import BoxlabError
+from boxlab.language import _
 
 VARIABLE = "PROFILE"
 
@@ -33,5 +34,5 @@ def named(name: str | None = None) -> Profile:
     """
     name = name or os.environ.get(VARIABLE) or "class"
     if name not in ALL:
-        raise BoxlabError(f"there is no profile {name!r}", f"one of: {', '.join(ALL)}")
+        raise BoxlabError(_("there is no profile {name!r}", name=name), _("one of: {names}", names=", ".join(ALL)))
     return ALL[name]

@@ -9,6 +9,8 @@ from typing import Any, NoReturn, TextIO, TypeAlias, TypeVar
 
 from tqdm import tqdm
 
+from boxlab.language import _
+
 T = TypeVar("T")
 
 Bar: TypeAlias = "tqdm[NoReturn]"
@@ -84,4 +86,4 @@ def waiting(what: str, after_s: float = 1) -> Iterator[None]:
 def _say(what: str) -> None:
     if what not in _SAID:
         _SAID.add(what)
-        tqdm.write(f"boxlab: waiting for {what}", file=sys.stderr)
+        tqdm.write(f"boxlab: {_('waiting for {what}', what=what)}", file=sys.stderr)

@@ -3,9 +3,10 @@
 from boxlab import provenance, stats
 from boxlab.errors import RecordError
 from boxlab.formatting import seconds, with_interval
+from boxlab.language import _, several
 from boxlab.records import Record
 
-NOT_MEASURED = "not measured here"
+NOT_MEASURED = _("not measured here")
 
 
 def texts(record: Record) -> dict[str, str]:
@@ -21,7 +22,7 @@ def texts(record: Record) -> dict[str, str]:
     texts = {
         "caption": caption(record),
         "machine": provenance.in_words(record.provenance),
-        "accelerator": record.accelerator() or "nothing: no virtual machine ran here",
+        "accelerator": record.accelerator() or _("nothing: no virtual machine ran here"),
         "rounds": str(record.plan["rounds"]),
         "profile": record.profile,
     }
@@ -59,7 +60,7 @@ def _median_texts(record: Record, kind: str, kinds: list[str]) -> dict[str, str]
         f"{kind}_low": record.say(record.main, median.low),
         f"{kind}_high": record.say(record.main, median.high),
         f"{kind}_n": str(len(values)),
-        f"{kind}_stable": "; ".join(stats.instability(values)) or "yes",
+        f"{kind}_stable": "; ".join(stats.instability(values)) or _("yes"),
     }
     before: float | None = 0.0
     for mark in record.arm(kind)["phases"]:
@@ -90,13 +91,22 @@ def _line_texts(record: Record, kind: str) -> dict[str, str]:
 
 def caption(record: Record) -> str:
     """What was measured, how often, on what: one line that belongs under every plot and table of a record."""
-    warm_up = " after a discarded one" if record.plan["discarded_rounds"] else ""
-    rounds = record.plan["rounds"]
-    often = f"{rounds} round{'s' if rounds > 1 else ''}"
-    parts = [f"n = {often}{warm_up} (profile {record.profile})", provenance.in_words(record.provenance)]
+    rounds, profile = record.plan["rounds"], record.profile
+    if record.plan["discarded_rounds"]:
+        often = several(
+            "n = {count} round after a discarded one (profile {profile})",
+            "n = {count} rounds after a discarded one (profile {profile})",
+            rounds,
+            profile=profile,
+        )
+    else:
+        often = several(
+            "n = {count} round (profile {profile})", "n = {count} rounds (profile {profile})", rounds, profile=profile
+        )
+    parts = [often, provenance.in_words(record.provenance)]
     if accelerator := record.accelerator():
-        parts.append(f"VMs by {accelerator}")
+        parts.append(_("VMs by {accelerator}", accelerator=accelerator))
     parts.append(record.created[:10])
     if not record.complete:
-        parts.append("INTERRUPTED, fewer rounds than planned")
+        parts.append(_("INTERRUPTED, fewer rounds than planned"))
     return " · ".join(parts)

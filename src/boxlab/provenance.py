@@ -11,6 +11,7 @@ import psutil
 
 import boxlab
 from boxlab import engine, images, paths
+from boxlab.language import _, several
 
 
 def collect() -> dict[str, Any]:
@@ -25,10 +26,17 @@ def collect() -> dict[str, Any]:
 def in_words(facts: dict[str, Any]) -> str:
     """The machine and the engine of what `collect` has found, in a few words."""
     host, engine = facts["host"], facts["engine"]
-    virtual = ", itself a virtual machine" if host["is_virtual"] else ""
+    values = {
+        "cpu": host["cpu"],
+        "cpus": several("{count} CPU", "{count} CPUs", host["cpus"]),
+        "kernel": host["kernel"],
+    }
+    if host["is_virtual"]:
+        machine = _("{cpu}, {cpus}, kernel {kernel}, itself a virtual machine", **values)
+    else:
+        machine = _("{cpu}, {cpus}, kernel {kernel}", **values)
     return (
-        f"{host['cpu']}, {host['cpus']} CPUs, kernel {host['kernel']}{virtual}; "
-        f"Docker Engine {engine['version']}, {engine['storage_driver']}, cgroup v{engine['cgroup_version']}"
+        f"{machine}; Docker Engine {engine['version']}, {engine['storage_driver']}, cgroup v{engine['cgroup_version']}"
     )
 
 

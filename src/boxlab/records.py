@@ -7,23 +7,17 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import fastjsonschema
 import numpy as np
 
-from boxlab import catalogue, disk, formatting, paths, profiles, stats
+from boxlab import catalogue, disk, formatting, labels, paths, profiles, stats
 from boxlab.errors import RecordError
+from boxlab.language import _
 
 SCHEMA = "containers-measured/record"
-VERSION = 3
-
-STARTUP_METRICS = {
-    "seconds": {"unit": "s", "label": "from the call to the first prediction"},
-    "stop": {"unit": "s", "label": "stop"},
-    "machine_cpu": {"unit": "s", "label": "CPU time of the whole machine", "in_table": False},
-    "woken": {"unit": "1", "label": "times that a serial port which said nothing was woken", "in_table": False},
-}
-"""What is measured of a start. It stands here because records of version 1 hold nothing else."""
+VERSION = 4
 
 STORE = "BOXLAB_STORE"
 """Environment variable: set where records are to be those behind the stored outputs, and not this machine's own."""
@@ -41,7 +35,7 @@ class Sample:
         level: the step on the plan's scale, such as the number of instances; None where there is none.
         values: metric -> number in the unit that the plan's `metrics` state; what was not to be had is missing.
         marks: end of a phase -> seconds from t0.
-        notes: what happened, in words, where a number cannot say it.
+        notes: what happened, where a number cannot say it: an id that the experiment has words for, or what a machine said.
         error: why it failed; None where it did not.
     """
 
@@ -71,8 +65,8 @@ class Record:
     experiment: str
     profile: str
     created: str
-    plan: dict
-    provenance: dict
+    plan: dict[str, Any]
+    provenance: dict[str, Any]
     samples: list[Sample] = field(default_factory=list)
     complete: bool = False
 
@@ -81,19 +75,22 @@ class Record:
         """Kinds of the arms that ran, in the plan's order."""
         return [arm["kind"] for arm in self.plan["arms"]]
 
-    def arm(self, kind: str) -> dict:
+    def arm(self, kind: str) -> dict[str, Any]:
         """The plan of one arm."""
         return next(arm for arm in self.plan["arms"] if arm["kind"] == kind)
 
     def name(self, kind: str, emulated: str = " (TCG)") -> str:
         """How plots and tables call an arm; one that was emulated carries `emulated`."""
-        arm = self.arm(kind)
-        return arm["label"] + (emulated if arm["emulated"] else "")
+        return catalogue.named(self.experiment).arm(kind) + (emulated if self.arm(kind)["emulated"] else "")
+
+    def label(self, metric: str) -> str:
+        """How plots and tables call a metric."""
+        return catalogue.named(self.experiment).metric(metric)
 
     @property
     def main(self) -> str:
         """The metric that the experiment is about."""
-        return next(iter(self.plan["metrics"]))
+        return str(next(iter(self.plan["metrics"])))
 
     @property
     def levels(self) -> list[int]:
@@ -102,10 +99,8 @@ class Record:
 
     def accelerator(self) -> str | None:
         """What ran the virtual machines, in the words of every caption; None where none ran."""
-        labels = {
-            arm["details"]["accelerator"]["label"] for arm in self.plan["arms"] if "accelerator" in arm["details"]
-        }
-        return ", ".join(sorted(labels)) or None
+        details = [arm["details"] for arm in self.plan["arms"]]
+        return ", ".join(sorted({labels.accelerator(found) for found in details if "accelerator" in found})) or None
 
     def counted(self, kind: str, metric: str | None = None) -> list[Sample]:
         """The samples of one arm that count and have the metric."""
@@ -126,7 +121,11 @@ class Record:
         values = list(self.kept(kind, metric, level).values())
         if not values:
             raise RecordError(
-                f"nothing of {kind} was measured: {'; '.join(self.failures(kind)) or 'it was not part of the run'}"
+                _(
+                    "nothing of {arm} was measured: {reason}",
+                    arm=kind,
+                    reason="; ".join(self.failures(kind)) or _("it was not part of the run"),
+                )
             )
         return stats.median(values)
 
@@ -135,7 +134,7 @@ class Record:
         one, other = self.kept(kind, metric), self.kept(to, metric)
         rounds = sorted(one.keys() & other.keys())
         if not rounds:
-            raise RecordError(f"no round in which both {kind} and {to} were measured")
+            raise RecordError(_("no round in which both {arm} and {other} were measured", arm=kind, other=to))
         return stats.ratio([one[r] for r in rounds], [other[r] for r in rounds])
 
     def points(self, kind: str, metric: str | None = None, least: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -152,7 +151,7 @@ class Record:
         """
         levels, values = self.points(kind, metric, least)
         if len(levels) < 3 or len(set(levels)) < 2:
-            raise RecordError(f"too few points of {kind} for a line: {len(levels)}")
+            raise RecordError(_("too few points of {arm} for a line: {count}", arm=kind, count=len(levels)))
         return stats.line(levels, values)
 
     def fits(self, kind: str, budget: float) -> tuple[int, bool]:
@@ -177,6 +176,10 @@ class Record:
         """Why measurements of one arm failed, discarded rounds included."""
         return [s.error for s in self.samples if s.arm == kind and s.error]
 
+    def said(self, sample: Sample) -> dict[str, str]:
+        """What the notes of a sample say."""
+        return {name: catalogue.named(self.experiment).note(text) for name, text in sample.notes.items()}
+
     def say(self, metric: str, value: float) -> str:
         """A value of `metric` as text."""
         return formatting.quantity(value, self.plan["metrics"][metric]["unit"])
@@ -192,14 +195,14 @@ class Record:
         disk.write(path, json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n")
         return path
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         """The record as plain data, checked against the schema; where this project and its reader live is no part of it."""
-        data = _without_places({"schema": SCHEMA, "version": VERSION, **asdict(self)})
+        data: dict[str, Any] = _without_places({"schema": SCHEMA, "version": VERSION, **asdict(self)})
         _validate()(data)
         return data
 
 
-def _without_places(data: object) -> object:
+def _without_places(data: Any) -> Any:
     """The same data, with "PROJECT" and "HOME" for the folders that are this machine's alone."""
     if isinstance(data, dict):
         return {_without_places(key): _without_places(value) for key, value in data.items()}
@@ -224,72 +227,112 @@ def load(path: Path | str) -> Record:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise RecordError(f"there is no record {path}") from error
+        raise RecordError(_("there is no record {path}", path=path)) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path} is not a whole record: {error}", "measure again") from error
+        raise RecordError(
+            _("{path} is not a whole record: {error}", path=path, error=error), _("measure again")
+        ) from error
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-        raise RecordError(f"{path} is JSON and not a record of ours")
+        raise RecordError(_("{path} is JSON and not a record of ours", path=path))
     version = data.get("version")
     if version not in (*_UPGRADES, VERSION):
-        raise RecordError(f"{path} has version {version}, and this code reads up to {VERSION}", "update boxlab")
+        raise RecordError(
+            _(
+                "{path} has version {version}, and this code reads up to {known}",
+                path=path,
+                version=version,
+                known=VERSION,
+            ),
+            _("update boxlab"),
+        )
     try:
         while data["version"] != VERSION:
             data = _UPGRADES[data["version"]](data)
         _validate()(data)
     except (KeyError, TypeError, AttributeError) as error:
-        raise RecordError(f"{path} is not a valid record of version {version}: {error!r}") from error
+        raise RecordError(
+            _("{path} is not a valid record of version {version}: {error!r}", path=path, version=version, error=error)
+        ) from error
     except fastjsonschema.JsonSchemaValueException as error:
-        raise RecordError(f"{path} is not a valid record: {error.message[:200]}") from error
+        raise RecordError(_("{path} is not a valid record: {reason}", path=path, reason=error.message[:200])) from error
     samples = [Sample(**sample) for sample in data["samples"]]
     return Record(**{k: v for k, v in data.items() if k not in ("schema", "version", "samples")}, samples=samples)
 
 
-def _from_version_1(data: dict) -> dict:
+STARTS = {
+    "seconds": {"unit": "s", "label": ""},
+    "stop": {"unit": "s", "label": ""},
+    "machine_cpu": {"unit": "s", "label": "", "in_table": False},
+}
+"""All that records of version 1 hold."""
+
+
+def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
     """Version 1 knew starts alone, and had their three times as fields."""
     names = {"seconds": "seconds", "stop_seconds": "stop", "machine_cpu_seconds": "machine_cpu"}
 
-    def sample(old: dict) -> dict:
+    def sample(old: dict[str, Any]) -> dict[str, Any]:
         values = {new: old[name] for name, new in names.items() if old[name] is not None}
         return {name: value for name, value in old.items() if name not in names} | {"values": values}
 
     return data | {
         "version": 2,
-        "plan": data["plan"] | {"metrics": STARTUP_METRICS},
+        "plan": data["plan"] | {"metrics": STARTS},
         "samples": [sample(old) for old in data["samples"]],
     }
 
 
-def _from_version_2(data: dict) -> dict:
+def _from_version_2(data: dict[str, Any]) -> dict[str, Any]:
     """Version 2 took sizes as the engine gave them, which are unpacked on one image store and compressed on another."""
 
-    def renamed(values: dict) -> dict:
+    def renamed(values: dict[str, Any]) -> dict[str, Any]:
         return {"engine_size" if name == "size" else name: value for name, value in values.items()}
 
     plan, samples = data["plan"], data["samples"]
     if data["experiment"] == "dockerfile":
         metrics = renamed(plan["metrics"])
-        metrics["engine_size"] = {"unit": "B", "label": "above the base image, as this engine counts"}
+        metrics["engine_size"] = {"unit": "B", "label": ""}
         plan = plan | {"metrics": metrics}
         samples = [sample | {"values": renamed(sample["values"])} for sample in samples]
     elif data["experiment"] == "size" and data["provenance"]["engine"]["storage_driver"] == "overlayfs":
-        plan = plan | {"metrics": plan["metrics"] | {"packed": {"unit": "B", "label": "image, as it came, compressed"}}}
+        plan = plan | {"metrics": plan["metrics"] | {"packed": {"unit": "B", "label": ""}}}
         samples = [sample | {"values": _with_packed(sample["values"])} for sample in samples]
     return data | {"version": 3, "plan": plan, "samples": samples}
 
 
-def _with_packed(values: dict) -> dict:
+def _with_packed(values: dict[str, Any]) -> dict[str, Any]:
     """Sizes on containerd's image store, with the compressed form that it keeps as well: what travels."""
     if "image" not in values:  # a virtual machine
         return values
     return values | {"packed": values["transfer"], "total": values["total"] + values["transfer"]}
 
 
-_UPGRADES: dict[int, Callable[[dict], dict]] = {1: _from_version_1, 2: _from_version_2}
+def _from_version_3(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 3 held what arms, metrics, phases and accelerators are called, in English."""
+    ids = {said: name for name, said in labels.PHASES.items()}
+
+    def arm(old: dict[str, Any]) -> dict[str, Any]:
+        details, accelerator = old["details"], old["details"].get("accelerator")
+        if accelerator:
+            details = details | {"accelerator": {k: v for k, v in accelerator.items() if k != "label"}}
+        phases = {mark: ids.get(said, said) for mark, said in old["phases"].items()}
+        return {k: v for k, v in old.items() if k != "label"} | {"phases": phases, "details": details}
+
+    plan = {k: v for k, v in data["plan"].items() if k != "level_means"}
+    metrics = {name: {k: v for k, v in facts.items() if k != "label"} for name, facts in plan["metrics"].items()}
+    return data | {"version": 4, "plan": plan | {"metrics": metrics, "arms": [arm(old) for old in plan["arms"]]}}
+
+
+_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: _from_version_1,
+    2: _from_version_2,
+    3: _from_version_3,
+}
 """What makes of a record of this version one of the next."""
 
 
 @cache
-def _validate() -> Callable[[dict], dict]:
+def _validate() -> Callable[[dict[str, Any]], dict[str, Any]]:
     schema = json.loads(Path(__file__).with_name("record.schema.json").read_text())
     schema["properties"]["experiment"]["enum"] = [experiment.name for experiment in catalogue.EXPERIMENTS]
     schema["properties"]["profile"]["enum"] = list(profiles.ALL)

@@ -20,6 +20,7 @@ from boxlab import builder, engine, images, marks, paths, progress
 from boxlab.disk import remove
 from boxlab.errors import BuildError
 from boxlab.interrupts import deferred
+from boxlab.language import _
 
 TINY_INIT = "/boxlab-init"
 SYSTEMD = "/lib/systemd/systemd"
@@ -86,10 +87,15 @@ def disk(image: images.Built, init: str) -> Disk:
             if status := maker.wait()["StatusCode"]:
                 complaint = maker.logs().decode().strip()
                 raise BuildError(
-                    f"no disk of {image.name}: mkfs ended with {status}: {complaint[-300:]}",
-                    "is the disk full? `docker system df`",
+                    _(
+                        "no disk of {image}: mkfs ended with {status}: {complaint}",
+                        image=image.name,
+                        status=status,
+                        complaint=complaint[-300:],
+                    ),
+                    _("is the disk full? `docker system df`"),
                 )
-            _fetch(maker, "/disk.img", path, f"{image.name}: disk")
+            _fetch(maker, "/disk.img", path, _("{image}: disk", image=image.name))
 
     key = f"{image.id}{kit.id}{[(member.name, data) for member, data in starter]}"
     return Disk(made_once(paths.CACHE / "disks", image.name, key, make), image, init)
@@ -102,7 +108,7 @@ def kernel() -> Kernel:
     def make(path: Path) -> None:
         path.mkdir()
         with _container(kit.tag) as source:
-            chunks, _ = source.get_archive("/kit", _BLOCK)
+            chunks, _facts = source.get_archive("/kit", _BLOCK)
             with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
                 for member in tar:
                     name = Path(member.name).name
@@ -201,7 +207,7 @@ def _untar(archive: Iterable[bytes], folder: Path, name: str) -> None:
     ) as tar:
         assert tar.stdin and tar.stderr  # pipes
         try:
-            with progress.bar(f"{name}: files", unit="B", unit_scale=True) as bar, tar.stdin:
+            with progress.bar(_("{image}: files", image=name), unit="B", unit_scale=True) as bar, tar.stdin:
                 for chunk in archive:
                     tar.stdin.write(chunk)
                     bar.update(len(chunk))
@@ -210,7 +216,8 @@ def _untar(archive: Iterable[bytes], folder: Path, name: str) -> None:
         complaint = tar.stderr.read().decode().strip()
     if tar.returncode:
         raise BuildError(
-            f"the files of {name} could not be unpacked: {complaint[-300:]}", "is the disk full? `df -h .`"
+            _("the files of {image} could not be unpacked: {complaint}", image=name, complaint=complaint[-300:]),
+            _("is the disk full? `df -h .`"),
         )
 
 

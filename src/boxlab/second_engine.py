@@ -8,10 +8,12 @@ import json
 import tarfile
 import time
 from pathlib import Path
+from typing import Any
 
 from boxlab import engine, images, layers, rootfs
 from boxlab.errors import EngineError
 from boxlab.interrupts import deferred
+from boxlab.language import _
 from boxlab.runtimes.console import Console
 from boxlab.runtimes.spawn import EngineContainer
 
@@ -26,7 +28,7 @@ RIGHTS = {
 }
 """What an engine needs that a container does not have: mounts, networks, devices and control groups of its own."""
 
-UNMASKED = {"MaskedPaths": [], "ReadonlyPaths": []}
+UNMASKED: dict[str, Any] = {"MaskedPaths": [], "ReadonlyPaths": []}
 """What the docker command sends for `--security-opt systempaths=unconfined`: an engine sets its kernel's network up in /proc/sys."""
 
 
@@ -46,10 +48,10 @@ class SecondEngine:
         EngineError: it does not come up, or the outer engine refuses.
     """
 
-    def __init__(self, hostname: str = "", network: str = "bridge", settings: dict | None = None):
+    def __init__(self, hostname: str = "", network: str = "bridge", settings: dict[str, Any] | None = None):
         image = images.ensure("engine")
         command = [*image.command, json.dumps(settings)] if settings else None
-        self._container = None
+        self._container: EngineContainer | None = None
         try:
             with deferred():
                 self._container = EngineContainer(
@@ -78,11 +80,18 @@ class SecondEngine:
         """
         with engine.plain_errors():
             api = engine.connect().api
-            call = api.exec_create(self._container.id, list(command))
-            printed = api.exec_start(call).decode(errors="replace")
+            call = api.exec_create(self._running.id, list(command))["Id"]
+            printed: str = api.exec_start(call).decode(errors="replace")
             status = api.exec_inspect(call)["ExitCode"]
         if status:
-            raise EngineError(f"`{' '.join(command)}` in the second engine: status {status}: {printed.strip()}")
+            raise EngineError(
+                _(
+                    "`{command}` in the second engine: status {status}: {printed}",
+                    command=" ".join(command),
+                    status=status,
+                    printed=printed.strip(),
+                )
+            )
         return printed
 
     def load(self, *tags: str) -> None:
@@ -93,9 +102,10 @@ class SecondEngine:
         """
         for tag in tags:
             with layers.saved(tag) as archive, engine.plain_errors():
+                assert isinstance(archive.name, str)  # of the file that it lies in
                 path, member = Path(archive.name), tarfile.TarInfo("image.tar")
                 member.size = path.stat().st_size
-                engine.connect().api.put_archive(self._container.id, "/tmp", rootfs.tar_of(member, path))
+                engine.connect().api.put_archive(self._running.id, "/tmp", rootfs.tar_of(member, path))
             self.docker("load", "--input", "/tmp/image.tar")
             self.run("rm", "/tmp/image.tar")
 
@@ -113,8 +123,14 @@ class SecondEngine:
 
     def address(self) -> str:
         """Its IP address on its network."""
-        [network] = self._container.inspect()["NetworkSettings"]["Networks"].values()
-        return network["IPAddress"]
+        [network] = self._running.inspect()["NetworkSettings"]["Networks"].values()
+        address: str = network["IPAddress"]
+        return address
+
+    @property
+    def _running(self) -> EngineContainer:
+        assert self._container  # nobody asks it once it was stopped
+        return self._container
 
     def stop(self) -> None:
         """End it and all that it runs. A second call does nothing."""

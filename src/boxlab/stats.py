@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike
 from scipy.stats import bootstrap, linregress
 from scipy.stats import t as student_t
 
+from boxlab.language import _
+
 CONFIDENCE = 0.95
 RESAMPLES = 9999
 FEWEST = 6
@@ -154,15 +156,18 @@ def instability(samples: ArrayLike) -> list[str]:
     """
     samples = np.asarray(samples, float)
     if len(samples) < 2:
-        return ["fewer than two samples"]
+        return [_("fewer than two samples")]
     mean, middle, deviation = abs(samples.mean()), np.median(samples), samples.std(ddof=1)
     reasons = []
     if deviation > WIDE * mean:
-        share = f"{deviation / mean:.0%} of the mean" if mean else "more than the mean, which is zero"
-        reasons.append(f"the standard deviation is {share}")
+        if mean:
+            reasons.append(_("the standard deviation is {share:.0%} of the mean", share=deviation / mean))
+        else:
+            reasons.append(_("the standard deviation is more than the mean, which is zero"))
     away = np.abs(samples - middle)
     bound = max(OUTLIER * np.median(away), WIDE * abs(middle))
-    for name, extreme in (("smallest", samples.min()), ("largest", samples.max())):
-        if abs(extreme - middle) > bound:
-            reasons.append(f"the {name} is an outlier")
+    if abs(samples.min() - middle) > bound:
+        reasons.append(_("the smallest is an outlier"))
+    if abs(samples.max() - middle) > bound:
+        reasons.append(_("the largest is an outlier"))
     return reasons

@@ -15,6 +15,7 @@ from docker.models.containers import Container as SdkContainer
 
 from boxlab import builder, cgroups, disk, engine, images, leftover, marks, names, paths
 from boxlab.errors import BoxlabError
+from boxlab.language import _
 from boxlab.leftover import Leftover
 
 KILLED_S = 10
@@ -52,7 +53,7 @@ def _kill(process: psutil.Process) -> None:
     except psutil.TimeoutExpired:
         ended = []
     if not ended:
-        raise BoxlabError(f"process {process.pid} does not end", "it hangs in the kernel: restart")
+        raise BoxlabError(_("process {number} does not end", number=process.pid), _("it hangs in the kernel: restart"))
 
 
 def scratch_files(run: str = "") -> list[Leftover]:

@@ -10,6 +10,7 @@ import pandas as pd
 from boxlab import stats
 from boxlab.errors import RecordError
 from boxlab.formatting import interval, with_interval
+from boxlab.language import _
 from boxlab.records import Record
 
 
@@ -19,18 +20,18 @@ def summary(record: Record, reference: str | None = "container") -> pd.DataFrame
     rows = {}
     for kind in record.arms:
         values = np.array(list(record.kept(kind).values()))
-        row: dict[str, Any] = {"n": len(values), "failed": len(record.failures(kind))}
+        row: dict[str, Any] = {"n": len(values), _("failed"): len(record.failures(kind))}
         if len(values):
             median, say = record.median(kind), partial(record.say, record.main)
             low, high = np.percentile(values, [25, 75])
             row |= {
-                "median": say(median.value),
-                "95 % interval": interval(median, say),
-                "middle half": f"{say(low)} – {say(high)}",
-                "stable": "; ".join(stats.instability(values)) or "yes",
+                _("median"): say(median.value),
+                _("95 % interval"): interval(median, say),
+                _("middle half"): f"{say(low)} – {say(high)}",
+                _("stable"): "; ".join(stats.instability(values)) or _("yes"),
             }
             if reference and kind != reference and record.kept(reference):
-                row[f"× {reference}"] = with_interval(record.ratio(kind, reference))
+                row[f"× {record.name(reference, '')}"] = with_interval(record.ratio(kind, reference))
         shown = [
             name
             for name, facts in record.plan["metrics"].items()
@@ -45,16 +46,19 @@ def levels(record: Record, metric: str | None = None) -> pd.DataFrame:
     metric = metric or record.main
     rows = {}
     for kind in record.arms:
-        row: dict[str, Any] = {"n": len(record.points(kind, metric, 1)[0]), "failed": len(record.failures(kind))}
+        row: dict[str, Any] = {"n": len(record.points(kind, metric, 1)[0]), _("failed"): len(record.failures(kind))}
         try:
             line = record.line(kind, metric)
         except RecordError as error:
-            row["slope"] = str(error)
+            row[_("slope")] = str(error)
         else:
             say = partial(record.say, metric)
-            for part, e in (("slope", line.slope), ("intercept", line.intercept)):
-                row |= {part: say(e.value), f"{part}, 95 % interval": interval(e, say)}
-            row["largest residual"] = say(float(np.abs(line.residuals).max()))
+            for part, within, e in (
+                (_("slope"), _("slope, 95 % interval"), line.slope),
+                (_("intercept"), _("intercept, 95 % interval"), line.intercept),
+            ):
+                row |= {part: say(e.value), within: interval(e, say)}
+            row[_("largest residual")] = say(float(np.abs(line.residuals).max()))
         rows[record.name(kind)] = row
     return _table(record, rows)
 
@@ -74,7 +78,7 @@ def samples(record: Record) -> pd.DataFrame:
 def _medians(record: Record, kind: str, metrics: list[str]) -> dict[str, str]:
     """Label of a metric -> its median as text, of those that an arm has."""
     return {
-        record.plan["metrics"][metric]["label"]: record.say(metric, record.median(kind, metric).value)
+        record.label(metric): record.say(metric, record.median(kind, metric).value)
         for metric in metrics
         if record.kept(kind, metric)
     }
@@ -82,5 +86,5 @@ def _medians(record: Record, kind: str, metrics: list[str]) -> dict[str, str]:
 
 def _table(record: Record, rows: dict[str, dict[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
-    table.index.name = f"{record.experiment}, profile {record.profile}"
+    table.index.name = _("{experiment}, profile {profile}", experiment=record.experiment, profile=record.profile)
     return table

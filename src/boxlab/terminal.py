@@ -10,8 +10,9 @@ import sys
 import unicodedata
 
 from boxlab import disk, interrupts, paths
+from boxlab.language import _
 
-OUTPUT = "the standard output"
+OUTPUT = _("the standard output")
 """How an error names it."""
 
 ENCODING = "boxlab-encoding"
@@ -46,7 +47,7 @@ def prepare() -> None:
         _begin_anew()
     codecs.register(_ascii)
     codecs.register_error(ASCII, _plain)
-    for name, called in (("stdout", OUTPUT), ("stderr", "the error output")):
+    for name, called in (("stdout", OUTPUT), ("stderr", _("the error output"))):
         stream = getattr(sys, name)
         encoding = codecs.lookup(sys._xoptions.get(ENCODING) or stream.encoding).name
         encoding = ASCII if encoding == "ascii" else encoding

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from boxlab import paths, progress
 from boxlab.errors import BoxlabError
+from boxlab.language import _
 
 PLACES = ("/tmp", os.environ.get("XDG_RUNTIME_DIR", ""))
 """Where all users of this machine can leave a file; the first that can be written to."""
@@ -41,7 +42,7 @@ def turn(name: str, until: str) -> Iterator[None]:
     try:
         handle = take(name)
     except Held as other:
-        progress.say(f"waiting until {until}: {other}")
+        progress.say(_("waiting until {until}: {who}", until=until, who=other))
         handle = take(name, wait=True)
     os.environ[HELD] = " ".join([*held, name])
     try:
@@ -88,7 +89,9 @@ def give(name: str, handle: int) -> None:
 def _path(name: str) -> Path:
     place = next((place for place in PLACES if place and os.access(place, os.W_OK | os.X_OK)), None)
     if not place:
-        raise BoxlabError("nothing can be written to /tmp, by which checkouts take turns", "`ls -ld /tmp` says why")
+        raise BoxlabError(
+            _("nothing can be written to /tmp, by which checkouts take turns"), _("`ls -ld /tmp` says why")
+        )
     return Path(place) / f"containers-measured-{name}.lock"
 
 
@@ -109,12 +112,16 @@ def _open(path: Path) -> int:
         return _open(path)
     except OSError as error:
         raise BoxlabError(
-            f"{path} cannot be used to take turns: {error.strerror}", f"`ls -l {path}`, then remove it"
+            _("{path} cannot be used to take turns: {why}", path=path, why=error.strerror),
+            _("`ls -l {path}`, then remove it", path=path),
         ) from error
     found = os.fstat(handle)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
         os.close(handle)
-        raise BoxlabError(f"{path} is not the file of ours that belongs there", f"`ls -l {path}`, then remove it")
+        raise BoxlabError(
+            _("{path} is not the file of ours that belongs there", path=path),
+            _("`ls -l {path}`, then remove it", path=path),
+        )
     return handle
 
 
@@ -129,6 +136,11 @@ def _who(handle: int) -> str:
     """Who has the turn, by the note in its file."""
     try:
         about = json.loads(os.pread(handle, 4096, 0))
-        return f"the checkout {about['checkout']}, process {about['process']}, since {about['since']}"
+        return _(
+            "the checkout {folder}, process {process}, since {time}",
+            folder=about["checkout"],
+            process=about["process"],
+            time=about["since"],
+        )
     except (ValueError, KeyError, TypeError):
-        return "another checkout"  # it is just writing that
+        return _("another checkout")  # it is just writing that

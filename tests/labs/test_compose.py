@@ -140,6 +140,7 @@ REFUSED = {
         "web.env_file",
     ),
     "variables by a link": (service("env_file: [out/os-release]"), "web.env_file"),
+    "variables by a name that no file has": (service(r'env_file: "a\0b"'), "web.env_file"),
     "variables by a variable": (service("env_file: ['${NOT_SET:-/etc/os-release}']"), "web.env_file"),
     "labels of another file": (service("label_file: /etc/os-release"), "web.label_file"),
     "another file": ("services: {web: {extends: {file: ../beside.yaml, service: other}}}\n", "web.extends"),

@@ -15,8 +15,8 @@ from boxlab.runtimes import Workload
 
 limits = import_module("boxlab.experiments.limits")
 
-ARMS = [{"kind": kind, "label": kind, "emulated": False, "phases": {}, "details": {}} for kind in ("a", "b")]
-METRICS = {"seen": {"unit": "1", "label": "seen"}}
+ARMS = [{"kind": kind, "emulated": False, "phases": {}, "details": {}} for kind in ("a", "b")]
+METRICS = {"seen": {"unit": "1"}}
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +107,10 @@ def test_what_is_prepared_is_said_and_what_cannot_be_is_left_out_with_the_reason
 
 def test_limits_say_what_they_prepare_and_do_not_begin_with_nothing(capfd, monkeypatch):
     monkeypatch.delenv(progress.TERMINAL, raising=False)
-    wanted = [limits.Trial(f"t{n}", f"trial {n}", Lacking(), Workload(), None) for n in (1, 2)]
-    with pytest.raises(Unavailable, match="nothing to measure: t1: .*; t2: "):
+    wanted = [limits.Trial(kind, Lacking(), Workload(), None) for kind in ("rest-64", "rest-256")]
+    with pytest.raises(Unavailable, match="nothing to measure: rest-64: .*; rest-256: "):
         limits.limits(wanted)
-    assert capfd.readouterr().err == "preparing: trial 1\npreparing: trial 2\n"
+    assert (
+        capfd.readouterr().err
+        == "preparing: container at rest, limit 64 MiB\npreparing: container at rest, limit 256 MiB\n"
+    )

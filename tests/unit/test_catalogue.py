@@ -14,14 +14,16 @@ from boxlab.errors import RecordError
 MODULE = """
 from boxlab.experiments import blocks
 
+METRICS = {"guessed": {"unit": "s", "label": "a guess"}}
+ARMS = {"crystal": "a crystal ball"}
+
 
 def pretended(**options):
     def measure(run, sample):
         sample.values["guessed"] = 7.0
 
-    arm = {"kind": "crystal", "label": "a crystal ball", "emulated": False, "phases": {}, "details": {}}
-    metrics = {"guessed": {"unit": "s", "label": "guessed"}}
-    return blocks.run("pretended", [arm], measure, metrics=metrics, measures="nothing", **options)
+    arm = {"kind": "crystal", "emulated": False, "phases": {}, "details": {}}
+    return blocks.run("pretended", [arm], measure, metrics=METRICS, measures="nothing", **options)
 """
 
 LINE = 'EXPERIMENTS.append(Experiment("pretended", "What nobody has measured."))\n'

@@ -61,11 +61,11 @@ def other_arms(run):
 
 
 def another_metric(run):
-    run.plan["metrics"] = {"pss": {"unit": "B", "label": "memory"}}
+    run.plan["metrics"] = {"pss": {"unit": "B"}}
 
 
 def another_unit(run):
-    run.plan["metrics"] = {"seconds": {"unit": "1", "label": "seconds, of another kind"}}
+    run.plan["metrics"] = {"seconds": {"unit": "1"}}
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,7 @@ def test_the_outcome_of_the_whole(outcomes, whole):
         ("minutes = 10", "", "minutes is missing"),
         ("minutes = 10", 'minutes = "10"', "minutes is a str"),
         ("minutes = 10", "minutes = 10\nhours = 1", "hours is unknown"),
+        ('files = ["answer.txt"', 'files = "answer.txt" # ["', "files is no list of texts"),
         ('"answer.txt"', '"../answer.txt"', "lies outside"),
         ("minutes = 10", 'minutes = 10\nneeds = ["luck"]', "needs: luck"),
         ("title", "title title", "lab.toml"),

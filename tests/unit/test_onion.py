@@ -125,7 +125,7 @@ def test_a_new_engine_makes_the_network_between_the_runtimes_two_commands(monkey
     events.execs.clear()
     phases = experiment._as_this_engine_has_them(runtime, Workload())
     assert list(phases) == ["created", "attached", "shim", "runc", "made", "start", "exec", "app", "ready"]
-    assert phases["made"] == experiment.ENGINE_PHASES["hook"] and phases["start"] == "engine: network"
+    assert phases["made"] == experiment.ENGINE_PHASES["hook"] and phases["start"] == "network"
 
 
 def test_files_of_the_layers_are_not_written_to():

@@ -85,7 +85,7 @@ def test_lines_and_comparisons_carry_their_numbers_in_words(draw):
 
 def test_parts_are_stacked_and_named():
     run = runs.levels()
-    run.plan["metrics"] |= {part: {"unit": "B", "label": part} for part in ("application", "shim")}
+    run.plan["metrics"] |= {part: {"unit": "B"} for part in ("application", "shim")}
     run.plan.pop("levels")
     for sample in run.samples:
         sample.level, sample.round = None, sample.position

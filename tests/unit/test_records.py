@@ -82,7 +82,7 @@ def test_what_is_no_interval_is_called_a_range_in_each_column_that_has_one(round
     run = runs.run(rounds=rounds)
     row = tables.summary(run, "microvm").loc["container"]
     assert row["95 % interval"].endswith(" (range)") is marked
-    assert ("(range " in row["× microvm"]) is marked
+    assert ("(range " in row["× microVM"]) is marked
     assert ("(range " in prose.texts(run)["container_vs_microvm"]) is marked
     assert ("range" in plots.startup(run).alt) is marked
 
@@ -195,7 +195,7 @@ def test_a_line_needs_three_points():
 
 def test_parts_stand_side_by_side_and_what_an_arm_has_not_is_a_dash():
     run = runs.run()
-    run.plan["metrics"]["extra"] = {"unit": "B", "label": "extra"}
+    run.plan["metrics"]["extra"] = {"unit": "B"}
     for sample in run.samples:
         if sample.arm == "container":
             sample.values["extra"] = 3 * 2**20

@@ -8,10 +8,11 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from boxlab import profiles, progress, provenance, records, runtimes, turns
 from boxlab.errors import BoxlabError, NotReady, Unavailable
+from boxlab.language import _
 from boxlab.runtimes import Runtime, Workload
 
 WARM_UP = 1
@@ -36,7 +37,7 @@ class Options(TypedDict, total=False):
 
 def prepared(
     arms: Iterable[str | Runtime], workload: Workload, refusal: Callable[[Runtime], str] = lambda runtime: ""
-) -> tuple[dict[str, Runtime], dict[str, dict]]:
+) -> tuple[dict[str, Runtime], dict[str, dict[str, Any]]]:
     """The arms that can run here, by kind, and why the others cannot; `refusal` gives further reasons, or nothing.
 
     Raises:
@@ -47,9 +48,9 @@ def prepared(
     wanted = [runtimes.named(arm) if isinstance(arm, str) else arm for arm in arms]
     kinds = [runtime.kind for runtime in wanted]
     if len(set(kinds)) < len(kinds):
-        raise BoxlabError(f"an arm is named twice: {', '.join(kinds)}", "name each once")
+        raise BoxlabError(_("an arm is named twice: {arms}", arms=", ".join(kinds)), _("name each once"))
     ready, left_out = {}, {}
-    for runtime in progress.steps("preparing", wanted, lambda runtime: runtime.label):
+    for runtime in progress.steps(_("preparing"), wanted, lambda runtime: runtime.label):
         if reason := lack(runtime, workload, refusal):
             left_out[runtime.kind] = {"reason": reason, "phases": list(runtime.phases)}
         else:
@@ -71,7 +72,7 @@ def lack(runtime: Runtime, workload: Workload, refusal: Callable[[Runtime], str]
         return str(error)
 
 
-def check_that_some(ready: dict, left_out: dict[str, dict]) -> None:
+def check_that_some(ready: dict[str, Any], left_out: dict[str, dict[str, Any]]) -> None:
     """Check that there is something to measure.
 
     Raises:
@@ -80,34 +81,33 @@ def check_that_some(ready: dict, left_out: dict[str, dict]) -> None:
     if not ready:
         reasons = "; ".join(f"{kind}: {lack['reason']}" for kind, lack in left_out.items())
         raise Unavailable(
-            f"nothing to measure: {reasons or 'no arm was asked for'}", "`make doctor` says what this machine lacks"
+            _("nothing to measure: {reasons}", reasons=reasons or _("no arm was asked for")),
+            _("`make doctor` says what this machine lacks"),
         )
 
 
-def plan_of(runtime: Runtime) -> dict:
+def plan_of(runtime: Runtime) -> dict[str, Any]:
     """What a record says of a runtime's arm."""
     details = runtime.details()
     return {
         "kind": runtime.kind,
-        "label": runtime.label,
         "emulated": details.get("accelerator", {}).get("name") == "tcg",
         "phases": runtime.phases,
         "details": details,
     }
 
 
-@turns.turn("measuring", "it is our turn to measure")
+@turns.turn("measuring", _("it is our turn to measure"))
 def run(
     experiment: str,
-    arms: list[dict],
+    arms: list[dict[str, Any]],
     measure: Callable[[records.Record, records.Sample], None],
     *,
-    metrics: dict[str, dict],
+    metrics: dict[str, dict[str, Any]],
     measures: str,
-    left_out: dict[str, dict] | None = None,
+    left_out: dict[str, dict[str, Any]] | None = None,
     workload: Workload | None = None,
     levels: Sequence[int] | None = None,
-    level_means: str = "",
     usual: Callable[[profiles.Profile], int] = lambda profile: profile.rounds,
     warm_up: int = WARM_UP,
     before: int = 0,
@@ -129,7 +129,7 @@ def run(
         measures: t0, t1 and the rest of the setting, in words.
         left_out: arms that this machine cannot run, and why.
         workload: what the arms run, if they all run the same.
-        levels: steps of a scale, such as the number of instances; `level_means` says of what.
+        levels: steps of a scale, such as the number of instances.
         usual: how many rounds a profile means here.
         warm_up: rounds that come first and do not count.
         before: rounds that come first, count, and measure something else.
@@ -143,13 +143,13 @@ def run(
     chosen = profiles.named(profile)
     rounds = usual(chosen) if rounds is None else rounds
     if rounds < 1:
-        raise BoxlabError(f"{rounds} rounds cannot be measured", "ask for at least one")
+        raise BoxlabError(_("{count} rounds cannot be measured", count=rounds), _("ask for at least one"))
     rounds += before
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
     draw = random.Random(seed)
     kinds = [arm["kind"] for arm in arms]
     blocks = []
-    for _ in range(warm_up + rounds):
+    for _number in range(warm_up + rounds):
         block = [
             (kind, draw.sample(list(levels), len(levels)) if levels else [None])
             for kind in draw.sample(kinds, len(kinds))
@@ -166,12 +166,12 @@ def run(
             "discarded_rounds": warm_up,
             "seed": seed,
             "order": [[_cell(kind, level) for kind, steps in block for level in steps] for block in blocks],
-            "metrics": metrics,
+            "metrics": {name: {k: v for k, v in facts.items() if k != "label"} for name, facts in metrics.items()},
             "measures": measures,
             "workload": asdict(workload) if workload else None,
             "files_sha256": None,
         }
-        | ({"levels": list(levels), "level_means": level_means} if levels else {}),
+        | ({"levels": list(levels)} if levels else {}),
         provenance=provenance.collect(),
     )
     total = len(blocks) * len(kinds) * (len(levels) if levels else 1)
@@ -182,7 +182,14 @@ def run(
                 for kind, steps in block:
                     try:
                         for level in steps:
-                            bar.set_postfix_str(f"round {number} of {warm_up + rounds - 1}, {_cell(kind, level)}")
+                            bar.set_postfix_str(
+                                _(
+                                    "round {number} of {last}, {arm}",
+                                    number=number,
+                                    last=warm_up + rounds - 1,
+                                    arm=_cell(kind, level),
+                                )
+                            )
                             sample = records.Sample(kind, number, position, number < warm_up, level)
                             _take(result, sample, measure)
                             position += 1
@@ -222,5 +229,6 @@ def same_files(record: records.Record, kind: str, sha256: str) -> None:
     expected = record.plan["files_sha256"] = record.plan["files_sha256"] or sha256
     if sha256 != expected:
         raise BoxlabError(
-            f"{kind} ran other files than the boxes before it: nothing was compared", "`make clean`, then again"
+            _("{arm} ran other files than the boxes before it: nothing was compared", arm=kind),
+            _("`make clean`, then again"),
         )

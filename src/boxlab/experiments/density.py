@@ -12,16 +12,17 @@ from boxlab.errors import BoxlabError, NotReady
 from boxlab.experiments import blocks
 from boxlab.formatting import size
 from boxlab.interrupts import deferred
+from boxlab.language import _
 from boxlab.runtimes import Box, MicroVM, Runtime, Workload
 
 LEVELS = {"quick": (0, 1, 2, 4, 8), "class": (0, 1, 2, 4, 8), "paper": (0, 1, 2, 4, 8, 16)}
 
 METRICS = {
-    "pss": {"unit": "B", "label": "proportional set of all instances (PSS)"},
-    "taken": {"unit": "B", "label": "change of MemAvailable"},
-    "rss": {"unit": "B", "label": "resident sets, summed"},
-    "added": {"unit": "1", "label": "instances started for this reading"},
-    "scale_out": {"unit": "s", "label": "until all of them were ready"},
+    "pss": {"unit": "B", "label": _("proportional set of all instances (PSS)")},
+    "taken": {"unit": "B", "label": _("change of MemAvailable")},
+    "rss": {"unit": "B", "label": _("resident sets, summed")},
+    "added": {"unit": "1", "label": _("instances started for this reading")},
+    "scale_out": {"unit": "s", "label": _("until all of them were ready")},
 }
 
 MEASURES = (
@@ -61,7 +62,9 @@ def density(
     """
     levels = sorted(set(LEVELS[profiles.named(options.get("profile")).name] if levels is None else levels))
     if not levels or levels[0] < 0:
-        raise BoxlabError(f"{levels} are no numbers of instances", "give at least one, from zero up")
+        raise BoxlabError(
+            _("{levels} are no numbers of instances", levels=levels), _("give at least one, from zero up")
+        )
     ready, left_out = blocks.prepared(arms, workload, meter.refusal)
     pool: list[Box] = []
     alone: list[int] = []  # available before the arm's first instance
@@ -75,13 +78,14 @@ def density(
     with meter.open_meter() as gauge:
 
         def measure(record: records.Record, sample: records.Sample) -> None:
-            runtime = ready[sample.arm]
+            runtime, level = ready[sample.arm], sample.level
+            assert level is not None  # as the plan has levels
             alone[:] = alone or [gauge.read().available]
-            while len(pool) > sample.level:
+            while len(pool) > level:
                 pool.pop().stop()
             began, before = time.monotonic(), len(pool)
-            while len(pool) < sample.level:
-                batch = min(os.cpu_count(), sample.level - len(pool))
+            while len(pool) < level:
+                batch = min(os.cpu_count() or 1, level - len(pool))
                 _spare(gauge, alone[0], allowance(runtime, workload), len(pool), batch)
                 with deferred():  # or Ctrl-C might strike when they exist and are not in the pool yet
                     started = _start_at_once(runtime, workload, batch)
@@ -104,7 +108,6 @@ def density(
             left_out=left_out,
             workload=workload,
             levels=levels,
-            level_means="instances",
             usual=lambda profile: 1,
             warm_up=0,
             after_arm=empty,
@@ -140,6 +143,13 @@ def _spare(gauge: meter.Meter, alone: int, each: int, running: int, more: int) -
     kept = reserve(now.installed)
     if min(alone - (running + more) * each, now.available - more * each) < kept:
         raise NotReady(
-            f"stopped at {running} instances: {more} more, each allowed {size(each)}, might leave less than the "
-            f"reserve of {size(kept)} ({size(now.available)} are available)"
+            _(
+                "stopped at {running} instances: {more} more, each allowed {each}, might leave less than the reserve of "
+                "{reserve} ({available} are available)",
+                running=running,
+                more=more,
+                each=size(each),
+                reserve=size(kept),
+                available=size(now.available),
+            )
         )

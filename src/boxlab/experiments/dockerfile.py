@@ -12,6 +12,7 @@ from typing import Unpack
 from boxlab import builder, engine, images, layers, marks, paths, records, sweep
 from boxlab.errors import BuildError
 from boxlab.experiments import blocks
+from boxlab.language import _
 
 RUNGS = paths.IMAGES / "rungs"
 
@@ -21,13 +22,26 @@ DATA_MIB = 20
 IGNORED_FROM = "2"
 """The rung from which a .dockerignore keeps it out."""
 
+OLD_SIZE = "engine_size"
+"""What records of version 2 have in place of the two sizes."""
+
 METRICS = {
-    "rebuild": {"unit": "s", "label": "build after an edit of one line"},
-    "build": {"unit": "s", "label": "first build, nothing cached"},
-    "unpacked": {"unit": "B", "label": "above the base image, unpacked"},
-    "compressed": {"unit": "B", "label": "above the base image, compressed"},
-    "layers": {"unit": "1", "label": "layers above the base image"},
+    "rebuild": {"unit": "s", "label": _("build after an edit of one line")},
+    "build": {"unit": "s", "label": _("first build, nothing cached")},
+    "unpacked": {"unit": "B", "label": _("above the base image, unpacked")},
+    "compressed": {"unit": "B", "label": _("above the base image, compressed")},
+    "layers": {"unit": "1", "label": _("layers above the base image")},
+    OLD_SIZE: {"unit": "B", "label": _("above the base image, as this engine counts")},
 }
+
+ARMS = {
+    "1-as-written": _("1 as written"),
+    "2-dockerignore": _("2 dockerignore"),
+    "3-order": _("3 order"),
+    "4-no-cache-dir": _("4 no cache dir"),
+    "5-two-stages": _("5 two stages"),
+}
+"""The rungs, by their files' names."""
 
 MEASURES = (
     "t0: `docker build` is called. t1: it has ended. The first round builds with --no-cache; in every further one, one line "
@@ -78,7 +92,6 @@ def dockerfile(
             [
                 {
                     "kind": _kind(file),
-                    "label": _kind(file).replace("-", " "),
                     "emulated": False,
                     "phases": {},
                     "details": {"builder": builder.chosen()},
@@ -86,7 +99,7 @@ def dockerfile(
                 for file in files
             ],
             measure,
-            metrics=METRICS,
+            metrics={name: facts for name, facts in METRICS.items() if name != OLD_SIZE},
             measures=MEASURES,
             usual=lambda profile: profile.steady,
             warm_up=0,
@@ -136,7 +149,10 @@ def _build(folder: Path, tag: str, cached: bool) -> float:
     built = builder.build(folder, tag, labels=engine.labels(), cached=cached, keep=True)
     if built.trouble:
         tail = " | ".join(built.output.strip().splitlines()[-3:])
-        raise BuildError(f"{tag} does not build: {tail}", "is the network there? the build needs it for packages")
+        raise BuildError(
+            _("{image} does not build: {tail}", image=tag, tail=tail),
+            _("is the network there? the build needs it for packages"),
+        )
     return built.seconds
 
 

@@ -6,6 +6,7 @@ from typing import Unpack
 
 from boxlab import meter, records
 from boxlab.experiments import blocks
+from boxlab.language import _
 from boxlab.runtimes import Box, Container, MicroVM, Runtime, Workload
 
 WORKLOAD = Workload("stress")
@@ -14,12 +15,12 @@ LOOP_S = 0.05
 """A timed loop runs at least so long."""
 
 METRICS = {
-    "seconds": {"unit": "s", "label": "from the call to the first output"},
-    "pss": {"unit": "B", "label": "memory at rest (PSS)"},
-    "getppid": {"unit": "s", "label": "getppid, per call"},
-    "stat": {"unit": "s", "label": "stat of a file, per call"},
-    "loop": {"unit": "s", "label": "one round of the loop without it"},
-    "stop": {"unit": "s", "label": "stop"},
+    "seconds": {"unit": "s", "label": _("from the call to the first output")},
+    "pss": {"unit": "B", "label": _("memory at rest (PSS)")},
+    "getppid": {"unit": "s", "label": _("getppid, per call")},
+    "stat": {"unit": "s", "label": _("stat of a file, per call")},
+    "loop": {"unit": "s", "label": _("one round of the loop without it")},
+    "stop": {"unit": "s", "label": _("stop")},
 }
 
 MEASURES = (
@@ -32,11 +33,14 @@ MEASURES = (
 def runtimes() -> list[Runtime]:
     """One arm for each kind of wall: none but the kernel's, another tool for the same, a kernel in user space, a machine."""
     return [
-        Container(kind="runc", label="container, runc", oci_runtime="runc"),
-        Container(kind="crun", label="container, crun", oci_runtime="crun"),
-        Container(kind="gvisor", label="container, gVisor", oci_runtime="runsc"),
+        Container(kind="runc", label=_("container, {runtime}", runtime="runc"), oci_runtime="runc"),
+        Container(kind="crun", label=_("container, {runtime}", runtime="crun"), oci_runtime="crun"),
+        Container(kind="gvisor", label=_("container, {runtime}", runtime="gVisor"), oci_runtime="runsc"),
         MicroVM(),
     ]
+
+
+ARMS = {runtime.kind: runtime.label for runtime in runtimes()}
 
 
 def isolation(

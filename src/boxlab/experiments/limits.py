@@ -11,8 +11,9 @@ import psutil
 from boxlab import engine, meter, progress, records
 from boxlab.errors import NotReady
 from boxlab.experiments import blocks
+from boxlab.language import N_, _
 from boxlab.runtimes import Box, Container, MicroVM, Runtime, Workload
-from boxlab.runtimes.spawn import EngineContainer
+from boxlab.runtimes.spawn import OUT_OF_MEMORY, EngineContainer
 
 STRESS_MIB = 256
 """Memory of a box in the trials that are not about memory."""
@@ -23,17 +24,49 @@ HELD_MIB = 128
 PIDS = 32
 ASKED_PIDS = 100
 BURN_S = 2
+REST_MIB = (64, 256, 1024)
 
 METRICS = {
-    "held": {"unit": "B", "label": "memory that it got hold of"},
-    "used_cpus": {"unit": "1", "label": "processors in use, by the host's count"},
-    "sees_cpus": {"unit": "1", "label": "processors that it sees"},
-    "throttled": {"unit": "s", "label": "time that its processes were held back, summed"},
-    "forked": {"unit": "1", "label": "processes that it started"},
-    "at_rest": {"unit": "B", "label": "host memory at rest"},
-    "holding": {"unit": "B", "label": "host memory while it holds"},
-    "after": {"unit": "B", "label": "host memory after it gave back"},
+    "held": {"unit": "B", "label": _("memory that it got hold of")},
+    "used_cpus": {"unit": "1", "label": _("processors in use, by the host's count")},
+    "sees_cpus": {"unit": "1", "label": _("processors that it sees")},
+    "throttled": {"unit": "s", "label": _("time that its processes were held back, summed")},
+    "forked": {"unit": "1", "label": _("processes that it started")},
+    "at_rest": {"unit": "B", "label": _("host memory at rest")},
+    "holding": {"unit": "B", "label": _("host memory while it holds")},
+    "after": {"unit": "B", "label": _("host memory after it gave back")},
 }
+
+ARMS = {
+    "memory-container": _("container: memory"),
+    "memory-microvm": _("microVM: memory"),
+    "cpu-container": _("container: processors"),
+    "cpu-microvm": _("microVM: processors"),
+    "pids-container": _("container: processes"),
+    "pids-microvm": _("microVM: processes"),
+    "breathe-container": _("container: holds and gives back"),
+    "breathe-microvm": _("microVM: holds and gives back"),
+} | {f"rest-{limit}": _("container at rest, limit {limit} MiB", limit=limit) for limit in REST_MIB}
+
+WORDS = {
+    "nothing": N_("nothing"),
+    "killed": N_("killed"),
+    "no-memory": N_("out of memory"),
+    "throttled": N_("throttled"),
+    "shared": N_("shared"),
+    "refused": N_("refused"),
+    "returned": N_("returned"),
+    "kept": N_("kept"),
+    "got-all": N_("it got all that it asked for"),
+    "within": N_("it never used more than it may"),
+    "divided": N_("its kernel has as many processors as it was given, and divides them"),
+    "stopped": N_("the kernel stops it for the rest of each period"),
+    "EAGAIN": N_("fork fails with EAGAIN"),
+    "below": N_("it stays below its limit"),
+    "freed": N_("what was freed inside is free outside"),
+    "kept-by-guest": N_("the guest's kernel keeps what it was once given"),
+}
+"""What the notes of a sample mean; a note that is not here is what a kernel or an engine said."""
 
 MEASURES = (
     f"Each box is asked for more than it may have: {ASKED_MIB} MiB of memory where it may have {MEMORY_MIB}; two busy "
@@ -49,10 +82,13 @@ class Trial:
     """One thing to try in one box: `attempt` gets the running box and fills in the sample."""
 
     kind: str
-    label: str
     runtime: Runtime
     workload: Workload
     attempt: Callable[[Box, records.Sample, meter.Meter], None]
+
+    @property
+    def label(self) -> str:
+        return ARMS[self.kind]
 
 
 def trials() -> list[Trial]:
@@ -62,18 +98,16 @@ def trials() -> list[Trial]:
         return Workload("stress", 1, memory_mib)
 
     found = [
-        Trial("memory-container", "container: memory", Container(), stress(MEMORY_MIB), _memory),
-        Trial("memory-microvm", "microVM: memory", MicroVM(), stress(MEMORY_MIB), _memory),
-        Trial("cpu-container", "container: processors", Container(), stress(), _processors),
-        Trial("cpu-microvm", "microVM: processors", MicroVM(), stress(), _processors),
-        Trial("pids-container", "container: processes", Container(pids=PIDS), stress(), _processes),
-        Trial("pids-microvm", "microVM: processes", MicroVM(), stress(), _processes),
-        Trial("breathe-container", "container: holds and gives back", Container(), stress(), _breathe),
-        Trial("breathe-microvm", "microVM: holds and gives back", MicroVM(), stress(), _breathe),
+        Trial("memory-container", Container(), stress(MEMORY_MIB), _memory),
+        Trial("memory-microvm", MicroVM(), stress(MEMORY_MIB), _memory),
+        Trial("cpu-container", Container(), stress(), _processors),
+        Trial("cpu-microvm", MicroVM(), stress(), _processors),
+        Trial("pids-container", Container(pids=PIDS), stress(), _processes),
+        Trial("pids-microvm", MicroVM(), stress(), _processes),
+        Trial("breathe-container", Container(), stress(), _breathe),
+        Trial("breathe-microvm", MicroVM(), stress(), _breathe),
     ]
-    for limit in (64, 256, 1024):
-        label = f"container at rest, limit {limit} MiB"
-        found.append(Trial(f"rest-{limit}", label, Container(), stress(limit), _rest))
+    found += [Trial(f"rest-{limit}", Container(), stress(limit), _rest) for limit in REST_MIB]
     return found
 
 
@@ -90,14 +124,14 @@ def limits(
     wanted = trials() if wanted is None else wanted
     if any(isinstance(trial.runtime, Container) for trial in wanted):
         engine.require_limits(*engine.LIMITS)
-    for trial in progress.steps("preparing", wanted, lambda trial: trial.label):
+    for trial in progress.steps(_("preparing"), wanted, lambda trial: trial.label):
         if reason := blocks.lack(trial.runtime, trial.workload, meter.refusal):
             left_out[trial.kind] = {"reason": reason, "phases": []}
             continue
         ready[trial.kind] = trial
         limit = {"memory_mib": trial.workload.memory_mib, "cpus": trial.workload.cpus}
         plan = blocks.plan_of(trial.runtime)
-        plans.append(plan | {"kind": trial.kind, "label": trial.label, "details": plan["details"] | limit})
+        plans.append(plan | {"kind": trial.kind, "details": plan["details"] | limit})
     blocks.check_that_some(ready, left_out)
     with meter.open_meter() as gauge:
 
@@ -120,21 +154,21 @@ def limits(
         )
 
 
-def _memory(box: Box, sample: records.Sample, _: meter.Meter) -> None:
+def _memory(box: Box, sample: records.Sample, gauge: meter.Meter) -> None:
     try:
         box.ask(f"hold {ASKED_MIB}")
-        sample.notes |= {"outcome": "nothing", "why": "it got all that it asked for"}
+        sample.notes |= {"outcome": "nothing", "why": "got-all"}
     except NotReady as error:
         if error.hung:
             raise
         panic = next((text for _, text in box.console.lines if "Kernel panic" in text), None)
         sample.notes["outcome"] = "killed"
-        sample.notes["why"] = _after_stamp(panic) if panic else str(error).split(";")[0].rpartition(": ")[2]
+        sample.notes["why"] = _after_stamp(panic) if panic else _end(box)
     reached = [text.rpartition(" ")[2] for _, text in box.console.lines if text.startswith("workload: holds ")]
     sample.values["held"] = (int(reached[-1]) if reached else 0) << 20
 
 
-def _processors(box: Box, sample: records.Sample, _: meter.Meter) -> None:
+def _processors(box: Box, sample: records.Sample, gauge: meter.Meter) -> None:
     used, throttled = _host_cpu(box)
     began = time.monotonic()
     answer = json.loads(box.ask(f"burn 2 {BURN_S}"))
@@ -142,29 +176,27 @@ def _processors(box: Box, sample: records.Sample, _: meter.Meter) -> None:
     used_after, throttled_after = _host_cpu(box)
     sample.values |= {"used_cpus": (used_after - used) / took, "sees_cpus": answer["sees_cpus"]}
     if throttled_after is not None and throttled_after == throttled:
-        sample.notes |= {"outcome": "nothing", "why": "it never used more than it may"}
+        sample.notes |= {"outcome": "nothing", "why": "within"}
     elif throttled_after is None:
-        sample.notes |= {
-            "outcome": "shared",
-            "why": "its kernel has as many processors as it was given, and divides them",
-        }
+        sample.notes |= {"outcome": "shared", "why": "divided"}
     else:
+        assert throttled is not None  # one reading has it as the other
         sample.values["throttled"] = throttled_after - throttled
-        sample.notes |= {"outcome": "throttled", "why": "the kernel stops it for the rest of each period"}
+        sample.notes |= {"outcome": "throttled", "why": "stopped"}
 
 
-def _processes(box: Box, sample: records.Sample, _: meter.Meter) -> None:
+def _processes(box: Box, sample: records.Sample, gauge: meter.Meter) -> None:
     answer = json.loads(box.ask(f"fork {ASKED_PIDS}"))
     sample.values["forked"] = answer["forked"]
     if answer["refused"]:
-        sample.notes |= {"outcome": "refused", "why": f"fork fails with {answer['refused']}"}
+        sample.notes |= {"outcome": "refused", "why": answer["refused"]}
     else:
-        sample.notes |= {"outcome": "nothing", "why": "it got all that it asked for"}
+        sample.notes |= {"outcome": "nothing", "why": "got-all"}
 
 
 def _rest(box: Box, sample: records.Sample, gauge: meter.Meter) -> None:
     sample.values["at_rest"] = _touched(box, gauge)
-    sample.notes |= {"outcome": "nothing", "why": "it stays below its limit"}
+    sample.notes |= {"outcome": "nothing", "why": "below"}
 
 
 def _breathe(box: Box, sample: records.Sample, gauge: meter.Meter) -> None:
@@ -176,7 +208,7 @@ def _breathe(box: Box, sample: records.Sample, gauge: meter.Meter) -> None:
     back = sample.values["holding"] - sample.values["after"] > HELD_MIB << 19
     sample.notes |= {
         "outcome": "returned" if back else "kept",
-        "why": "what was freed inside is free outside" if back else "the guest's kernel keeps what it was once given",
+        "why": "freed" if back else "kept-by-guest",
     }
 
 
@@ -185,7 +217,7 @@ def _touched(box: Box, gauge: meter.Meter) -> int:
     reading = gauge.read(box)
     if parts := reading.emulator_parts(STRESS_MIB):
         return parts["guest"]
-    return reading.cgroups[0]["anon"]
+    return int(reading.cgroups[0]["anon"])
 
 
 def _host_cpu(box: Box) -> tuple[float, float | None]:
@@ -197,6 +229,12 @@ def _host_cpu(box: Box) -> tuple[float, float | None]:
         return stats["cpu_usage"]["total_usage"] / 1e9, throttled if box.kind == Container.kind else None
     times = [psutil.Process(pid).cpu_times() for pid in box.spawned.pids()]
     return sum(t.user + t.system for t in times), None
+
+
+def _end(box: Box) -> str:
+    """Why a box ended: an id of `WORDS`, or what the engine says."""
+    reason = box.spawned.exit_reason()
+    return "no-memory" if reason == OUT_OF_MEMORY else reason
 
 
 def _after_stamp(line: str) -> str:

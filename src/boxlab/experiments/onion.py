@@ -6,7 +6,8 @@ from typing import Unpack
 
 from boxlab import records
 from boxlab.experiments import blocks
-from boxlab.experiments.startup import MEASURES, timed_start
+from boxlab.experiments.startup import MEASURES, METRICS, timed_start
+from boxlab.language import _
 from boxlab.runtimes import Container, Process, Runtime, Workload, kernel_events
 from boxlab.runtimes.box import INSIDE
 from boxlab.runtimes.onion import NAMESPACES, Command, Containerd, Grouped, Namespaced, OCIRuntime
@@ -25,12 +26,12 @@ END = {"made": BEGIN["runc"]}
 """The same for those phases that a program's end ends."""
 
 ENGINE_PHASES = {
-    "created": "engine: create",
-    "attached": "engine: attach",
-    "shim": "engine, containerd: mount, task",
+    "created": "create",
+    "attached": "attach",
+    "shim": "task",
     "runc": "shim",
-    "hook": "runc: namespaces, cgroup, mounts",
-    "exec": "engine: network",
+    "hook": "runc",
+    "exec": "network",
 } | INSIDE
 
 
@@ -41,7 +42,7 @@ def _as_this_engine_has_them(runtime: Runtime, workload: Workload) -> dict[str, 
         t0, seen = box.console.t0, box.observe()
     if events.lost or events.began(BEGIN["hook"], t0, seen):
         return runtime.phases
-    changed = {"hook": {"made": runtime.phases["hook"], "start": "engine: network"}, "exec": {"exec": "runc: start"}}
+    changed = {"hook": {"made": runtime.phases["hook"], "start": "network"}, "exec": {"exec": "runc-start"}}
     return {m: text for mark, label in runtime.phases.items() for m, text in changed.get(mark, {mark: label}).items()}
 
 
@@ -51,7 +52,7 @@ class _EngineLayer(Container):
     phases = ENGINE_PHASES
 
     def __init__(self, network: str):
-        super().__init__(network, kind=f"engine-{network}", label=f"engine, network {network}")
+        super().__init__(network, kind=f"engine-{network}", label=_("engine, network {network}", network=network))
         if network == "host":  # no network is made, so the engine is not asked back for one
             self.phases = {
                 mark: ENGINE_PHASES["hook"] if mark == "exec" else text
@@ -64,15 +65,18 @@ def layers() -> list[Runtime]:
     """Every layer, from the inside out."""
     every = tuple(NAMESPACES)
     found: list[Runtime] = [Process()]
-    found += [Namespaced(kind, kind=f"ns-{kind}", label=f"+ {kind} namespace") for kind in every]
+    found += [Namespaced(kind, kind=f"ns-{kind}", label=_("+ {kind} namespace", kind=kind)) for kind in every]
     found += [
-        Namespaced(*every, kind="namespaces", label="+ all namespaces"),
-        Grouped(*every, kind="cgroup", label="+ cgroup"),
+        Namespaced(*every, kind="namespaces", label=_("+ all namespaces")),
+        Grouped(*every, kind="cgroup", label=_("+ cgroup")),
         OCIRuntime("crun"),
         OCIRuntime("runc"),
         Containerd(),
     ]
     return [*found, *map(_EngineLayer, ("host", "none", "bridge")), Command()]
+
+
+ARMS = {layer.kind: layer.label for layer in layers()}
 
 
 def onion(
@@ -104,7 +108,7 @@ def onion(
         "onion",
         [blocks.plan_of(runtime) for runtime in ready.values()],
         measure,
-        metrics=records.STARTUP_METRICS,
+        metrics=METRICS,
         measures=MEASURES
         + (
             f" Without the kernel's events: {refusal}."

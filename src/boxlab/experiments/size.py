@@ -5,30 +5,35 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from boxlab import engine, images, layers, paths, records
 from boxlab.experiments import blocks
-from boxlab.runtimes import MicroVM, Runtime, Workload, qemu
+from boxlab.language import _
+from boxlab.runtimes import Container, MicroVM, Runtime, Workload, qemu
 
 MANY = 10
+MANY_KIND = f"{Container.kind}-x{MANY}"
 
 BLOCK = 512
 """Bytes of the blocks in which st_blocks counts (POSIX leaves it open; Linux and macOS agree)."""
 
 METRICS = {
-    "total": {"unit": "B", "label": "on disk, in all"},
-    "image": {"unit": "B", "label": "image, all layers, as archives"},
-    "packed": {"unit": "B", "label": "image, as it came, compressed"},
-    "shared": {"unit": "B", "label": "layers shared with other images"},
-    "own": {"unit": "B", "label": "layers of its own"},
-    "writable": {"unit": "B", "label": "written while running"},
-    "kernel": {"unit": "B", "label": "kernel"},
-    "disk": {"unit": "B", "label": "disk, allocated"},
-    "apparent": {"unit": "B", "label": "disk, apparent"},
-    "transfer": {"unit": "B", "label": "to transfer, compressed"},
+    "total": {"unit": "B", "label": _("on disk, in all")},
+    "image": {"unit": "B", "label": _("image, all layers, as archives")},
+    "packed": {"unit": "B", "label": _("image, as it came, compressed")},
+    "shared": {"unit": "B", "label": _("layers shared with other images")},
+    "own": {"unit": "B", "label": _("layers of its own")},
+    "writable": {"unit": "B", "label": _("written while running")},
+    "kernel": {"unit": "B", "label": _("kernel")},
+    "disk": {"unit": "B", "label": _("disk, allocated")},
+    "apparent": {"unit": "B", "label": _("disk, apparent")},
+    "transfer": {"unit": "B", "label": _("to transfer, compressed")},
 }
+
+ARMS = {MANY_KIND: _("{count} containers", count=MANY)}
 
 MEASURES = (
     "Container: sizes of the image's layers as archives, each counted once, and compressed as well where the engine keeps "
@@ -45,18 +50,18 @@ def size(**options: Unpack[blocks.Options]) -> records.Record:
     workload = Workload()
     ready, left_out = blocks.prepared(["container", "microvm", "full-vm"], workload)
     transfer = _transfers(ready, workload)
-    measured: dict[str, Callable[[], dict]] = {}
+    measured: dict[str, Callable[[], dict[str, Any]]] = {}
     plans = []
     for kind, runtime in ready.items():
         plan = blocks.plan_of(runtime)
         plans.append(plan)
         if isinstance(runtime, MicroVM):
-            measured[kind] = lambda runtime=runtime: _machine(runtime, workload)
+            measured[kind] = partial(_machine, runtime, workload)
         else:
-            many = f"{kind}-x{MANY}"
-            plans.append(plan | {"kind": many, "label": f"{MANY} containers"})
-            measured[kind] = lambda runtime=runtime: _containers(runtime, workload, 1)
-            measured[many] = lambda runtime=runtime: _containers(runtime, workload, MANY)
+            many = MANY_KIND
+            plans.append(plan | {"kind": many})
+            measured[kind] = partial(_containers, runtime, workload, 1)
+            measured[many] = partial(_containers, runtime, workload, MANY)
 
     def measure(record: records.Record, sample: records.Sample) -> None:
         values = measured[sample.arm]() | transfer[sample.arm.partition("-x")[0]]
@@ -77,10 +82,10 @@ def size(**options: Unpack[blocks.Options]) -> records.Record:
     )
 
 
-def _transfers(ready: dict[str, Runtime], workload: Workload) -> dict[str, dict]:
+def _transfers(ready: dict[str, Runtime], workload: Workload) -> dict[str, dict[str, Any]]:
     """What depends on compression, for every kind, side by side: it is what takes long here."""
 
-    def container() -> dict:
+    def container() -> dict[str, Any]:
         own = layers.layers(images.ensure(workload.image).tag)
         beneath = images.ensure("base").layers
         shared = sum(layer.size for layer in own if layer.id in beneath)
@@ -89,7 +94,7 @@ def _transfers(ready: dict[str, Runtime], workload: Workload) -> dict[str, dict]
         kept = {"packed": sum(layer.stored for layer in own)} if engine.keeps_packed() else {}
         return {"image": whole, "shared": shared, "own": whole - shared, "transfer": travels} | kept
 
-    def machine(runtime: MicroVM) -> dict:
+    def machine(runtime: MicroVM) -> dict[str, Any]:
         guest = runtime.guest
         return {"transfer": layers.compressed_size(guest.kernel.path) + layers.compressed_size(guest.disk.path)}
 
@@ -101,7 +106,7 @@ def _transfers(ready: dict[str, Runtime], workload: Workload) -> dict[str, dict]
         return {kind: job.result() for kind, job in jobs.items()}
 
 
-def _containers(runtime: Runtime, workload: Workload, count: int) -> dict:
+def _containers(runtime: Runtime, workload: Workload, count: int) -> dict[str, Any]:
     """What `count` running containers have written, by the engine's count."""
     with ExitStack() as stack:
         boxes = [stack.enter_context(runtime.start(workload)) for _ in range(count)]
@@ -113,7 +118,7 @@ def _containers(runtime: Runtime, workload: Workload, count: int) -> dict:
         return {"writable": sum(container.get("SizeRw", 0) for container in listed)}
 
 
-def _machine(runtime: MicroVM, workload: Workload) -> dict:
+def _machine(runtime: MicroVM, workload: Workload) -> dict[str, Any]:
     """The files of a virtual machine, and where it can be seen what a running one has written."""
     guest = runtime.guest
     values = {

@@ -1,14 +1,22 @@
 """How long does each kind of box take from the call to its first useful output?"""
 
 from collections.abc import Iterable
-from typing import Unpack
+from typing import Any, Unpack
 
 import psutil
 
 from boxlab import records
 from boxlab.errors import NotReady
 from boxlab.experiments import blocks
+from boxlab.language import _
 from boxlab.runtimes import Observation, Runtime, Workload
+
+METRICS: dict[str, dict[str, Any]] = {
+    "seconds": {"unit": "s", "label": _("from the call to the first prediction")},
+    "stop": {"unit": "s", "label": _("stop")},
+    "machine_cpu": {"unit": "s", "label": _("CPU time of the whole machine"), "in_table": False},
+    "woken": {"unit": "1", "label": _("times that a serial port which said nothing was woken"), "in_table": False},
+}
 
 MEASURES = (
     "t0: the call that starts the box. t1: the arrival of the workload's first useful output at the caller. "
@@ -44,7 +52,7 @@ def startup(
         "startup",
         [blocks.plan_of(runtime) for runtime in ready.values()],
         measure,
-        metrics=records.STARTUP_METRICS,
+        metrics=METRICS,
         measures=MEASURES,
         left_out=left_out,
         workload=workload,

@@ -12,13 +12,16 @@ A lab is a folder below ``labs/``; adding one touches nothing else.
     wrong/NAME/   files laid over the solution: a known mistake
     checks.py     functions like this one, run in the order in which they stand:
 
-        from boxlab.labs import Mismatch, Work, check, same
+        from boxlab.labs import Mismatch, Work, _, check, same
 
         @check(points=2, needs=[builds])
         def answers(work: Work) -> None:
             '''The program answers correctly.'''                  # what the learner reads
             with work.container(image(work)) as box:
-                same("3", box.ask("word"), why="…", next="…")     # or raise Mismatch(expected, actual, why, next)
+                same("3", box.ask("word"), why=_("…"), next=_("…"))  # or raise Mismatch(expected, actual, why, next)
+
+What a learner reads goes through `_` and `several` (see boxlab.language): what a Mismatch says, but for what is data in it.
+Docstrings of checks do so by themselves, and so do the title in lab.toml and the hints.
 
 Four outcomes. A check that returns passes. `Mismatch` is a wrong answer. A check whose `needs` did not pass is skipped.
 Everything else that is raised (`BoxlabError`, an engine that is gone, a full disk, a mistake of the check) is infrastructure, and so is a
@@ -47,8 +50,9 @@ from boxlab.errors import BoxlabError
 from boxlab.labs.checks import Mismatch, check, printed, same
 from boxlab.labs.report import Report
 from boxlab.labs.work import Work
+from boxlab.language import _, several
 
-__all__ = ["BoxlabError", "Mismatch", "Report", "Work", "check", "printed", "run", "same"]
+__all__ = ["BoxlabError", "Mismatch", "Report", "Work", "_", "check", "printed", "run", "same", "several"]
 
 
 def run(name: str) -> Report:

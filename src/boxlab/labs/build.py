@@ -9,19 +9,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import docker.errors
 
 from boxlab import builder, client, engine, images, layers, marks, paths
 from boxlab.errors import EngineError
 from boxlab.labs.checks import Mismatch, next_difference, printed
+from boxlab.language import _
 
 CHATTER = ("DEPRECATED: ", "            Install the buildx", "            https://", "Sending build context")
 """How lines of `docker build` begin that say nothing of the learner's build."""
 
-ASKED_A_REGISTRY = (
-    "a name after FROM or --from= that is no image here and no stage is looked for at a registry, and so is the builder that "
-    f"a first line `# syntax=` names: leave that out; the stages build on {images.PREFIX}base"
+ASKED_A_REGISTRY = _(
+    "a name after FROM or {option} that is no image here and no stage is looked for at a registry, and so is the builder that "
+    "a first line `# syntax=` names: leave that out; the stages build on {base}",
+    option="--from=",
+    base=f"{images.PREFIX}base",
 )
 """What to do where a build has wanted to fetch an image."""
 
@@ -101,8 +105,8 @@ class Image:
                     continue
                 with tarfile.open(fileobj=file, mode="r:*") as opened:
                     for member in opened:
-                        content = opened.extractfile(member).read() if member.isfile() else member.linkname.encode()
-                        yield number, member.name, content
+                        content = opened.extractfile(member) if member.isfile() else None
+                        yield number, member.name, content.read() if content else member.linkname.encode()
 
         with layers.saved(self.tag) as archive:
             yield each(archive)
@@ -139,8 +143,11 @@ def build(folder: Path, name: str, seconds: float) -> Image:
 def _lacking(line: str) -> EngineError:
     """What to say of a line that is right, and that this engine's builder does not know."""
     return EngineError(
-        f"the builder of this engine lacks what the Dockerfile asks for: {printed(line)}",
-        "install docker-buildx, with a current engine; or do without: COPY, RUN and stages of their own are known everywhere",
+        _("the builder of this engine lacks what the Dockerfile asks for: {line}", line=printed(line)),
+        _(
+            "install {package}, with a current engine; or do without: COPY, RUN and stages of their own are known everywhere",
+            package="docker-buildx",
+        ),
     )
 
 
@@ -153,22 +160,25 @@ def _blame(output: str, trouble: str, seconds: float) -> None:
     if found := next((line for line in lines if BUILDKITS.search(line)), ""):
         raise _lacking(found)
     _require_build()
-    why = "no image, nothing to check"
+    why = _("no image, nothing to check")
     if trouble == "late":
         raise Mismatch(
-            f"`docker build` ends within {seconds:g} s",
-            f"it was still at:\n{last}",
+            _("`docker build` ends within {seconds:g} s", seconds=seconds),
+            _("it was still at:\n{lines}", lines=last),
             why,
-            "run `docker build .` in your folder and see which line does not end",
+            _("run `docker build .` in your folder and see which line does not end"),
         )
     raise Mismatch(
-        "`docker build` ends well, without a network",
-        f"it ended with:\n{last}",
+        _("`docker build` ends well, without a network"),
+        _("it ended with:\n{lines}", lines=last),
         why,
         ASKED_A_REGISTRY
         if re.search(r"pull access denied|no such host|failed to resolve|dial tcp|manifest unknown", output)
-        else "mend the line of the Dockerfile that is named last, or the one that should have given it its files and rights "
-        "(COPY, USER, .dockerignore); `docker build --network=none .` in your folder says the same",
+        else _(
+            "mend the line of the Dockerfile that is named last, or the one that should have given it its files and rights "
+            "({names}); `docker build --network=none .` in your folder says the same",
+            names="COPY, USER, .dockerignore",
+        ),
     )
 
 
@@ -191,11 +201,17 @@ def _require_build() -> None:
         lines = [line for line in built.output.splitlines() if line.strip() and not line.startswith(CHATTER)]
         said = " | ".join(printed(line) for line in lines[-2:])
         if built.trouble == "late":
-            said = f"nothing is built within {CONTROL_S} s; it was still at: {said or 'nothing'}"
+            said = _(
+                "nothing is built within {seconds} s; it was still at: {lines}",
+                seconds=CONTROL_S,
+                lines=said or _("nothing"),
+            )
         raise EngineError(
-            f"`docker build` does not work here: {said or 'it fails without a word'}", client.fix_for(built.output)
+            _("`docker build` does not work here: {reason}", reason=said or _("it fails without a word")),
+            client.fix_for(built.output),
         )
 
 
-def _inspect(name: str) -> dict:
-    return engine.connect().api.inspect_image(name)
+def _inspect(name: str) -> dict[str, Any]:
+    known: dict[str, Any] = engine.connect().api.inspect_image(name)
+    return known

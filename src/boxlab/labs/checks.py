@@ -7,8 +7,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from boxlab.errors import LabError, without_credentials
+from boxlab.language import _, several
+
+if TYPE_CHECKING:  # it imports this module
+    from boxlab.labs.work import Work
 
 CONTEXT = 30
 """How many characters are shown on each side of the first difference."""
@@ -16,11 +21,15 @@ CONTEXT = 30
 COLOURS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 """What tells a terminal to change its colour or to move its cursor."""
 
-MISTAKE = "a mistake in the checks, not in your answer"
+MISTAKE = _("a mistake in the checks, not in your answer")
 """How the reason of an infrastructure begins that is our own."""
 
 SHOWN = 2000
 """How many characters of a text are shown where it is not compared."""
+
+
+DEADLINE_S = 1800
+"""How long a check may take that says nothing else: a check that hangs must end, and one on a slow machine must not."""
 
 
 class Outcome(StrEnum):
@@ -61,26 +70,32 @@ def same(expected: str, actual: str, *, why: str, next: str) -> None:
 
     def window(line: str | None) -> str:
         if line is None:
-            return "(no more lines)"
+            return _("(no more lines)")
         cut = visible(line[start : column + CONTEXT])
         return ("..." if start else "") + cut + ("..." if len(line) > column + CONTEXT else "")
 
     def character(line: str | None) -> str:
         if line is None:
-            return "the end of the text"
-        return repr(line[column]) if column < len(line) else "the end of the line"
+            return _("the end of the text")
+        return repr(line[column]) if column < len(line) else _("the end of the line")
 
     raise Mismatch(
         window(one),
         window(other),
         why,
         next,
-        where=f"line {row + 1}, column {column + 1}: expected {character(one)}, got {character(other)}",
+        where=_(
+            "line {line}, column {column}: expected {expected}, got {actual}",
+            line=row + 1,
+            column=column + 1,
+            expected=character(one),
+            actual=character(other),
+        ),
         caret=len(visible((one or "")[start:column])) + (3 if start else 0),
     )
 
 
-def next_difference(one: Iterable, other: Iterable) -> int:
+def next_difference(one: Iterable[object], other: Iterable[object]) -> int:
     """How many items two sequences have in common at their beginning."""
     count = 0
     for a, b in zip(one, other, strict=False):
@@ -103,7 +118,7 @@ def visible(text: str) -> str:
 
 def printed(text: str) -> str:
     """What a program printed, as a message shows it: without colours, tabs as spaces, and where there is nothing, saying so."""
-    return visible(without_credentials(COLOURS.sub("", text)).expandtabs()).strip() or "(nothing)"
+    return visible(without_credentials(COLOURS.sub("", text)).expandtabs()).strip() or _("(nothing)")
 
 
 def clip(text: str) -> str:
@@ -111,12 +126,13 @@ def clip(text: str) -> str:
     if len(text) <= SHOWN:
         return text
     half = SHOWN // 2
-    return f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"
+    left_out = several("… {count} characters left out …", "… {count} characters left out …", len(text) - 2 * half)
+    return f"{text[:half]}\n{left_out}\n{text[-half:]}"
 
 
 @dataclass(frozen=True)
 class Check:
-    """What is known of a check before it runs.
+    """A check, and what is known of it before it runs.
 
     Attributes:
         says: what it asserts, for the learner.
@@ -129,7 +145,10 @@ class Check:
     points: int
     timeout: float
     needs: tuple[str, ...]
-    function: Callable = field(compare=False, repr=False)
+    function: "Callable[[Work], object]" = field(compare=False, repr=False)
+
+    def __call__(self, work: "Work") -> object:
+        return self.function(work)
 
 
 @dataclass
@@ -158,22 +177,23 @@ class Result:
     fix: str = ""
 
 
-def check(*, points: int = 1, timeout: float = 60, needs: Iterable[Callable] = ()) -> Callable[[Callable], Callable]:
+def check(
+    *, points: int = 1, timeout: float = DEADLINE_S, needs: Iterable[Check] = ()
+) -> "Callable[[Callable[[Work], object]], Check]":
     """Make a function of a `Work` a check; its docstring is what the learner reads.
 
     Args:
         points: what it is worth.
-        timeout: seconds after which it is given up, as infrastructure: more than the verbs that it uses may take.
+        timeout: seconds after which it is given up, as infrastructure: the verbs that it uses end sooner by themselves, on any machine.
         needs: checks that must pass before.
     """
 
-    def mark(function: Callable) -> Callable:
+    def mark(function: "Callable[[Work], object]") -> Check:
         if not function.__doc__:
-            raise LabError(f"the check {function.__name__} says nothing", "give it a docstring")
-        names = tuple(needed.check.name for needed in needs)
-        says = " ".join(function.__doc__.split())
-        function.check = Check(function.__name__, says, points, timeout, names, function)
-        return function
+            raise LabError(_("the check {name} says nothing", name=function.__name__), _("give it a docstring"))
+        names = tuple(needed.name for needed in needs)
+        says = _(" ".join(function.__doc__.split()))
+        return Check(function.__name__, says, points, timeout, names, function)
 
     return mark
 
@@ -181,6 +201,7 @@ def check(*, points: int = 1, timeout: float = 60, needs: Iterable[Callable] = (
 def load(path: Path) -> tuple[list[Check], ModuleType]:
     """The checks of a file, in the order in which they stand, and its module."""
     spec = importlib.util.spec_from_file_location(f"boxlab_lab_{abs(hash(path))}", path)
+    assert spec and spec.loader  # as it is Python's own loader that reads files
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return [value.check for value in vars(module).values() if isinstance(getattr(value, "check", None), Check)], module
+    return [value for value in vars(module).values() if isinstance(value, Check)], module

@@ -15,10 +15,12 @@ import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from boxlab.errors import BoxlabError, LabError, of_system
 from boxlab.labs.checks import MISTAKE, Check, Mismatch, Outcome, Result, load
 from boxlab.labs.work import Planter, Work
+from boxlab.language import _
 
 
 def main() -> None:
@@ -30,7 +32,9 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     out = os.fdopen(job["fd"], "w", buffering=1)
 
-    def say(**message) -> None:
+    def say(**message: Any) -> None:
+        if message.keys() & {"done", "trouble"}:  # the last word: whoever has it may have us end, which we do
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         out.write(json.dumps(message) + "\n")
 
     try:
@@ -54,14 +58,23 @@ def _hide() -> None:
 
 def _end_with_parent() -> None:
     os.read(0, 1)
-    signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+    main_thread = threading.main_thread().ident
+    assert main_thread  # it runs
+    signal.pthread_kill(main_thread, signal.SIGTERM)
 
 
-def _checks(job: dict, say: Callable) -> None:
+def _checks(job: dict[str, Any], say: Callable[..., None]) -> None:
     """Run the checks that have no outcome yet."""
     checks, module = load(Path(job["checks"]))
     if sum(check.points for check in checks) != job["points"]:
-        raise LabError(f"lab.toml promises {job['points']} points, the checks give {sum(c.points for c in checks)}")
+        raise LabError(
+            _(
+                "{file} promises {promised} points, the checks give {given}",
+                file="lab.toml",
+                promised=job["points"],
+                given=sum(c.points for c in checks),
+            )
+        )
     say(checks=[{name: getattr(c, name) for name in ("name", "says", "points", "timeout", "needs")} for c in checks])
     outcomes = {name: Outcome(outcome) for name, outcome in job["outcomes"].items()}
     says = {check.name: check.says for check in checks}
@@ -99,11 +112,11 @@ def judge(check: Check, work: Work, outcomes: dict[str, Outcome], says: dict[str
     result = Result(check.name, check.says, check.points, Outcome.PASS, check.points)
     if lacking := [name for name in check.needs if outcomes[name] != Outcome.PASS]:
         result.outcome, result.points = Outcome.SKIPPED, 0
-        result.reason = "this comes first: " + " ".join(says[name] for name in lacking)
+        result.reason = _("this comes first: {checks}", checks=" ".join(says[name] for name in lacking))
         return result
     try:
         try:
-            check.function(work)
+            check(work)
         except Mismatch:
             if on_engine:  # what an engine that is gone broke is not the learner's mistake
                 from boxlab import engine
@@ -135,18 +148,18 @@ def _infrastructure(error: Exception) -> tuple[str, str]:
     place = traceback.extract_tb(error.__traceback__)[-1]
     return (
         f"{MISTAKE}: {type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})",
-        "please report it",
+        _("please report it"),
     )
 
 
-def _plant(job: dict, say: Callable) -> None:
+def _plant(job: dict[str, Any], say: Callable[..., None]) -> None:
     """Lay what a lab plants into a learner's new folder."""
-    _, module = load(Path(job["checks"]))
+    module = load(Path(job["checks"]))[1]
     Planter(getattr(module, "plant", None), job["seed"])(Path(job["folder"]))
     say(done=True)
 
 
-def _clear(job: dict, say: Callable) -> None:
+def _clear(job: dict[str, Any], say: Callable[..., None]) -> None:
     """Remove what a run has left that could not clean up after itself."""
     from boxlab import sweep
 
@@ -163,7 +176,9 @@ def _engine() -> None:
 
 def _root() -> None:
     if os.geteuid():
-        raise BoxlabError("this lab is for root: it makes what only root may make", "`sudo -E` before the command")
+        raise BoxlabError(
+            _("this lab is for root: it makes what only root may make"), _("`sudo -E` before the command")
+        )
 
 
 def _vm() -> None:

@@ -4,11 +4,18 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from boxlab import terminal
 from boxlab.errors import BoxlabError, of_system
+from boxlab.language import _
+
+if TYPE_CHECKING:
+    from boxlab.labs.lab import Lab
 
 FAIL, INFRASTRUCTURE = 1, 3
 STATUS = {"pass": 0, "fail": FAIL, "infrastructure": INFRASTRUCTURE}
@@ -16,16 +23,22 @@ STATUS = {"pass": 0, "fail": FAIL, "infrastructure": INFRASTRUCTURE}
 POLL_S = 0.5
 """How often `--watch` looks at the files."""
 
-_lab = click.argument("lab")
+_lab = click.argument("lab", metavar=_("LAB"))
+
+LAB = "LAB"
+"""How the help calls that argument."""
+
+STATES = {"passed": _("passed"), "started": _("started"), "not started": _("not started")}
+NEEDS = {"engine": _("engine"), "root": _("root"), "vm": _("vm")}
+"""How what is data elsewhere is called in the list of labs."""
 
 
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="The list as data.")
+@click.command(help=_("List the labs, with points and how far you are."))
+@click.option("--json", "as_json", is_flag=True, help=_("The list as data."))
 def labs(as_json: bool) -> None:
-    """List the labs, with points and how far you are."""
     from boxlab.labs import lab, workspace
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for each in lab.every():
         state, started = workspace.progress(each), workspace.folder(each).is_dir()
         standing = "passed" if state.passed else "started" if started else "not started"
@@ -37,36 +50,42 @@ def labs(as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=2))
         return
     for row in rows:
-        needs = f", needs {' and '.join(row['needs'])}" if row["needs"] else ""
-        click.echo(
-            f"{row['id']:<16} {row['state']:<12} {row['points']:>2}/{row['of']:<3} {row['title']} ({row['minutes']} min{needs})"
-        )
-    todo = [row["id"] for row in rows if row["state"] != "passed"]
-    done = "all passed" if rows else "there are no labs yet"
-    click.echo(f"next: boxlab start {todo[0].partition('-')[0]}" if todo else done)
+        standing = STATES[row["state"]]
+        click.echo(f"{row['id']:<16} {standing:<12} {row['points']:>2}/{row['of']:<3} {_about(row)}")
+    if todo := [row["id"] for row in rows if row["state"] != "passed"]:
+        click.echo(_("next: {command}", command=f"boxlab start {todo[0].partition('-')[0]}"))
+    else:
+        click.echo(_("all passed") if rows else _("there are no labs yet"))
 
 
-@click.command()
+def _about(row: dict[str, Any]) -> str:
+    """What a lab is about, and what it takes."""
+    if not row["needs"]:
+        return _("{title} ({minutes} min)", title=row["title"], minutes=row["minutes"])
+    needs = reduce(lambda one, other: _("{one} and {other}", one=one, other=other), (NEEDS[n] for n in row["needs"]))
+    return _("{title} ({minutes} min, needs {needs})", title=row["title"], minutes=row["minutes"], needs=needs)
+
+
+@click.command(help=_("Make your copy of {lab} in {folder}; never overwrites one.", lab=LAB, folder="work/"))
 @_lab
 def start(lab: str) -> None:
-    """Make your copy of LAB in work/; never overwrites one."""
     from boxlab.labs import lab as labs
     from boxlab.labs import workspace
 
     chosen = labs.find(lab)
-    made = workspace.start(chosen)
-    click.echo(f"{'made' if made else 'there already:'} {_shown(workspace.folder(chosen))}")
-    click.echo(f"task: {_shown(chosen.folder / 'README.md')}")
-    click.echo(f"change: {', '.join(chosen.files)}; then: boxlab check {chosen.number}")
+    made, folder = workspace.start(chosen), _shown(workspace.folder(chosen))
+    click.echo(_("made {folder}", folder=folder) if made else _("there already: {folder}", folder=folder))
+    click.echo(_("task: {file}", file=_shown(chosen.folder / "README.md")))
+    files, command = ", ".join(chosen.files), f"boxlab check {chosen.number}"
+    click.echo(_("change: {files}; then: {command}", files=files, command=command))
 
 
-@click.command()
+@click.command(help=_("Say what holds in your copy of {lab}, what does not, why, and what to do next.", lab=LAB))
 @_lab
-@click.option("--watch", is_flag=True, help="Check again whenever a file changes, until Ctrl-C.")
-@click.option("--json", "as_json", is_flag=True, help="The report as data, all of it on one line.")
-@click.option("--seed", type=click.IntRange(0), help="Draw what an earlier check drew, whose report has this seed.")
+@click.option("--watch", is_flag=True, help=_("Check again whenever a file changes, until Ctrl-C."))
+@click.option("--json", "as_json", is_flag=True, help=_("The report as data, all of it on one line."))
+@click.option("--seed", type=click.IntRange(0), help=_("Draw what an earlier check drew, whose report has this seed."))
 def check(lab: str, watch: bool, as_json: bool, seed: int | None) -> None:
-    """Say what holds in your copy of LAB, what does not, why, and what to do next."""
     from boxlab.labs import lab as labs
     from boxlab.labs import workspace
 
@@ -75,7 +94,7 @@ def check(lab: str, watch: bool, as_json: bool, seed: int | None) -> None:
     sys.exit((_watch if watch else _check)(chosen, as_json, seed))
 
 
-def _watch(lab, as_json: bool, seed: int | None) -> int:
+def _watch(lab: "Lab", as_json: bool, seed: int | None) -> int:
     """Check at once and after each change, until Ctrl-C; returns the exit status of the last check."""
     from boxlab.labs import workspace
 
@@ -86,7 +105,7 @@ def _watch(lab, as_json: bool, seed: int | None) -> int:
             try:
                 status = _check(lab, as_json, seed)
                 said = ""
-                click.echo("watching; Ctrl-C ends", err=True)
+                click.echo(_("watching; Ctrl-C ends"), err=True)
                 _wait_for_change(lab, seen)
             except (
                 BoxlabError,
@@ -97,7 +116,7 @@ def _watch(lab, as_json: bool, seed: int | None) -> int:
                         raise
                     error = of_system(error)
                 if said != (said := error.args[0]):
-                    click.echo(f"waiting: {said}", err=True)
+                    click.echo(_("waiting: {reason}", reason=said), err=True)
                 time.sleep(POLL_S)
     except KeyboardInterrupt:
         if status is None:
@@ -106,7 +125,7 @@ def _watch(lab, as_json: bool, seed: int | None) -> int:
         return status
 
 
-def _wait_for_change(lab, seen: dict[str, str] | None) -> None:
+def _wait_for_change(lab: "Lab", seen: dict[str, str] | None) -> None:
     """Wait until the files differ from those `seen`, and no longer change: an editor may write one in several steps."""
     from boxlab.labs import workspace
 
@@ -118,7 +137,7 @@ def _wait_for_change(lab, seen: dict[str, str] | None) -> None:
         before, now = now, workspace.contents(lab)
 
 
-def _check(lab, as_json: bool, seed: int | None) -> int:
+def _check(lab: "Lab", as_json: bool, seed: int | None) -> int:
     """Check once and print the report; returns the exit status."""
     from boxlab.labs import report, workspace
 
@@ -145,42 +164,44 @@ class _status:
         self._drawn = sys.stderr.isatty()
         return say if self._drawn else lambda text: None
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._drawn:
             click.echo("\r\x1b[K", nl=False, err=True)
 
 
-@click.command()
+@click.command(help=_("Open the machine that checks of {lab} use, with your files in it; Ctrl-D ends it.", lab=LAB))
 @_lab
 def shell(lab: str) -> None:
-    """Open the machine that checks of LAB use, with your files in it; Ctrl-D ends it."""
     from boxlab.labs import lab as labs
     from boxlab.labs import shell as shells
 
     shells.run(labs.find(lab), lambda says: click.echo(says, err=True))
 
 
-@click.command()
+@click.command(help=_("Show the next hint for {lab}.", lab=LAB))
 @_lab
 def hint(lab: str) -> None:
-    """Show the next hint for LAB."""
     from boxlab.labs import lab as labs
     from boxlab.labs import workspace
 
     chosen = labs.find(lab)
     read, last = workspace.progress(chosen).hints, len(chosen.hints())
     number, text = workspace.hint(chosen)
-    again = (
-        f": the last one again; `boxlab solution {chosen.number} --give-up` shows a solution" if read == last else ""
-    )
-    click.echo(f"hint {number} of {last}{again}\n\n{text.strip()}")
+    head = _("hint {number} of {last}", number=number, last=last)
+    if read == last:
+        head = _(
+            "hint {number} of {last}: the last one again; `boxlab solution {lab} --give-up` shows a solution",
+            number=number,
+            last=last,
+            lab=chosen.number,
+        )
+    click.echo(f"{head}\n\n{text.strip()}")
 
 
-@click.command()
+@click.command(help=_("Begin {lab} anew; what you have is kept beside it.", lab=LAB))
 @_lab
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help=_("Do not ask."))
 def reset(lab: str, yes: bool) -> None:
-    """Begin LAB anew; what you have is kept beside it."""
     from boxlab.labs import lab as labs
     from boxlab.labs import workspace
 
@@ -188,19 +209,18 @@ def reset(lab: str, yes: bool) -> None:
     workspace.require_started(chosen)
     if not yes:
         if not sys.stdin.isatty():
-            raise click.UsageError("nobody is there to be asked: say --yes")
-        if not click.confirm(f"Begin {chosen.id} anew? What you have is kept."):
-            click.echo("nothing was changed")
+            raise click.UsageError(_("nobody is there to be asked: say {option}", option="--yes"))
+        if not click.confirm(_("Begin {lab} anew? What you have is kept.", lab=chosen.id)):
+            click.echo(_("nothing was changed"))
             return
-    click.echo(f"kept: {_shown(workspace.reset(chosen))}")
-    click.echo(f"made {_shown(workspace.folder(chosen))}")
+    click.echo(_("kept: {folder}", folder=_shown(workspace.reset(chosen))))
+    click.echo(_("made {folder}", folder=_shown(workspace.folder(chosen))))
 
 
-@click.command()
+@click.command(help=_("Show a solution of {lab}, once yours passes.", lab=LAB))
 @_lab
-@click.option("--give-up", is_flag=True, help="Show it although yours does not pass.")
+@click.option("--give-up", is_flag=True, help=_("Show it although yours does not pass."))
 def solution(lab: str, give_up: bool) -> None:
-    """Show a solution of LAB, once yours passes."""
     from boxlab.labs import lab as labs
     from boxlab.labs import workspace
 
@@ -209,11 +229,10 @@ def solution(lab: str, give_up: bool) -> None:
         click.echo(f"--- {name}\n{text}")
 
 
-@click.command()
-@click.argument("lab", required=False)
-@click.option("--mutants", is_flag=True, help="Take out each check in turn, and see whether that is noticed.")
+@click.command(help=_("Authors: prove {lab}, or all of them: starter, solution, wrong answers, nothing left.", lab=LAB))
+@click.argument("lab", required=False, metavar=_("[LAB]"))
+@click.option("--mutants", is_flag=True, help=_("Take out each check in turn, and see whether that is noticed."))
 def verify(lab: str | None, mutants: bool) -> None:
-    """Authors: prove LAB, or all of them: starter, solution, wrong answers, nothing left."""
     from boxlab.labs import lab as labs
     from boxlab.labs import verify as proofs
 
@@ -222,51 +241,67 @@ def verify(lab: str | None, mutants: bool) -> None:
         with _status() as say:
             proof = (proofs.mutants if mutants else proofs.verify)(chosen, say)
         lines = [
-            f"{seconds:5.1f} s  {name}" + (f"  (seed {proof.seeds[name]})" if name in proof.seeds else "")
+            _("{seconds:5.1f} s  {case}  (seed {seed})", seconds=seconds, case=name, seed=proof.seeds[name])
+            if name in proof.seeds
+            else _("{seconds:5.1f} s  {case}", seconds=seconds, case=name)
             for name, seconds in proof.seconds.items()
         ]
         unfinished &= all(line.startswith(proofs.UNFINISHED) for line in proof.problems)
-        lines += [f"PROBLEM {line}" for line in proof.problems] + [f"BLOCKED {line}" for line in proof.blocked]
+        lines += [_("PROBLEM {line}", line=line) for line in proof.problems]
+        lines += [_("BLOCKED {line}", line=line) for line in proof.blocked]
         status = max(status, INFRASTRUCTURE if proof.blocked else FAIL if proof.problems else 0)
         for line in lines:
             click.echo(f"{chosen.id}: {line}")
-    failed = "what there is holds; it is unfinished" if unfinished else "not proven"
-    click.echo({0: "all is as it should be", FAIL: failed, INFRASTRUCTURE: "the machine is in the way"}[status])
+    failed = _("what there is holds; it is unfinished") if unfinished else _("not proven")
+    said = {0: _("all is as it should be"), FAIL: failed, INFRASTRUCTURE: _("the machine is in the way")}
+    click.echo(said[status])
     sys.exit(status)
 
 
-@click.command()
-@click.argument("counts", type=click.IntRange(1, 64), nargs=-1, required=True)
+@click.command(
+    help=_(
+        "For lab 07: run so many containers, one of {counts} after the other, and print as JSON what they take.\n\n"
+        "It has `version`, `own_mib`, `shared_mib` and `readings`, one for each number: `containers`; of all `processes` that "
+        "run for their sake `name`, `role`, `rss`, `pss` and `uss`; `docker_stats` of each container; what was "
+        "`available_before` and is `available`. Sizes are bytes, but for the two in MiB.",
+        counts="COUNTS",
+    )
+)
+@click.argument("counts", type=click.IntRange(1, 64), nargs=-1, required=True, metavar=_("COUNTS..."))
 @click.option(
-    "--own", type=click.IntRange(1, 1024), default=12, show_default=True, help="MiB that each fills with its own data."
+    "--own",
+    type=click.IntRange(1, 1024),
+    default=12,
+    show_default=True,
+    help=_("MiB that each fills with its own data."),
 )
 @click.option(
-    "--shared", type=click.IntRange(1, 1024), default=24, show_default=True, help="MiB of one file that all map."
+    "--shared", type=click.IntRange(1, 1024), default=24, show_default=True, help=_("MiB of one file that all map.")
 )
 def readings(counts: tuple[int, ...], own: int, shared: int) -> None:
-    """For lab 07: run so many containers, one of COUNTS after the other, and print as JSON what they take.
-
-    It has `version`, `own_mib`, `shared_mib` and `readings`, one for each number: `containers`; of all `processes` that run for
-    their sake `name`, `role`, `rss`, `pss` and `uss`; `docker_stats` of each container; what was `available_before` and is
-    `available`. Sizes are bytes, but for the two in MiB.
-    """
     from boxlab.labs import readings as room
 
     found = room.take(counts, own, shared)
     click.echo(json.dumps({"version": room.VERSION, "own_mib": own, "shared_mib": shared, "readings": found}))
 
 
-@click.command()
-@click.argument("name")
+@click.command(help=_("Authors: lay the skeleton of a lab, such as {example}.", example="11-order"))
+@click.argument("name", metavar=_("NAME"))
 def new_lab(name: str) -> None:
-    """Authors: lay the skeleton of a lab, such as 11-order."""
     from boxlab.labs import new
 
-    click.echo(f"made: {_shown(new.lay(name))}")
-    click.echo(f"next: its README.md into _toc.yml; then `boxlab verify {name}` until nothing is unfinished")
+    click.echo(_("made: {folder}", folder=_shown(new.lay(name))))
+    click.echo(
+        _(
+            "next: its {page} into {contents}; then `boxlab verify {name}` until nothing is unfinished",
+            page="README.md",
+            contents="_toc.yml",
+            name=name,
+        )
+    )
 
 
-def _shown(path) -> str:
+def _shown(path: Path) -> str:
     """A path as the learner would type it."""
     from boxlab import paths
 

@@ -17,8 +17,14 @@ import yaml
 from boxlab import engine
 from boxlab.errors import BoxlabError
 from boxlab.labs.checks import Mismatch, printed
+from boxlab.language import _
 
-FIX = "install Docker Compose: the package docker-compose-plugin, docker-compose-v2 or docker-compose"
+FIX = _(
+    "install Docker Compose: the package {plugin}, {second} or {first}",
+    plugin="docker-compose-plugin",
+    second="docker-compose-v2",
+    first="docker-compose",
+)
 ENDS_S = 60
 """How long Compose may take to read a file."""
 
@@ -41,17 +47,17 @@ def read(folder: Path, project: str, name: str = "compose.yaml") -> dict[str, An
     """
     _refuse(_Sources(folder).of(folder / name))
     if _compose(folder, "version").returncode:
-        raise BoxlabError("Docker Compose is missing", FIX)
+        raise BoxlabError(_("Docker Compose is missing"), FIX)
     asked = ["--file", name, "--project-name", project, "--profile", "*", "config", "--format", "json"]
     ran = _compose(folder, *asked)
     if ran.returncode:
         raise Mismatch(
-            f"`docker compose config` reads {name}",
+            _("`docker compose config` reads {file}", file=name),
             printed(ran.stderr),
-            "what Compose does not understand, it does not start",
-            f"mend the line; `docker compose --file {name} config` in your folder says the same",
+            _("what Compose does not understand, it does not start"),
+            _("mend the line; `docker compose --file {file} config` in your folder says the same", file=name),
         )
-    model = json.loads(ran.stdout)
+    model: dict[str, Any] = json.loads(ran.stdout)
     _refuse(_Model(folder, project).of(model))
     return model
 
@@ -71,20 +77,26 @@ def _compose(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
             timeout=ENDS_S,
         )
     except FileNotFoundError as error:
-        raise BoxlabError("the docker command is missing", "install Docker's command line, with Compose") from error
+        raise BoxlabError(
+            _("the {command} command is missing", command="docker"), _("install Docker's command line, with Compose")
+        ) from error
     except subprocess.TimeoutExpired as error:
-        raise BoxlabError(f"`docker compose` does not end within {ENDS_S} s", "check again") from error
+        raise BoxlabError(
+            _("`docker compose` does not end within {seconds} s", seconds=ENDS_S), _("check again")
+        ) from error
 
 
 def _refuse(refusals: Refusals) -> None:
     """Raise one mismatch of all that is refused, if anything is."""
     if lines := list(dict.fromkeys(f"{where}: {value}" for where, value in refusals)):
         raise Mismatch(
-            "the Compose file keeps to its own folder, containers, networks and volumes",
+            _("the Compose file keeps to its own folder, containers, networks and volumes"),
             "\n".join(lines),
-            "who starts a Compose file gives it what it asks for: with the folders, devices, namespaces or capabilities of the "
-            "machine, a container is no boundary any more",
-            "leave out what is named here, or let it lie in your folder",
+            _(
+                "who starts a Compose file gives it what it asks for: with the folders, devices, namespaces or capabilities "
+                "of the machine, a container is no boundary any more"
+            ),
+            _("leave out what is named here, or let it lie in your folder"),
         )
 
 
@@ -105,7 +117,8 @@ class _Sources:
     """The files that a Compose file is made of, which Compose reads and no longer names."""
 
     def __init__(self, folder: Path):
-        self._folder, self._seen = folder, set()
+        self._folder = folder
+        self._seen: set[Path] = set()
 
     def of(self, path: Path) -> Refusals:
         """What of them lies elsewhere."""
@@ -143,13 +156,14 @@ class _Sources:
                 yield from self.of(of.parent / value)
 
 
-def _listed(value: object) -> list:
+def _listed(value: object) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _inside(folder: Path, path: object) -> bool:
     """Whether a path lies in a folder, wherever its links lead."""
-    return Path(str(path)).is_absolute() and Path(path).resolve().is_relative_to(folder.resolve())
+    whole = Path(str(path))
+    return "\0" not in str(path) and whole.is_absolute() and whole.resolve().is_relative_to(folder.resolve())
 
 
 FREE = set(
@@ -173,7 +187,7 @@ class _Model:
 
     def __init__(self, folder: Path, project: str):
         self._folder, self._project = folder, project
-        self._services: dict[str, Callable[[object], Iterator[object]]] = {
+        self._services: dict[str, Callable[[Any], Iterator[object]]] = {
             "build": self._build,
             "cgroup": self._namespace,
             "deploy": self._deploy,
@@ -206,7 +220,7 @@ class _Model:
 
     def _service(self, settings: dict[str, Any]) -> Iterator[tuple[str, object]]:
         if settings.get("build") and settings.get("image"):
-            yield "image", f"{settings['image']}, a name that others may have, for what is built"
+            yield "image", _("{image}, a name that others may have, for what is built", image=settings["image"])
         for key, value in _said(settings):
             if key in self._services:
                 yield from ((key, refused) for refused in self._services[key](value))
@@ -272,7 +286,7 @@ class _Model:
                 yield key, value
 
 
-def _said(settings: dict[str, Any]) -> Iterator[tuple[str, object]]:
+def _said(settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """What settings say: without what is empty or false, and without extensions, which mean nothing to Compose."""
     return ((key, value) for key, value in settings.items() if value and not key.startswith("x-"))
 

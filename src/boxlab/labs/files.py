@@ -10,6 +10,7 @@ from pathlib import Path
 from boxlab import disk, errors
 from boxlab.labs.checks import Mismatch, Outcome, Result
 from boxlab.labs.lab import Lab
+from boxlab.language import _
 
 FILE_KIB = 1024
 """A file that is handed in may be this large."""
@@ -32,7 +33,7 @@ def stage(lab: Lab, source: Path, into: Path) -> Result | None:
     Returns:
         The result of a check before the others, if they cannot be taken.
     """
-    result = Result(NAME, "The files that you hand in are there and can be read.", 0, Outcome.FAIL)
+    result = Result(NAME, _("The files that you hand in are there and can be read."), 0, Outcome.FAIL)
     try:
         into.parent.mkdir()
         disk.copy(lab.starter, into)
@@ -57,7 +58,7 @@ def _take(name: str, source: Path, target: Path, required: bool, again: str) -> 
     """
 
     def refuse(expected: str, actual: str, next: str) -> Mismatch:
-        return Mismatch(expected, actual, "the checks read what you hand in, and nothing else", next)
+        return Mismatch(expected, actual, _("the checks read what you hand in, and nothing else"), next)
 
     path = source / name
     try:
@@ -67,24 +68,30 @@ def _take(name: str, source: Path, target: Path, required: bool, again: str) -> 
     except (FileNotFoundError, NotADirectoryError):
         if required:
             raise refuse(
-                f"a file {name}", f"there is none in {source}", f"write it, or `{again}` for the first one"
+                _("a file {name}", name=name),
+                _("there is none in {folder}", folder=source),
+                _("write it, or `{command}` for the first one", command=again),
             ) from None
         target.unlink(missing_ok=True)
         return
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EMLINK):
-            raise refuse(f"{name} is a file", "it is a symbolic link", "put the file itself in its place") from None
+            raise refuse(
+                _("{name} is a file", name=name), _("it is a symbolic link"), _("put the file itself in its place")
+            ) from None
         raise
     if not stat.S_ISREG(state.st_mode):
-        kind = "a folder" if stat.S_ISDIR(state.st_mode) else "a pipe or a device"
-        raise refuse(f"{name} is a file", f"it is {kind}", f"remove it, and `{again}` for the first one")
+        actual = _("it is a folder") if stat.S_ISDIR(state.st_mode) else _("it is a pipe or a device")
+        next = _("remove it, and `{command}` for the first one", command=again)
+        raise refuse(_("{name} is a file", name=name), actual, next)
     if len(data) > FILE_KIB << 10:
-        actual = f"{max(state.st_size, len(data)) / (1 << 20):.1f} MiB"
         raise refuse(
-            f"{name} has at most {FILE_KIB >> 10} MiB", actual, "it is too much: hand in what the task asks for"
+            _("{name} has at most {size} MiB", name=name, size=FILE_KIB >> 10),
+            _("{size:.1f} MiB", size=max(state.st_size, len(data)) / (1 << 20)),
+            _("it is too much: hand in what the task asks for"),
         )
     if wrong := _no_text(data):
-        raise refuse(f"{name} is text in UTF-8", wrong, "save it as plain text in UTF-8")
+        raise refuse(_("{name} is text in UTF-8", name=name), wrong, _("save it as plain text in UTF-8"))
     target.parent.mkdir(parents=True, exist_ok=True)
     with disk.named(target):
         target.write_bytes(data)
@@ -113,16 +120,16 @@ def _no_text(data: bytes) -> str:
     """Why bytes are no text in UTF-8, if so: another encoding that an editor saves in, by its name."""
     for mark, name in MARKS.items():
         if data.startswith(mark):
-            return f"it is text in {name}"
+            return _("it is text in {encoding}", encoding=name)
     for name, zeros in (("UTF-16", data[1::2]), ("UTF-16", data[::2])):
         if data and len(data) % 2 == 0 and zeros.count(0) > len(zeros) / 2:
-            return f"it is text in {name}"
+            return _("it is text in {encoding}", encoding=name)
     at = data.find(b"\0")
     try:
         data.decode()
     except UnicodeDecodeError as error:
         at = error.start if at < 0 else at
-    return f"byte {at} (0x{data[at]:02x}) is no text" if at >= 0 else ""
+    return _("byte {number} (0x{value:02x}) is no text", number=at, value=data[at]) if at >= 0 else ""
 
 
 def digest(path: Path) -> str:

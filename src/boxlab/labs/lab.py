@@ -2,14 +2,20 @@
 
 import re
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from typing import get_origin, get_type_hints
 
 from boxlab import paths
 from boxlab.errors import LabError, UsageError
+from boxlab.language import _
 
 NEEDS = ("engine", "root", "vm")
 """What a lab may say that it needs of the machine."""
+
+
+FENCES, INDENTED = ("```", "~~~"), "    "
+"""How code begins in Markdown."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +69,26 @@ class Lab:
 
     def hints(self) -> list[str]:
         """The parts of hints.md, each with its heading."""
-        return re.findall(
-            r"^## .*?(?=^## |\Z)", (self.folder / "hints.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-        )
+        text = (self.folder / "hints.md").read_text(encoding="utf-8")
+        return [in_language(hint) for hint in re.findall(r"^## .*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)]
+
+
+def in_language(markdown: str) -> str:
+    """A Markdown text in the reader's language: what stands between blank lines is a message, and code is none."""
+    blocks: list[list[str]] = [[]]
+    fenced = False
+    for line in markdown.split("\n"):
+        fenced ^= line.startswith(FENCES)
+        if line.strip() or fenced:
+            blocks[-1].append(line)
+        else:
+            blocks += [[line], []]
+    return "\n".join(_said("\n".join(block)) for block in blocks if block)
+
+
+def _said(block: str) -> str:
+    message = block.strip()
+    return block if block.startswith((*FENCES, INDENTED)) else block.replace(message, _(message))
 
 
 def read(folder: Path) -> Lab:
@@ -79,24 +102,26 @@ def read(folder: Path) -> Lab:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise LabError(f"{path}: {error}") from error
-    kinds = {field.name: field.type for field in fields(Lab) if field.name != "folder"}
+    kinds = get_type_hints(Lab)
+    del kinds["folder"]
     optional = {"needs", "seconds"}
-    if wrong := [f"{name} is unknown" for name in data.keys() - kinds.keys()] + [
-        f"{name} is missing" for name in kinds.keys() - data.keys() - optional
+    if wrong := [_("{name} is unknown", name=name) for name in data.keys() - kinds.keys()] + [
+        _("{name} is missing", name=name) for name in kinds.keys() - data.keys() - optional
     ]:
         raise LabError(f"{path}: {'; '.join(sorted(wrong))}")
     for name, value in data.items():
         if kinds[name] == tuple[str, ...]:
+            if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+                raise LabError(_("{path}: {name} is no list of texts", path=path, name=name))
             data[name] = tuple(value)
-        elif not isinstance(
-            value, (int, float) if kinds[name] is float else getattr(kinds[name], "__origin__", kinds[name])
-        ):
-            raise LabError(f"{path}: {name} is a {type(value).__name__}")
+        elif not isinstance(value, (int, float) if kinds[name] is float else get_origin(kinds[name]) or kinds[name]):
+            raise LabError(_("{path}: {name} is a {type}", path=path, name=name, type=type(value).__name__))
     for name in data["files"]:
         if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise LabError(f"{path}: files: {name} lies outside of the lab")
+            raise LabError(_("{path}: {key}: {name} lies outside of the lab", path=path, key="files", name=name))
     if unknown := set(data.get("needs", ())) - set(NEEDS):
-        raise LabError(f"{path}: needs: {', '.join(sorted(unknown))}", f"of: {', '.join(NEEDS)}")
+        raise LabError(f"{path}: needs: {', '.join(sorted(unknown))}", _("of: {names}", names=", ".join(NEEDS)))
+    data["title"] = _(data["title"])
     return Lab(folder, **data)
 
 
@@ -115,4 +140,5 @@ def find(name: str) -> Lab:
     for lab in labs:
         if name in (lab.id, lab.number, lab.number.lstrip("0"), lab.id.partition("-")[2]):
             return lab
-    raise UsageError(f"there is no lab {name!r}", f"one of: {', '.join(lab.id for lab in labs) or 'none yet'}")
+    known = ", ".join(lab.id for lab in labs)
+    raise UsageError(_("there is no lab {name!r}", name=name), _("one of: {labs}", labs=known or _("none yet")))

@@ -11,6 +11,7 @@ from boxlab import engine, images
 from boxlab.errors import EngineError
 from boxlab.interrupts import deferred
 from boxlab.labs.checks import Mismatch
+from boxlab.language import _
 
 AGAIN_S = 60
 """How long the engine may take to start a container again that its policy wants started."""
@@ -33,19 +34,20 @@ def accepted(asked: dict[str, Any], forms: dict[str, str]) -> dict[str, Any]:
         Mismatch: the SDK or the engine refuses a value, though the engine makes a container without them.
         EngineError: the engine is in the way.
     """
-    settings = {}
+    settings: dict[str, Any] = {}
     for name, value in asked.items():
-        settings |= _settings(name, value, forms.get(name, "another"))
+        settings |= _settings(name, value, forms.get(name, _("another")))
     with engine.plain_errors():
         refused = _refused(settings)
         if refused and (trouble := _refused({})):
             raise trouble
     if refused:
         raise Mismatch(
-            f"the engine accepts {json.dumps(asked)}",
+            _("the engine accepts {options}", options=json.dumps(asked)),
             str(refused.explanation),
-            "what an engine cannot keep to, or what contradicts itself, it refuses when the container is created",
-            "; ".join(f"{name} is {form}" for name, form in forms.items() if name in asked) or "leave it out",
+            _("what an engine cannot keep to, or what contradicts itself, it refuses when the container is created"),
+            "; ".join(_("{name} is {form}", name=name, form=form) for name, form in forms.items() if name in asked)
+            or _("leave it out"),
         )
     return settings
 
@@ -64,8 +66,10 @@ def require_start(**options: Any) -> None:
         with deferred():
             EngineContainer(f"{images.PREFIX}base", ["true"], **options).stop(grace_s=0)
     except EngineError as error:
-        by_hand = f"`docker run --rm {images.PREFIX}base true` by hand must work"
-        raise EngineError(f"this engine starts no container: {error.args[0]}", error.fix or by_hand) from error
+        by_hand = _("`docker run --rm {image} true` by hand must work", image=f"{images.PREFIX}base")
+        raise EngineError(
+            _("this engine starts no container: {reason}", reason=error.args[0]), error.fix or by_hand
+        ) from error
 
 
 def _settings(name: str, value: Any, form: str) -> dict[str, Any]:
@@ -76,10 +80,10 @@ def _settings(name: str, value: Any, form: str) -> dict[str, Any]:
         made = api.create_host_config(**{name: value})
     except Exception as error:
         raise Mismatch(
-            f"{name} is {form}",
-            f"{name} = {json.dumps(value)}: the Docker SDK says: {error}",
-            "a limit that is not understood is no limit",
-            "give it such a value",
+            _("{name} is {form}", name=name, form=form),
+            _("{name} = {value}: the Docker SDK says: {words}", name=name, value=json.dumps(value), words=error),
+            _("a limit that is not understood is no limit"),
+            _("give it such a value"),
         ) from error
     return {key: setting for key, setting in made.items() if key not in bare or bare[key] != setting}
 
@@ -150,10 +154,10 @@ class Lasting:
                 raise
             require_start(**self._options)
             raise Mismatch(
-                "the container starts",
+                _("the container starts"),
                 str(error.__cause__.explanation),
-                "the engine could make the container, and not start it",
-                "give it what its first process needs",
+                _("the engine could make the container, and not start it"),
+                _("give it what its first process needs"),
             ) from error
 
     def state(self) -> dict[str, Any]:
@@ -177,7 +181,8 @@ class Lasting:
             ends = engine.events(self.id, "die", last="die", wait_s=seconds)
         if not ends:
             raise EngineError(
-                f"a container of the check does not end within {seconds} s", "check again when the machine is less busy"
+                _("a container of the check does not end within {seconds} s", seconds=seconds),
+                _("check again when the machine is less busy"),
             )
         return int(ends[0]["Actor"]["Attributes"]["exitCode"])
 
@@ -192,7 +197,9 @@ class Lasting:
         deadline = time.monotonic() + AGAIN_S
         while not _again(self.state()):
             if time.monotonic() > deadline:
-                raise EngineError(f"the engine does not restart a container within {AGAIN_S} s", "check again")
+                raise EngineError(
+                    _("the engine does not restart a container within {seconds} s", seconds=AGAIN_S), _("check again")
+                )
             time.sleep(0.05)
         return True
 

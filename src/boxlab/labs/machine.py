@@ -9,6 +9,7 @@ from dataclasses import replace
 from boxlab import images
 from boxlab.errors import NotReady, Unavailable
 from boxlab.labs.checks import Mismatch
+from boxlab.language import _
 from boxlab.runtimes import Box, MicroVM, RestoredVM, Workload
 
 ANSWERING = """
@@ -70,7 +71,10 @@ class Machine:
             return json.loads(self.box.ask("="))
         except NotReady as error:
             raise Mismatch(
-                "the machine answers", str(error), "what runs in it must leave it whole", next or "check again"
+                _("the machine answers"),
+                str(error),
+                _("what runs in it must leave it whole"),
+                next or _("check again"),
             ) from error
 
     def show(self, question: object) -> Iterator[bytes]:
@@ -85,16 +89,15 @@ class Machine:
         while True:
             chunk = self.box.spawned.read(LOOK_S)
             if chunk == b"":
-                raise NotReady(f"the machine has ended: {self.box.spawned.exit_reason()}")
+                raise NotReady(_("the machine has ended: {reason}", reason=self.box.spawned.exit_reason()))
             chunk = chunk or b""
             if not begun:
-                _, mark, chunk = chunk.partition(SHOWS)
-                begun = bool(mark)
+                begun = SHOWS in chunk
+                chunk = chunk.partition(SHOWS)[2]
                 if not begun and time.monotonic() > deadline:
-                    raise NotReady("the machine does not answer", "try again when this one is less busy")
-            shown, ended, _ = chunk.partition(SHOWS)
-            yield shown
-            if ended:
+                    raise NotReady(_("the machine does not answer"), _("try again when this one is less busy"))
+            yield chunk.partition(SHOWS)[0]
+            if SHOWS in chunk:
                 return
 
     def _send(self, question: object) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from boxlab import paths
 from boxlab.errors import UsageError
+from boxlab.language import _
 
 TODO = "TODO"
 """What stands in a file that its author has still to write."""
@@ -83,7 +84,7 @@ def greet(name: str) -> str:
 ''',
     "checks.py": '''"""Lab NUMBER: TODO: what holds in the end."""
 
-from boxlab.labs import Work, check, same
+from boxlab.labs import Work, _, check, same
 
 
 @check(points=1)
@@ -91,7 +92,7 @@ def greets(work: Work) -> None:
     """`greet` greets whoever it is given."""
     name = f"name-{work.random.getrandbits(32):x}"
     (answer,) = work.call("answer", ("greet", name))
-    same(f"hello, {name}", str(answer), why="TODO: the rule behind it", next="TODO: what to do now")
+    same(f"hello, {name}", str(answer), why=_("TODO: the rule behind it"), next=_("TODO: what to do now"))
 ''',
 }
 """What lies in it."""
@@ -107,10 +108,13 @@ def lay(name: str) -> Path:
         UsageError: that is no such name, or there is a lab of that name.
     """
     if not re.fullmatch(r"\d\d-[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
-        raise UsageError(f"{name!r} is no name of a lab", "two digits and words in small letters, as in 11-order")
+        raise UsageError(
+            _("{name!r} is no name of a lab", name=name),
+            _("two digits and words in small letters, as in {example}", example="11-order"),
+        )
     folder = paths.LABS / name
     if folder.exists():
-        raise UsageError(f"{folder} is there already", "choose another slug")
+        raise UsageError(_("{folder} is there already", folder=folder), _("choose another slug"))
     for path, text in FILES.items():
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)

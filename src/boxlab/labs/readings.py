@@ -10,6 +10,7 @@ from boxlab import engine, images, meter, progress
 from boxlab.errors import BoxlabError
 from boxlab.experiments import engine_figure
 from boxlab.interrupts import deferred
+from boxlab.language import _
 from boxlab.runtimes import Box
 from boxlab.runtimes.console import Console
 from boxlab.runtimes.spawn import EngineContainer
@@ -64,11 +65,14 @@ def take(counts: Iterable[int], own_mib: int, shared_mib: int) -> list[dict[str,
     counts, image = list(counts), images.ensure("base").tag
     readings: list[dict[str, Any]] = []
     running: list[Box] = []
-    with meter.open_meter() as gauge, ExitStack() as stack, progress.bar("containers", total=len(counts)) as bar:
+    with meter.open_meter() as gauge, ExitStack() as stack, progress.bar(_("containers"), total=len(counts)) as bar:
         before = gauge.read().available
         needed = max(counts, default=0) * (own_mib + OVERHEAD_MIB) + shared_mib + SPARE_MIB
         if before < needed * MIB:
-            raise BoxlabError(f"{before // MIB} MiB of memory are free, and {needed} are wanted", "close something")
+            raise BoxlabError(
+                _("{free} MiB of memory are free, and {wanted} are wanted", free=before // MIB, wanted=needed),
+                _("close something"),
+            )
         shared = stack.enter_context(_volume())
         stack.callback(_stop_all, running)
         for count in counts:

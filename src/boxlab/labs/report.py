@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from boxlab.errors import of_system
 from boxlab.labs.checks import Outcome, Result
+from boxlab.language import _, several
 
 SCHEMA = "containers-measured/lab-report"
 VERSION = 2
@@ -22,7 +24,22 @@ COLOURS = {
     Outcome.INFRASTRUCTURE: "yellow",
 }
 ROWS = ("expected", "actual", "why", "next", "reason", "fix")
-NAMES = {"reason": "because"}
+NAMES = {
+    "expected": _("expected"),
+    "actual": _("actual"),
+    "why": _("why"),
+    "next": _("next"),
+    "reason": _("because"),
+    "fix": _("fix"),
+}
+OUTCOMES = {
+    Outcome.PASS: _("pass"),
+    Outcome.FAIL: _("fail"),
+    Outcome.SKIPPED: _("skipped"),
+    Outcome.INFRASTRUCTURE: _("infrastructure"),
+}
+"""How rows and outcomes are called where they are drawn; in data they have their own names."""
+
 WIDTH = 10
 
 GRID = "display:grid;grid-template-columns:6em 1fr;margin:0 0 .6em 1.5em"
@@ -79,7 +96,7 @@ class Report:
         """Names of the checks with one of these outcomes."""
         return [result.name for result in self.results if result.outcome in outcomes]
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         """As data, valid by lab-report.schema.json."""
         head = {"schema": SCHEMA, "version": VERSION, "lab": self.lab, "title": self.title, "created": self.created}
         head |= {"seed": self.seed, "held": self.held}
@@ -89,10 +106,27 @@ class Report:
     def closing(self) -> str:
         """What the whole comes to, in one line."""
         if self.outcome == Outcome.PASS:
-            return f"passed: {self.points} of {self.of} points. `boxlab solution {self.lab}` shows another way"
+            return several(
+                "passed: {points} of {count} points. `boxlab solution {lab}` shows another way",
+                "passed: {points} of {count} points. `boxlab solution {lab}` shows another way",
+                self.of,
+                points=self.points,
+                lab=self.lab,
+            )
         if self.outcome == Outcome.INFRASTRUCTURE:
-            return f"{self.points} of {self.of} points hold; the rest could not be checked: no fault of your answer"
-        return f"{self.points} of {self.of} points so far; stuck? `boxlab hint {self.lab}`"
+            return several(
+                "{points} of {count} points hold; the rest could not be checked: no fault of your answer",
+                "{points} of {count} points hold; the rest could not be checked: no fault of your answer",
+                self.of,
+                points=self.points,
+            )
+        return several(
+            "{points} of {count} points so far; stuck? `boxlab hint {lab}`",
+            "{points} of {count} points so far; stuck? `boxlab hint {lab}`",
+            self.of,
+            points=self.points,
+            lab=self.lab,
+        )
 
     def to_text(self, width: int | None = None, colours: bool = False) -> str:
         """As text for a terminal, folded at `width` columns."""
@@ -126,7 +160,8 @@ class Report:
 
     def _remarks(self) -> list[str]:
         """What is said below the whole: how it can be drawn again, where something did not hold, and what held the programs."""
-        again = f"draws the same again: boxlab check {self.lab.partition('-')[0]} --seed {self.seed}"
+        command = f"boxlab check {self.lab.partition('-')[0]} --seed {self.seed}"
+        again = _("draws the same again: {command}", command=command)
         return [line for line in (again if self.outcome != Outcome.PASS else "", self.held) if line]
 
     def _rows(self, result: Result) -> list[tuple[str, str]]:
@@ -138,10 +173,10 @@ class Report:
         for name in ROWS:
             if not (value := getattr(result, name)):
                 continue
-            rows.append((NAMES.get(name, name), value))
+            rows.append((NAMES[name], value))
             if name == "actual" and result.where:
                 rows.append(("", " " * (result.caret or 0) + "^"))
-                rows.append(("first", result.where))
+                rows.append((_("first"), result.where))
         previous = self.results[: self.results.index(result)]
         repeated = result.outcome == Outcome.INFRASTRUCTURE and any(
             earlier.reason == result.reason for earlier in previous
@@ -155,10 +190,13 @@ class Report:
         escape = html.escape
         parts = [f"<div class='boxlab-report'><strong>{escape(self.lab)}: {escape(self.title)}</strong>"]
         for result in self.results:
-            head = f"{MARKS[result.outcome]} <em>{result.outcome}</em> {escape(result.says)} {_earned(result)}"
+            head = (
+                f"{MARKS[result.outcome]} <em>{OUTCOMES[result.outcome]}</em> {escape(result.says)} {_earned(result)}"
+            )
             parts.append(f"<div>{head.rstrip()}</div>")
             cells = [
-                f"<span>{name}</span><span style='{VALUE}'>{escape(value)}</span>" for name, value in self._rows(result)
+                f"<span>{escape(name)}</span><span style='{VALUE}'>{escape(value)}</span>"
+                for name, value in self._rows(result)
             ]
             parts += [f"<div style='{GRID}'>{''.join(cells)}</div>"] if cells else []
         parts.append(f"<div><strong>{escape(self.closing())}</strong></div>")
@@ -175,7 +213,7 @@ def _earned(result: Result) -> str:
     return f"({result.points}/{result.of})" if judged and result.of else ""
 
 
-def validate(data: dict) -> None:
+def validate(data: dict[str, Any]) -> None:
     """Hold a report's data against its schema.
 
     Raises:

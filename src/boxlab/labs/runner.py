@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, TextIO
 
 from boxlab import disk, marks, paths
 from boxlab.errors import BoxlabError
@@ -24,6 +25,7 @@ from boxlab.labs import files
 from boxlab.labs.checks import Outcome, Result
 from boxlab.labs.lab import Lab
 from boxlab.labs.report import Report
+from boxlab.language import _
 
 READY_S = 900
 """How long may pass before the first check begins: the base image may have to be made."""
@@ -37,8 +39,8 @@ CLEAR_S = 60
 INTERRUPTED = 130
 """Exit status of a process of checks that was told to end, and has cleaned up."""
 
-AGAIN = "check again; if it stays so, report it"
-SILENT = "it did not end in time"
+AGAIN = _("check again; if it stays so, report it")
+SILENT = _("it did not end in time")
 
 
 def run(
@@ -88,9 +90,11 @@ def run(
             report.results = checks.results()
             report.held = checks.held
             if checks.after:
-                report.trouble.append(f"after the checks: {checks.after.reason}\n  fix: {checks.after.fix}")
+                report.trouble.append(
+                    _("after the checks: {reason}\n  fix: {fix}", reason=checks.after.reason, fix=checks.after.fix)
+                )
     finally:
-        with deferred(), report.noting("what the checks have left stays"):
+        with deferred(), report.noting(_("what the checks have left stays")):
             disk.remove(place)
     report.seconds = time.monotonic() - began
     return report
@@ -121,10 +125,10 @@ def remove_left(lab: Lab) -> None:
 class _Checks:
     """The run of a lab's checks, by as many processes as it takes: a check that does not end takes its process with it."""
 
-    job: dict
+    job: dict[str, Any]
     run: str
     watch: Callable[[str], None]
-    _known: list[dict] = field(default_factory=list)
+    _known: list[dict[str, Any]] = field(default_factory=list)
     _done: dict[str, Result] = field(default_factory=dict)
     _begun: str = ""
     _ended: bool = False
@@ -143,13 +147,13 @@ class _Checks:
             else:
                 rest = trouble
         if rest and not self._known:
-            return [
-                Result("checks", "The checks can be run.", 0, Outcome.INFRASTRUCTURE, reason=rest.reason, fix=rest.fix)
-            ]
+            says = _("The checks can be run.")
+            return [Result("checks", says, 0, Outcome.INFRASTRUCTURE, reason=rest.reason, fix=rest.fix)]
         names = [check["name"] for check in self._known]
         if not self._left and self._done.keys() >= set(names):
             self.after = rest
-        return [self._done.get(name) or self._kept_from(name, rest) for name in names]
+        kept = {name: self._kept_from(name, rest) for name in names} if rest else {}
+        return [self._done.get(name) or kept[name] for name in names]
 
     def _serve(self) -> "Trouble | None":
         """Listen to one process until it ends: why it did not do all that was left to do, if so."""
@@ -159,23 +163,24 @@ class _Checks:
             try:
                 for message in child.messages(READY_S):
                     if "trouble" in message:
-                        trouble = Trouble(*message["trouble"], of_all=True)
+                        reason, fix = message["trouble"]
+                        trouble = Trouble(reason, fix, of_all=True)
                     else:
                         self._take(message, child)
             except TimeoutError:
-                trouble = Trouble(f"the check did not end within {child.allowed:g} s", AGAIN)
+                trouble = Trouble(_("the check did not end within {seconds:g} s", seconds=child.allowed), AGAIN)
             finally:
                 status = child.stop()
                 if status not in (0, INTERRUPTED):
                     self._left = self._clear()
         if not trouble and (status or not self._ended):
-            trouble = Trouble(f"the process of the checks ended by itself ({_how(status)})", AGAIN)
+            trouble = Trouble(_("the process of the checks ended by itself ({how})", how=_how(status)), AGAIN)
         if self._left:
             reason = f"{trouble.reason}; {self._left.reason}" if trouble else self._left.reason
             trouble = Trouble(reason, self._left.fix)
         return trouble
 
-    def _take(self, message: dict, child: "_Child") -> None:
+    def _take(self, message: dict[str, Any], child: "_Child") -> None:
         """Note what the process says: the checks that there are, one that begins, one that has ended."""
         if "checks" in message:
             self._known = message["checks"]
@@ -196,11 +201,11 @@ class _Checks:
         """Remove what a killed process has left."""
         trouble = _do({"do": "clear", "run": self.run, "needs": self.job["needs"]}, CLEAR_S)
         if trouble and trouble.reason == SILENT:
-            what = "what the check has left could not be removed: the engine does not answer"
-            return Trouble(what, "`boxlab clean`, later")
+            what = _("what the check has left could not be removed: the engine does not answer")
+            return Trouble(what, _("`boxlab clean`, later"))
         return trouble
 
-    def _check(self, name: str) -> dict:
+    def _check(self, name: str) -> dict[str, Any]:
         return next(check for check in self._known if check["name"] == name)
 
     def _kept_from(self, name: str, trouble: "Trouble") -> Result:
@@ -225,7 +230,7 @@ class Trouble:
 class _Child:
     """The process of child.py, and its messages."""
 
-    def __init__(self, job: dict, run: str):
+    def __init__(self, job: dict[str, Any], run: str):
         read, write = os.pipe()
         self._pipe = read
         try:
@@ -242,16 +247,18 @@ class _Child:
             raise
         finally:
             os.close(write)
+        assert self._process.stdin  # a pipe
+        self._input = self._process.stdin
         with contextlib.suppress(BrokenPipeError):  # it has ended already, which shows
-            self._process.stdin.write(json.dumps(job | {"fd": write}).encode() + b"\n")
-            self._process.stdin.flush()
+            self._input.write(json.dumps(job | {"fd": write}).encode() + b"\n")
+            self._input.flush()
 
     def allow(self, seconds: float) -> None:
         """Set how long the next message may take."""
         self.allowed = seconds
         self._deadline = time.monotonic() + seconds
 
-    def messages(self, seconds: float) -> Iterator[dict]:
+    def messages(self, seconds: float) -> Iterator[dict[str, Any]]:
         """What it says, until it has no more to say.
 
         Raises:
@@ -271,7 +278,7 @@ class _Child:
     def stop(self) -> int:
         """End it, first politely; returns its exit status."""
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()  # it cleans up and ends, if it has not ended yet
+            self._input.close()  # it cleans up and ends, if it has not ended yet
         try:
             return self._process.wait(END_S)
         except subprocess.TimeoutExpired:
@@ -284,7 +291,7 @@ class _Child:
 
 
 @contextlib.contextmanager
-def _child(job: dict, run: str) -> Iterator[_Child]:
+def _child(job: dict[str, Any], run: str) -> Iterator[_Child]:
     with deferred():
         child = _Child(job, run)
     try:
@@ -295,7 +302,7 @@ def _child(job: dict, run: str) -> Iterator[_Child]:
             child.close()
 
 
-def _do(job: dict, seconds: float) -> Trouble | None:
+def _do(job: dict[str, Any], seconds: float) -> Trouble | None:
     """Have a process of its own do something else than checks; what kept it from that, if so."""
     with _child(job, secrets.token_hex(6)) as child:
         try:
@@ -303,15 +310,17 @@ def _do(job: dict, seconds: float) -> Trouble | None:
                 return Trouble(*message["trouble"]) if "trouble" in message else None
         except TimeoutError:
             return Trouble(SILENT, AGAIN)
-        return Trouble(f"a process of ours ended by itself ({_how(child.stop())})", AGAIN)
+        return Trouble(_("a process of ours ended by itself ({how})", how=_how(child.stop())), AGAIN)
 
 
 def _how(status: int) -> str:
     """How a process ended."""
-    return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+    if status < 0:
+        return _("signal {name}", name=signal.Signals(-status).name)
+    return _("exit status {status}", status=status)
 
 
-def _has_fileno(stream) -> bool:
+def _has_fileno(stream: TextIO) -> bool:
     """Whether a stream is a file of the system; a notebook's is not."""
     try:
         stream.fileno()

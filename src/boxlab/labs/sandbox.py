@@ -24,6 +24,7 @@ from boxlab import cgroups, disk, marks, paths
 from boxlab.errors import BoxlabError, NotReady
 from boxlab.interrupts import deferred
 from boxlab.labs.checks import Mismatch, printed
+from boxlab.language import _, several
 
 if TYPE_CHECKING:  # whoever has no engine need not wait for its library
     from boxlab.runtimes.spawn import EngineContainer, HostProcess
@@ -132,7 +133,10 @@ def choose(needs_engine: bool) -> Sandbox:
         if needs_engine:
             raise
         return Processes(
-            f"your program ran as a process of yours, with limits, and not in a container: {error.args[0]}"
+            _(
+                "your program ran as a process of yours, with limits, and not in a container: {reason}",
+                reason=error.args[0],
+            )
         )
 
 
@@ -166,23 +170,30 @@ def run(
     talk = _let_run(sandbox, argv, files, input, serve, bounds)
     if talk.trouble == LATE and _let_run(sandbox, ["python", "-c", ""], {}, "", None, bounds).trouble:
         raise BoxlabError(
-            f"a program that does nothing does not end within {bounds.seconds:g} s here either",
-            "check again when the machine is less busy",
+            _("a program that does nothing does not end within {seconds:g} s here either", seconds=bounds.seconds),
+            _("check again when the machine is less busy"),
         )
     if talk.failed:
-        raise Mismatch(f"{name} runs", talk.failed, "it is what the lab is about", "look at its name")
+        raise Mismatch(
+            _("{program} runs", program=name), talk.failed, _("it is what the lab is about"), _("look at its name")
+        )
     ran = Ran(talk.status, talk.output.decode(errors="replace"), talk.seconds, talk.folder)
     if talk.trouble:
         raise Mismatch(
-            f"{name} ends within {bounds.seconds:g} s and prints at most {bounds.output_kib} KiB",
-            f"{talk.trouble}; it printed:\n{ran.shown}",
-            "a program that does not end, or floods its output, cannot be used by another",
-            next or f"run it yourself in your folder: {name}",
+            _(
+                "{program} ends within {seconds:g} s and prints at most {size} KiB",
+                program=name,
+                seconds=bounds.seconds,
+                size=bounds.output_kib,
+            ),
+            _("{trouble}; it printed:\n{output}", trouble=talk.trouble, output=ran.shown),
+            _("a program that does not end, or floods its output, cannot be used by another"),
+            next or _("run it yourself in your folder: {command}", command=name),
         )
     return ran
 
 
-LATE = "it did not end"
+LATE = _("it did not end")
 
 
 @dataclass
@@ -230,7 +241,7 @@ def _let_run(
         return talk
     except NotReady as error:
         raise BoxlabError(
-            f"the sandbox of a program: {error.args[0]}", "check again; if it stays so, report it"
+            _("the sandbox of a program: {reason}", reason=error.args[0]), _("check again; if it stays so, report it")
         ) from error
     finally:
         with deferred():
@@ -243,15 +254,18 @@ def _listen(box: _Box, talk: _Talk, ended: bytes, limits: Limits, serve: Serve |
     Raises:
         NotReady: launch.py has gone without a word.
     """
+    from boxlab.runtimes.spawn import OUT_OF_MEMORY
+
     deadline, rest = time.monotonic() + limits.seconds, b""
     while True:
         chunk = box.spawned().read(max(0.0, deadline - time.monotonic()))
         if chunk is None:
             talk.trouble = LATE
         elif not chunk:
-            if (reason := box.spawned().exit_reason()) != "out of memory":
-                raise NotReady(f"it has ended: {reason}: {printed(rest[-300:].decode(errors='replace'))}")
-            talk.trouble = f"it took more than {limits.memory_mib} MiB of memory"
+            if (reason := box.spawned().exit_reason()) != OUT_OF_MEMORY:
+                said = printed(rest[-300:].decode(errors="replace"))
+                raise NotReady(_("it has ended: {reason}: {output}", reason=reason, output=said))
+            talk.trouble = _("it took more than {size} MiB of memory", size=limits.memory_mib)
         else:
             rest += chunk
             before, found, last = rest.partition(ended)
@@ -262,7 +276,7 @@ def _listen(box: _Box, talk: _Talk, ended: bytes, limits: Limits, serve: Serve |
                 return
             rest = _answered(box, talk, rest, serve) if serve else rest
             if len(talk.output) + len(rest) > limits.output_kib << 10:
-                talk.trouble = f"it printed more than {limits.output_kib} KiB"
+                talk.trouble = _("it printed more than {size} KiB", size=limits.output_kib)
         if talk.trouble:
             talk.output = (talk.output + rest)[: limits.output_kib << 10]
             return
@@ -394,7 +408,14 @@ class _Process:
                     process.kill()
             psutil.wait_procs(left, timeout=0.1)
             if time.monotonic() > deadline:
-                raise BoxlabError(f"{len(left)} processes of the program do not end", "restart the machine")
+                raise BoxlabError(
+                    several(
+                        "{count} processes of the program do not end",
+                        "{count} processes of the program do not end",
+                        len(left),
+                    ),
+                    _("restart the machine"),
+                )
         if self._group:
             self._group.remove()
         disk.remove(self._place)
@@ -440,5 +461,6 @@ def _group(processes: int) -> cgroups.Group | None:
         return cgroups.make(marks.name(), processes=processes)
     except OSError as error:
         raise BoxlabError(
-            f"no control group can be made to hold the program: {error}", "run the check as a user who is not root"
+            _("no control group can be made to hold the program: {reason}", reason=error),
+            _("run the check as a user who is not root"),
         ) from error

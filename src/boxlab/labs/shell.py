@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from boxlab.errors import NotReady, UsageError
 from boxlab.labs import checks, machine, workspace
 from boxlab.labs.lab import Lab
+from boxlab.language import _
 
 LEAVES = b"\x1d"
 """Ctrl-] leaves a machine that does not listen any more; all other keys are the machine's."""
@@ -23,11 +24,13 @@ def require(lab: Lab) -> tuple[str, int]:
     Raises:
         UsageError: the lab has none, or nobody is there to type.
     """
-    _, module = checks.load(lab.checks)
+    module = checks.load(lab.checks)[1]
     if not hasattr(module, "MACHINE"):
-        raise UsageError(f"{lab.id} has no machine to try things in", "labs that have one say so on their page")
+        raise UsageError(
+            _("{lab} has no machine to try things in", lab=lab.id), _("labs that have one say so on their page")
+        )
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError("a shell needs a terminal", "run it in one, without a pipe")
+        raise UsageError(_("a shell needs a terminal"), _("run it in one, without a pipe"))
     return module.MACHINE, module.MEMORY_MIB
 
 
@@ -50,7 +53,12 @@ def run(lab: Lab, say: Callable[[str], None]) -> None:
     columns, rows = os.get_terminal_size(sys.stdout.fileno())
     question = {"files": files, "rows": rows, "columns": columns, "term": os.environ.get("TERM", "dumb")}
     with machine.machine(f"lab-{lab.id}", program, memory_mib) as opened:
-        say(f"the machine of {lab.id}, with your files as they are now; Ctrl-D ends it, and nothing in it is kept")
+        say(
+            _(
+                "the machine of {lab}, with your files as they are now; Ctrl-D ends it, and nothing in it is kept",
+                lab=lab.id,
+            )
+        )
         with _raw(), _typed(opened.box.spawned.send) as left:
             for chunk in opened.show({"shell": question}):
                 _write(chunk)

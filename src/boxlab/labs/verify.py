@@ -13,8 +13,9 @@ from boxlab.labs import new, runner, workspace
 from boxlab.labs.checks import MISTAKE, Outcome
 from boxlab.labs.lab import Lab
 from boxlab.labs.report import Report
+from boxlab.language import _, several
 
-UNFINISHED = "unfinished: "
+UNFINISHED = _("unfinished")
 """How a problem begins that is no mistake: its author has not come to it yet."""
 
 RIGHT = 4
@@ -58,7 +59,7 @@ def verify(lab: Lab, watch: Callable[[str], None] = lambda says: None) -> Proof:
         for name in lab.wrong:
             _prove_wrong(lab, proof, case, name)
         if uncaught := names - set(lab.wrong.values()):
-            proof.problems.append(f"no wrong answer is caught by {', '.join(sorted(uncaught))}")
+            proof.problems.append(_("no wrong answer is caught by {checks}", checks=", ".join(sorted(uncaught))))
     return proof
 
 
@@ -72,10 +73,12 @@ def _prove_starter(lab: Lab, proof: Proof, case: Case) -> None:
         return
     failed = {result.name: result for result in report.results if result.outcome == Outcome.FAIL}
     if lab.starter_fails not in failed:
-        proof.problems.append(f"starter: {lab.starter_fails} does not fail")
+        proof.problems.append(_("{case}: {check} does not fail", case="starter", check=lab.starter_fails))
     for result in failed.values():
         lacking = [part for part in ("expected", "actual", "why", "next") if not getattr(result, part)]
-        proof.problems += [f"starter: {result.name} does not say {part!r}" for part in lacking]
+        proof.problems += [
+            _("{case}: {check} does not say {part!r}", case="starter", check=result.name, part=part) for part in lacking
+        ]
 
 
 def _prove_solution(lab: Lab, proof: Proof, case: Case) -> set[str]:
@@ -104,7 +107,14 @@ def _prove_wrong(lab: Lab, proof: Proof, case: Case, name: str, without: str = "
     with overlay(lab, f"wrong/{name}") as source:
         report = case(f"wrong/{name}", source, without)
     if report and (failed := report.named(Outcome.FAIL)) != [lab.wrong[name]]:
-        proof.problems.append(f"wrong/{name}: fails {', '.join(failed) or 'nothing'} in place of {lab.wrong[name]}")
+        proof.problems.append(
+            _(
+                "{case}: fails {checks} in place of {check}",
+                case=f"wrong/{name}",
+                checks=", ".join(failed) or _("nothing"),
+                check=lab.wrong[name],
+            )
+        )
 
 
 def mutants(lab: Lab, watch: Callable[[str], None] = lambda says: None) -> Proof:
@@ -123,7 +133,7 @@ def mutants(lab: Lab, watch: Callable[[str], None] = lambda says: None) -> Proof
         proof.blocked += trial.blocked
         proof.seconds[f"without {check}"] = sum(trial.seconds.values())
         if not trial.problems:
-            proof.problems.append(f"without {check}: not noticed")
+            proof.problems.append(_("without {check}: not noticed", check=check))
     return proof
 
 
@@ -143,22 +153,41 @@ def _shape(lab: Lab) -> list[str]:
     """What is wrong with the lab's folder itself."""
     problems = []
     folders = {path.name for path in (lab.folder / "wrong").glob("*") if path.is_dir()}
-    problems += [f"{UNFINISHED}{place} says {new.TODO}" for place in new.unfinished(lab.folder)]
-    problems += [f"wrong/{name} is not in lab.toml" for name in sorted(folders - lab.wrong.keys())]
-    problems += [f"wrong/{name} of lab.toml is not there" for name in sorted(lab.wrong.keys() - folders)]
+    problems += [
+        f"{UNFINISHED}: {_('{place} says {word}', place=place, word=new.TODO)}" for place in new.unfinished(lab.folder)
+    ]
+    problems += [
+        _("{folder} is not in {file}", folder=f"wrong/{name}", file="lab.toml")
+        for name in sorted(folders - lab.wrong.keys())
+    ]
+    problems += [
+        _("{folder} of {file} is not there", folder=f"wrong/{name}", file="lab.toml")
+        for name in sorted(lab.wrong.keys() - folders)
+    ]
     if len(lab.wrong) < 3:
-        problems.append(f"{UNFINISHED}fewer than three wrong answers")
+        problems.append(f"{UNFINISHED}: {_('fewer than three wrong answers')}")
     if len(lab.right()) < RIGHT:
-        problems.append(f"{UNFINISHED}fewer than {RIGHT} right answers beside the solution")
+        few = _("fewer than {number} right answers beside the solution", number=RIGHT)
+        problems.append(f"{UNFINISHED}: {few}")
     if len(lab.hints()) != 3:
-        problems.append(f"hints.md has {len(lab.hints())} parts that begin with '## ', not three")
+        problems.append(
+            several(
+                "{file} has {count} parts that begin with {heading!r}, not three",
+                "{file} has {count} parts that begin with {heading!r}, not three",
+                len(lab.hints()),
+                file="hints.md",
+                heading="## ",
+            )
+        )
     if not (lab.folder / "README.md").is_file():
-        problems.append("README.md is missing")
+        problems.append(_("{name} is missing", name="README.md"))
     others = [lab.folder / "wrong" / name for name in folders] + [lab.folder / "right" / name for name in lab.right()]
     for place in (lab.solution, *others):
         for path in place.rglob("*"):
             if path.is_file() and str(path.relative_to(place)) not in lab.files:
-                problems.append(f"{path.relative_to(lab.folder)} is not among the files that are handed in")
+                problems.append(
+                    _("{file} is not among the files that are handed in", file=path.relative_to(lab.folder))
+                )
     return problems
 
 
@@ -168,7 +197,7 @@ def _cases(lab: Lab, proof: Proof, watch: Callable[[str], None]) -> Iterator[Cas
 
     Afterwards, what checks keep on the engine to be faster the next time is gone.
     """
-    from boxlab import sweep
+    from boxlab import leftover, sweep
 
     on_engine, seed = "engine" in lab.needs, secrets.randbits(32)
 
@@ -183,7 +212,10 @@ def _cases(lab: Lab, proof: Proof, watch: Callable[[str], None]) -> Iterator[Cas
             proof.blocked.append(f"{name}: {_failures(report)}")
             return None
         proof.seeds[name] = report.seed
-        proof.problems += [f"{name}: left {item.kind} {item.name}" for item in sweep.of_run(run, on_engine)]
+        proof.problems += [
+            _("{case}: left {kind} {name}", case=name, kind=leftover.KINDS[item.kind], name=item.name)
+            for item in sweep.of_run(run, on_engine)
+        ]
         return report
 
     with workspace.lock(lab.id):

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from random import Random
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from boxlab.errors import NotReady
 from boxlab.interrupts import deferred
 from boxlab.labs.checks import Mismatch
+from boxlab.language import _
 
 if TYPE_CHECKING:  # the engine's library takes longer to import than a lab without an engine to check
     from boxlab.labs.build import Image
@@ -77,7 +78,7 @@ class Work:
         path = self.folder / name
         return path.read_text() if path.exists() else ""
 
-    def toml(self, name: str) -> dict:
+    def toml(self, name: str) -> dict[str, Any]:
         """The content of a TOML file that was handed in.
 
         Raises:
@@ -87,7 +88,10 @@ class Work:
             return tomllib.loads(self.text(name))
         except tomllib.TOMLDecodeError as error:
             raise Mismatch(
-                f"{name} is TOML", str(error), "it is read by a program", f"mend the line of {name}; text needs quotes"
+                _("{file} is TOML", file=name),
+                str(error),
+                _("it is read by a program"),
+                _("mend the line of {file}; text needs quotes", file=name),
             ) from error
 
     def copy(self) -> Path:
@@ -113,7 +117,7 @@ class Work:
 
         return sandbox.choose(self._needs_engine)
 
-    def run(self, argv: list[str], files: dict[str, str] | None = None, **options) -> "Ran":
+    def run(self, argv: list[str], files: dict[str, str] | None = None, **options: Any) -> "Ran":
         """Run a program of the learner's to its end, in the sandbox, over a copy of `folder` that no other program sees.
 
         Args:
@@ -133,7 +137,7 @@ class Work:
         further = {name: text.encode() for name, text in (files or {}).items()}
         return sandbox.run(self._sandbox, argv, found | further, **options)
 
-    def call(self, module: str, *calls: tuple, next: str = "", **limits) -> list:
+    def call(self, module: str, *calls: tuple[Any, ...], next: str = "", **limits: Any) -> list[Any]:
         """What functions in a file of the learner's return, as JSON has it.
 
         Args:
@@ -149,15 +153,20 @@ class Work:
         request = json.dumps({"module": module, "calls": calls, "mark": mark})
         name = f"`{calls[0][0]}`"
         ran = self.run(["python", "-c", CALL], input=request, name=name, next=next, **limits)
-        _, found, answers = ran.output.rpartition(mark)
+        found, answers = ran.output.rpartition(mark)[1:]
         if not found or ran.status:
             raise Mismatch(
-                f"{module}.py can be imported, and {name} returns what can be written as JSON",
-                f"it ended with status {ran.status}:\n{ran.shown}",
-                "no answer, nothing to judge",
-                next or f"call it yourself: python3 -c 'import {module}'",
+                _(
+                    "{file} can be imported, and {function} returns what can be written as JSON",
+                    file=f"{module}.py",
+                    function=name,
+                ),
+                _("it ended with status {status}:\n{output}", status=ran.status, output=ran.shown),
+                _("no answer, nothing to judge"),
+                next or _("call it yourself: {command}", command=f"python3 -c 'import {module}'"),
             )
-        return json.loads(answers)
+        returned: list[Any] = json.loads(answers)
+        return returned
 
     def build(self, name: str = "answer", folder: Path | None = None, seconds: float = 120) -> "Image":
         """The image of `folder`, built without a network.
@@ -177,7 +186,11 @@ class Work:
 
     @contextlib.contextmanager
     def container(
-        self, image: "Image | str", command: list[str] | None = None, settings: dict | None = None, **options
+        self,
+        image: "Image | str",
+        command: list[str] | None = None,
+        settings: dict[str, Any] | None = None,
+        **options: Any,
     ) -> Iterator["Container"]:
         """A running container, attached, gone at the end of the block.
 
@@ -203,7 +216,9 @@ class Work:
         spawned = None
         try:
             with deferred():
-                spawned = EngineContainer(getattr(image, "id", image), command, host=settings, **limits)
+                spawned = EngineContainer(
+                    image if isinstance(image, str) else image.id, command, host=settings, **limits
+                )
             yield Container(spawned)
         except EngineError as error:
             cause = error.__cause__
@@ -214,17 +229,17 @@ class Work:
 
             require_start(**limits)
             raise Mismatch(
-                "the container starts",
+                _("the container starts"),
                 str(cause.explanation),
-                "the engine could make the container, and not start its command",
-                "look at the command (CMD, ENTRYPOINT) and the user",
+                _("the engine could make the container, and not start its command"),
+                _("look at the command ({names}) and the user", names="CMD, ENTRYPOINT"),
             ) from error
         finally:
             if spawned:
                 with deferred():
                     spawned.stop(grace_s=0)
 
-    def compose(self, name: str = "compose.yaml") -> dict:
+    def compose(self, name: str = "compose.yaml") -> dict[str, Any]:
         """The model of the learner's Compose file, which reaches nothing but its own; see `compose.read`.
 
         Raises:
@@ -235,7 +250,7 @@ class Work:
 
         return compose.read(self.folder, f"lab-{self.lab_id}", name)
 
-    def accepted(self, asked: dict, forms: dict[str, str]) -> dict:
+    def accepted(self, asked: dict[str, Any], forms: dict[str, str]) -> dict[str, Any]:
         """What the Docker SDK and the engine make of options that the learner chose; see `lasting.accepted`.
 
         Raises:
@@ -246,14 +261,14 @@ class Work:
 
         return lasting.accepted(asked, forms)
 
-    def within(self, settings: dict, memory_mib: int, processes: int) -> dict:
+    def within(self, settings: dict[str, Any], memory_mib: int, processes: int) -> dict[str, Any]:
         """Such settings within bounds that hold whatever the learner says; see `lasting.within`."""
         from boxlab.labs import lasting
 
         return lasting.within(settings, memory_mib, processes)
 
     @contextlib.contextmanager
-    def lasting(self, image: str, command: list[str], settings: dict, **options) -> Iterator["Lasting"]:
+    def lasting(self, image: str, command: list[str], settings: dict[str, Any], **options: Any) -> Iterator["Lasting"]:
         """A container that was created and not started, and that stays when it has ended; gone at the end of the block.
 
         Args:
@@ -289,7 +304,7 @@ class Work:
         with machine.machine(f"lab-{self.lab_id}", program, memory_mib) as made:
             yield made
 
-    def readings(self, counts: Iterable[int], own_mib: int, shared_mib: int) -> list[dict]:
+    def readings(self, counts: Iterable[int], own_mib: int, shared_mib: int) -> list[dict[str, Any]]:
         """What so many containers of one program take, as `boxlab readings` prints it; nothing of the learner's runs in them.
 
         Arguments and errors as for `labs.readings.take`, which says what a reading has.
@@ -305,7 +320,7 @@ class Work:
 class Planter:
     """Lays what a lab plants into a folder; the same each time."""
 
-    def __init__(self, plant, seed: int):
+    def __init__(self, plant: Callable[[Path, Random], object] | None, seed: int):
         self._function, self._seed = plant, seed
 
     def __call__(self, folder: Path) -> None:
@@ -333,7 +348,8 @@ class Container:
         Raises:
             EngineError: the engine is in the way.
         """
-        return self.spawned.inspect()["State"]["Pid"]
+        process: int = self.spawned.inspect()["State"]["Pid"]
+        return process
 
     def expect(self, pattern: str = "", seconds: float = 10, next: str = "") -> str:
         """What the one group of `pattern` matches in the next line that has such; by default the next line.
@@ -345,10 +361,12 @@ class Container:
             return self._console.next(pattern, seconds)
         except NotReady as error:
             raise Mismatch(
-                f"a line within {seconds:g} s" + (f" that matches {pattern}" if pattern else ""),
+                _("a line within {seconds:g} s that matches {pattern}", seconds=seconds, pattern=pattern)
+                if pattern
+                else _("a line within {seconds:g} s", seconds=seconds),
                 str(error),
-                "what does not answer in time does not work for those who ask it",
-                next or "run the container by hand and look at what it prints",
+                _("what does not answer in time does not work for those who ask it"),
+                next or _("run the container by hand and look at what it prints"),
             ) from error
 
     def ask(self, line: str, seconds: float = 10, next: str = "") -> str:
@@ -371,4 +389,6 @@ class Container:
 
         with engine.plain_errors():
             api = engine.connect().api
-            return api.exec_start(api.exec_create(self.spawned.id, command, user=user)).decode(errors="replace")
+            call = api.exec_create(self.spawned.id, command, user=user)["Id"]
+            printed: str = api.exec_start(call).decode(errors="replace")
+        return printed

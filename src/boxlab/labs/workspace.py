@@ -6,9 +6,10 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any, get_type_hints
 
 from boxlab import disk, paths
 from boxlab.errors import BoxlabError, UsageError
@@ -16,10 +17,11 @@ from boxlab.labs import files, runner
 from boxlab.labs.checks import Outcome
 from boxlab.labs.lab import Lab
 from boxlab.labs.report import Report
+from boxlab.language import _
 
 VERSION = 1
 
-_UPGRADES: dict[int, Callable[[dict], dict]] = {}
+_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """Version -> what makes of a file's content that of the next version."""
 
 
@@ -60,15 +62,21 @@ def progress(lab: Lab) -> Progress:
         while (version := data["version"]) in _UPGRADES:
             data = _UPGRADES[version](data)
         if version > VERSION:
-            raise BoxlabError(f"{path} was written by a newer boxlab", "update this one, or use that one")
+            raise BoxlabError(
+                _("{path} was written by a newer boxlab", path=path), _("update this one, or use that one")
+            )
         state = Progress(**data)
-        if version != VERSION or not all(isinstance(getattr(state, f.name), f.type) for f in fields(state)):
+        kinds = get_type_hints(Progress)
+        if version != VERSION or not all(isinstance(getattr(state, name), kinds[name]) for name in kinds):
             raise ValueError("other values")
         return state
     except FileNotFoundError:
         return Progress(VERSION, secrets.randbits(32))
     except (ValueError, TypeError, KeyError) as error:
-        raise BoxlabError(f"{path} is not what we wrote ({error})", f"remove it; {folder(lab)} stays") from error
+        raise BoxlabError(
+            _("{path} is not what we wrote ({error})", path=path, error=error),
+            _("remove it; {folder} stays", folder=folder(lab)),
+        ) from error
 
 
 def start(lab: Lab) -> bool:
@@ -160,8 +168,8 @@ def solution(lab: Lab, give_up: bool) -> dict[str, str]:
         state = progress(lab)
         if not state.passed and not give_up:
             raise UsageError(
-                f"the solution of {lab.id} is shown once your own passes",
-                f"`boxlab hint {lab.number}`, or `boxlab solution {lab.number} --give-up`",
+                _("the solution of {lab} is shown once your own passes", lab=lab.id),
+                _("`boxlab hint {number}`, or `boxlab solution {number} --give-up`", number=lab.number),
             )
         if not state.passed:
             state.gave_up = True
@@ -189,9 +197,9 @@ def check(lab: Lab, watch: Callable[[str], None] = lambda says: None, draws: int
             state.points = max(state.points, report.points)
             if report.outcome == Outcome.PASS:
                 state.passed = state.passed or report.created
-        with report.noting("how far you came is not kept"):
+        with report.noting(_("how far you came is not kept")):
             _save(lab, state)
-        with report.noting("what a check that was killed has left stays"):
+        with report.noting(_("what a check that was killed has left stays")):
             runner.remove_left(lab)
         return report
 
@@ -217,9 +225,10 @@ def lock(name: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
+            process = file.read().strip() or _("unknown")
             raise BoxlabError(
-                f"another command works on {name} (process {file.read().strip() or 'unknown'})",
-                "wait until it has ended",
+                _("another command works on {name} (process {process})", name=name, process=process),
+                _("wait until it has ended"),
             ) from None
         with disk.named(place / name):
             file.truncate(0)
@@ -242,7 +251,7 @@ def require_started(lab: Lab) -> None:
         UsageError: it was not started.
     """
     if not folder(lab).is_dir() and not _complete(lab).is_dir():
-        raise UsageError(f"{lab.id} was not started", f"`boxlab start {lab.number}`")
+        raise UsageError(_("{lab} was not started", lab=lab.id), f"`boxlab start {lab.number}`")
 
 
 def _file(lab: Lab) -> Path:

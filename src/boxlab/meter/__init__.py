@@ -17,6 +17,7 @@ from typing import Any
 from boxlab import engine, images
 from boxlab.errors import NotReady
 from boxlab.interrupts import deferred
+from boxlab.language import _
 from boxlab.meter import agent
 from boxlab.runtimes import Box, MicroVM, Runtime, qemu
 from boxlab.runtimes.console import Console
@@ -99,7 +100,7 @@ class Meter:
             of_it = [p for p in answer["processes"] if (p["container"] or own[p["pid"]]) == (keys[n] or n)]
             _give_roles(of_it)
             if not any(process["role"] in ("application", "vmm", "sandbox") for process in of_it):
-                raise NotReady(f"the {box.kind} has ended: no process of it is there to be read")
+                raise NotReady(_("the {box} has ended: no process of it is there to be read", box=box.kind))
         return Reading(answer["processes"], answer["cgroups"], answer["available"], answer["total"])
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -144,7 +145,10 @@ def open_meter() -> Iterator[Meter]:
 def refusal(runtime: Runtime) -> str:
     """Why the memory of a runtime's boxes cannot be read here; empty where it can."""
     if isinstance(runtime, MicroVM) and sys.platform != "linux" and not qemu.in_container():
-        return f"how much memory QEMU takes can be read on Linux only; {qemu.WHERE}=container runs it there"
+        return _(
+            "how much memory QEMU takes can be read on Linux only; {setting} runs it there",
+            setting=f"{qemu.WHERE}=container",
+        )
     return ""
 
 

@@ -1,7 +1,8 @@
 """The plot of two records side by side."""
 
 from boxlab import comparison, prose, records
-from boxlab.plots.style import Plot, canvas, colour, finish, log_scale, rows, styled
+from boxlab.language import _
+from boxlab.plots.style import Plot, canvas, colour, finish, log_scale, name, rows, styled
 
 
 def compare(a: records.Record, b: records.Record) -> Plot:
@@ -12,16 +13,16 @@ def compare(a: records.Record, b: records.Record) -> Plot:
     """
     comparison.check(a, b)
     lines = [
-        (f"{name}: {record.name(kind, ', emulated')}", record, kind, comparison.estimate(record, kind), hollow)
+        (f"{side}: {name(record, kind)}", record, kind, comparison.estimate(record, kind), hollow)
         for kind in comparison.common(a, b)
-        for name, record, hollow in (("A", a, False), ("B", b, True))
+        for side, record, hollow in (("A", a, False), ("B", b, True))
     ]
     unit = a.plan["metrics"][a.main]["unit"]
     with styled(9):
         figure, [axes] = canvas(0.36 * len(lines) + 0.9)
-        log_scale(axes, [e.value for *_, e, _ in lines], unit)
-        rows(axes, [label for label, *_ in lines])
-        for row, (_, record, kind, estimate, hollow) in enumerate(lines):
+        log_scale(axes, [line[3].value for line in lines], unit)
+        rows(axes, [line[0] for line in lines])
+        for row, (_label, record, kind, estimate, hollow) in enumerate(lines):
             paint = colour(record, kind)
             axes.plot([estimate.low, estimate.high], [row, row], color=paint, linewidth=2)
             axes.scatter(
@@ -31,10 +32,12 @@ def compare(a: records.Record, b: records.Record) -> Plot:
             axes.annotate(
                 said, (max(estimate.value, estimate.high), row), xytext=(8, 0), textcoords="offset points", va="center"
             )
-        axes.set_xlabel(a.plan["metrics"][a.main]["label"] + (", slope" if a.levels else "") + " (logarithmic)")
+        metric = _("{metric}, slope", metric=a.label(a.main)) if a.levels else a.label(a.main)
+        axes.set_xlabel(_("{metric} (logarithmic)", metric=metric))
     alt = (
-        "Two records side by side. "
-        + "; ".join(f"{label} {record.say(record.main, e.value)}" for label, record, _, e, _ in lines)
+        _("Two records side by side.")
+        + " "
+        + "; ".join(f"{label} {record.say(record.main, e.value)}" for label, record, _kind, e, _hollow in lines)
         + "."
     )
     caption = f"A: {prose.caption(a)} — B: {prose.caption(b)}"

@@ -8,6 +8,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 
 from boxlab import formatting, records
 from boxlab.errors import RecordError
+from boxlab.language import _
 from boxlab.plots.starts import draw_dots
 from boxlab.plots.style import (
     PARTS,
@@ -30,16 +31,16 @@ DISK_PARTS = ("shared", "own", "packed", "kernel", "disk", "writable")
 
 def memory(record: records.Record) -> Plot:
     """What each box takes at rest, divided by what it is for: one bar an arm, medians."""
-    return _stacked(record, MEMORY_PARTS, "pss", "host memory at rest (proportional set)")
+    return _stacked(record, MEMORY_PARTS, "pss", _("host memory at rest (proportional set)"))
 
 
 def size(record: records.Record) -> Plot:
     """What each box takes on disk, divided by what it is: one bar an arm."""
-    return _stacked(record, DISK_PARTS, "total", "on disk: layers as archives, files by allocated blocks")
+    return _stacked(record, DISK_PARTS, "total", _("on disk: layers as archives, files by allocated blocks"))
 
 
 def _stacked(record: records.Record, parts: tuple[str, ...], total: str, label: str) -> Plot:
-    metrics, described = record.plan["metrics"], []
+    described = []
     with styled(9):
         figure, [axes] = canvas(0.5 * len(record.arms) + 1.5)
         longest = max((record.median(kind, total).value for kind in record.arms if record.kept(kind, total)), default=1)
@@ -48,21 +49,21 @@ def _stacked(record: records.Record, parts: tuple[str, ...], total: str, label: 
         drawn = {}
         for row, kind in enumerate(record.arms):
             if not record.kept(kind, total):
-                axes.annotate(f"{len(record.failures(kind))} failed", (0, row), va="center")
+                axes.annotate(_("{count} failed", count=len(record.failures(kind))), (0, row), va="center")
                 continue
             begin, words = 0.0, []
             for part in parts:
                 if record.kept(kind, part) and (value := record.median(kind, part).value) > 0:
-                    drawn[part] = axes.barh(row, value, left=begin, height=0.62, color=PARTS[part], zorder=3)
+                    [drawn[part]] = axes.barh(row, value, left=begin, height=0.62, color=PARTS[part], zorder=3)
                     begin += value
-                    words.append(f"{metrics[part]['label']} {formatting.size(value)}")
+                    words.append(f"{record.label(part)} {formatting.size(value)}")
             whole = record.say(total, record.median(kind, total).value)
             axes.annotate(whole, (begin, row), xytext=(5, 0), textcoords="offset points", va="center")
             described.append(f"{name(record, kind)}: {whole} ({', '.join(words)})")
-        names = [metrics[part]["label"].removesuffix(" (PSS)") for part in drawn]
-        figure.legend(drawn.values(), names, loc="outside lower center", ncols=3, frameon=False)
+        names = [record.label(part).removesuffix(" (PSS)") for part in drawn]
+        figure.legend(list(drawn.values()), names, loc="outside lower center", ncols=3, frameon=False)
         axes.set_xlabel(label)
-    alt = f"Stacked bars, {label}. " + "; ".join(described) + "."
+    alt = _("Stacked bars, {metric}.", metric=label) + " " + "; ".join(described) + "."
     return finish(figure, alt, caption(record), f"{record.experiment}-{record.created}")
 
 
@@ -84,17 +85,23 @@ def density(record: records.Record) -> Plot:
                 continue
             ends = [1, levels.max()]
             axes.plot(ends, [line.intercept.value + line.slope.value * x for x in ends], color=paint, linewidth=1.4)
-            per = f"{formatting.size(line.slope.value)} each"
+            per = _("{size} each", size=formatting.size(line.slope.value))
             names[dots] = f"{name(record, kind)}: {per}"
-            fitted, _ = record.points(kind, least=1)
+            fitted = record.points(kind, least=1)[0]
             rest.scatter(fitted, line.residuals, s=16, color=paint, zorder=3)
-            interval = f"95 % interval {formatting.size(line.slope.low)} to {formatting.size(line.slope.high)}"
             described.append(
-                f"{name(record, kind)}: {per} ({interval}), and {formatting.size(line.intercept.value)} once"
+                _(
+                    "{arm}: {per} (95 % interval {low} to {high}), and {once} once",
+                    arm=name(record, kind),
+                    per=per,
+                    low=formatting.size(line.slope.low),
+                    high=formatting.size(line.slope.high),
+                    once=formatting.size(line.intercept.value),
+                )
             )
-        for part, title in ((axes, "proportional set of all instances"), (rest, "left over by the line")):
+        for part, title in ((axes, _("proportional set of all instances")), (rest, _("left over by the line"))):
             part.set_title(title, fontsize=9, loc="left")
-            part.set_xlabel("instances")
+            part.set_xlabel(_("instances"))
             part.xaxis.set_major_locator(MaxNLocator(integer=True))
             part.grid(zorder=0)
         axes.set_ylim(bottom=0)
@@ -102,7 +109,7 @@ def density(record: records.Record) -> Plot:
         figure.legend(names.keys(), names.values(), loc="outside lower center", ncols=2, frameon=False)
         byte_ticks(axes)
         byte_ticks(rest)
-    alt = "Memory over the number of instances, with fitted lines. " + "; ".join(described) + "."
+    alt = _("Memory over the number of instances, with fitted lines.") + " " + "; ".join(described) + "."
     return finish(figure, alt, caption(record), f"density-{record.created}")
 
 
@@ -122,19 +129,22 @@ def dockerfile(record: records.Record) -> Plot:
         for row, kind in enumerate(record.arms):
             draw_dots(times, row, record, kind)
         times.tick_params(axis="y", length=0)
-        sizes.set_xlabel("image, above its base")
-        times.set_xlabel("build after an edit of one line")
+        sizes.set_xlabel(_("image, above its base"))
+        times.set_xlabel(record.label(record.main))
     described = "; ".join(
         f"{record.name(kind)}: {formatting.size(record.median(kind, size).value)}, {formatting.seconds(record.median(kind).value)}"
         for kind in record.arms
     )
-    alt = f"Two panels, a row for each Dockerfile: size of its image above the base, and time to build after an edit. {described}."
+    what = _(
+        "Two panels, a row for each Dockerfile: size of its image above the base, and time to build after an edit."
+    )
+    alt = f"{what} {described}."
     return finish(figure, alt, caption(record), f"dockerfile-{record.created}")
 
 
 def isolation(record: records.Record) -> Plot:
     """Every kind of wall: start, memory at rest, and the price of two system calls."""
-    panels = {"seconds": "start", "pss": "memory at rest", "getppid": "getppid", "stat": "stat"}
+    panels = {"seconds": _("start"), "pss": _("memory at rest"), "getppid": "getppid", "stat": "stat"}
     described = []
     with styled(8.5):
         figure, axes = canvas(0.5 * len(record.arms) + 1.0, len(panels), sharey=True)
@@ -151,7 +161,7 @@ def isolation(record: records.Record) -> Plot:
     for kind in (kind for kind in record.arms if record.kept(kind)):
         said = [f"{title} {record.say(metric, record.median(kind, metric).value)}" for metric, title in panels.items()]
         described.append(f"{name(record, kind)}: {', '.join(said)}")
-    alt = "Four panels on logarithmic axes, a row for each runtime. " + "; ".join(described) + "."
+    alt = _("Four panels on logarithmic axes, a row for each runtime.") + " " + "; ".join(described) + "."
     return finish(figure, alt, caption(record), f"isolation-{record.created}")
 
 

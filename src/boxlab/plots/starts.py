@@ -4,12 +4,14 @@ Drawn from a record alone; what ran under software emulation says so in the plot
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from boxlab import records
+from boxlab import labels, records
 from boxlab.formatting import seconds
+from boxlab.language import _
 from boxlab.plots.style import Plot, canvas, colour, finish, linear_scale, log_scale, name, rows, spread, styled
 from boxlab.prose import caption
 
@@ -21,14 +23,14 @@ def startup(record: records.Record) -> Plot:
 
     Hollow dots are the discarded round. Failures are counted at the right; a box that never became ready has only them.
     """
-    label = record.plan["metrics"][record.main]["label"]
+    label = record.label(record.main)
     with styled():
         figure, [axes] = canvas(0.62 * len(record.arms) + 1.0)
         log_scale(axes, [s.values[record.main] for s in record.samples if record.main in s.values], "s")
         rows(axes, [name(record, kind) for kind in record.arms])
         for row, kind in enumerate(record.arms):
             draw_dots(axes, row, record, kind)
-        axes.set_xlabel(f"{label} (logarithmic)")
+        axes.set_xlabel(_("{metric} (logarithmic)", metric=label))
     return finish(figure, _starts_alt(record, label), caption(record), f"startup-{record.created}")
 
 
@@ -41,8 +43,8 @@ def ladder(record: records.Record) -> Plot:
         rows(axes, [name(record, kind) for kind in record.arms])
         for row, kind in enumerate(record.arms):
             draw_dots(axes, row, record, kind, _longest_phase(record, kind), discarded=False)
-        axes.set_xlabel("from the call to the first prediction")
-    alt = _starts_alt(record, "time from the call to the first prediction, layer by layer")
+        axes.set_xlabel(record.label(record.main))
+    alt = _starts_alt(record, _("time {interval}, layer by layer", interval=record.label(record.main)))
     return finish(figure, alt, caption(record), f"ladder-{record.created}")
 
 
@@ -67,7 +69,7 @@ def draw_dots(
     metric = metric or record.main
     failed = len(record.failures(kind))
     if not record.kept(kind, metric):
-        axes.annotate(f"never ready: {failed} failed", (axes.get_xlim()[0], row), va="center")
+        axes.annotate(_("never ready: {count} failed", count=failed), (axes.get_xlim()[0], row), va="center")
         return
     paint = colour(record, kind)
     of_it = [s for s in record.samples if s.arm == kind and metric in s.values and not s.error]
@@ -77,10 +79,11 @@ def draw_dots(
     axes.scatter(x[~thrown], y[~thrown], s=22, color=paint, alpha=0.75, linewidths=0, zorder=3)
     axes.scatter(x[thrown], y[thrown], s=22, facecolors="none", edgecolors=paint, linewidths=1.1, zorder=3)
     median = record.median(kind, metric)
-    line = {"color": paint, "solid_capstyle": "butt", "zorder": 2}
+    line: dict[str, Any] = {"color": paint, "solid_capstyle": "butt", "zorder": 2}
     axes.plot([median.low, median.high], [row - 0.33] * 2, linewidth=2.4, **line)
     axes.plot([median.value] * 2, [row - 0.42, row + 0.26], linewidth=1.6, **line)
-    note = record.say(metric, median.value) + (f", {failed} failed" if failed else "") + remark
+    value = record.say(metric, median.value)
+    note = (_("{value}, {count} failed", value=value, count=failed) if failed else value) + remark
     axes.annotate(note, (x.max(), row), xytext=(9, 0), textcoords="offset points", va="center")
 
 
@@ -95,7 +98,7 @@ def phases(record: records.Record, kinds: tuple[str, ...] = ("container", "micro
         reasons = [
             f"{kind}: {record.plan['left_out'][kind]['reason']}" for kind in kinds if kind in record.plan["left_out"]
         ]
-        return Plot("", "Nothing to draw.", "; ".join(["Not measured here", *reasons]))
+        return Plot("", _("Nothing to draw."), "; ".join([_("Not measured here"), *reasons]))
     longest = max(end for rows in steps.values() for _, _, end in rows)
     height = sum(map(len, steps.values())) + 0.8 * (len(steps) - 1)
     with styled(8.5):
@@ -113,8 +116,8 @@ def phases(record: records.Record, kinds: tuple[str, ...] = ("container", "micro
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", zorder=0)
         axes.set_xlim(0, longest * 1.02)
-        axes.set_xlabel("seconds from the call")
-    which = "One start each, the one nearest to the median · "
+        axes.set_xlabel(_("seconds from the call"))
+    which = _("One start each, the one nearest to the median") + " · "
     return finish(
         figure, _phases_alt(record, steps), which + caption(record), f"phases-{'-'.join(steps)}-{record.created}"
     )
@@ -136,10 +139,10 @@ def _draw_step(axes: Axes, y: float, begin: float, end: float, longest: float, p
 
 def _steps(record: records.Record, kind: str) -> list[tuple[str, float, float]]:
     """The phases of a typical start: label, begin and end in seconds."""
-    labels, marks = record.arm(kind)["phases"], record.typical(kind).marks
+    phases, marks = record.arm(kind)["phases"], record.typical(kind).marks
     steps, begin, together = [], 0.0, []
-    for mark, label in labels.items():
-        together.append(label)
+    for mark, phase in phases.items():
+        together.append(labels.phase(phase))
         if mark in marks:  # one whose end was not seen is part of the next
             steps.append((" + ".join(together), begin, marks[mark]))
             begin, together = marks[mark], []
@@ -149,14 +152,17 @@ def _steps(record: records.Record, kind: str) -> list[tuple[str, float, float]]:
 def _starts_alt(record: records.Record, label: str) -> str:
     def words(kind: str) -> str:
         if not record.kept(kind):
-            return f"{name(record, kind)}: never ready"
+            return _("{arm}: never ready", arm=name(record, kind))
         median = record.median(kind)
-        kind_of = "range" if median.is_range else "95 % interval"
-        interval = f", {kind_of} {seconds(median.low)} to {seconds(median.high)}"
-        measured_once = math.isnan(median.low)
-        return f"{name(record, kind)}: median {seconds(median.value)}{', measured once' if measured_once else interval}"
+        said = {"arm": name(record, kind), "median": seconds(median.value)}
+        if math.isnan(median.low):
+            return _("{arm}: median {median}, measured once", **said)
+        said |= {"low": seconds(median.low), "high": seconds(median.high)}
+        if median.is_range:
+            return _("{arm}: median {median}, range {low} to {high}", **said)
+        return _("{arm}: median {median}, 95 % interval {low} to {high}", **said)
 
-    return f"Dot plot, {label}. " + "; ".join(map(words, record.arms)) + "."
+    return _("Dot plot, {metric}.", metric=label) + " " + "; ".join(map(words, record.arms)) + "."
 
 
 def _phases_alt(record: records.Record, steps: dict[str, list[tuple[str, float, float]]]) -> str:
@@ -164,4 +170,4 @@ def _phases_alt(record: records.Record, steps: dict[str, list[tuple[str, float, 
         f"{name(record, kind)}: " + ", ".join(f"{label} {seconds(end - begin)}" for label, begin, end in phases)
         for kind, phases in steps.items()
     ]
-    return "Waterfall of the phases of one typical start. " + ". ".join(rows) + "."
+    return _("Waterfall of the phases of one typical start.") + " " + ". ".join(rows) + "."

@@ -2,8 +2,10 @@
 
 import io
 import re
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -12,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MultipleLocator, NullFormatter
 
 from boxlab import records
+from boxlab.language import _
 
 COLOURS = {
     "process": "#7f7f7f",
@@ -40,7 +43,7 @@ PARTS = {
 
 INK = "#010203"  # stands for the page's own text colour until the SVG is written
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: it can be searched, read aloud, and scales with the page
     "font.family": ["DejaVu Sans", "sans-serif"],
     "font.size": 10,
@@ -84,14 +87,14 @@ class Plot:
         )
 
 
-def canvas(height_in: float, columns: int = 1, **options) -> tuple[Figure, list[Axes]]:
+def canvas(height_in: float, columns: int = 1, **options: Any) -> tuple[Figure, list[Axes]]:
     """An empty figure of the page's width with its axes, side by side; to be finished within `styled`."""
     figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
     axes = figure.subplots(1, columns, squeeze=False, **options)[0]
     return figure, list(axes)
 
 
-def styled(font_size: float = 10):
+def styled(font_size: float = 10) -> AbstractContextManager[None]:
     """The context in which a figure is drawn."""
     return matplotlib.rc_context(STYLE | {"font.size": font_size})
 
@@ -142,7 +145,7 @@ def byte_ticks(axes: Axes) -> None:
 
 def _binary_step(longest: float) -> float:
     """The power of two that gives an axis of `longest` bytes a few ticks."""
-    return 2.0 ** np.ceil(np.log2(max(longest, 1) / 5))
+    return float(2.0 ** np.ceil(np.log2(max(longest, 1) / 5)))
 
 
 def short(value: float, unit: str) -> str:
@@ -166,7 +169,7 @@ def spread(n: int) -> np.ndarray:
 
 def name(record: records.Record, kind: str) -> str:
     """An arm's name as plots write it."""
-    return record.name(kind, ", emulated")
+    return record.name(kind, _(", emulated"))
 
 
 def finish(figure: Figure, alt: str, caption: str, salt: str) -> Plot:

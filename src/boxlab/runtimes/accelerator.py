@@ -13,18 +13,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from boxlab import disk, engine, images, paths, progress, provenance, rootfs, turns
+from boxlab import disk, engine, images, labels, paths, progress, provenance, rootfs, turns
 from boxlab.errors import EngineError, NotReady, Unavailable
 from boxlab.interrupts import deferred
+from boxlab.language import _
 from boxlab.runtimes import qemu
 from boxlab.runtimes.box import WORKLOAD_MARKS, Workload
 from boxlab.runtimes.console import Console
 
 OVERRIDE = "BOXLAB_ACCELERATOR"
 """Environment variable that names the accelerator to use, without a probe: kvm, hvf or tcg."""
-
-LABELS = {"kvm": "KVM", "hvf": "HVF", "tcg": "software emulation (TCG)"}
-"""How every plot, table and caption names them."""
 
 _HARDWARE = {"linux": "kvm", "darwin": "hvf"}
 """The accelerator that uses the processor's own virtualization, by `sys.platform`."""
@@ -44,7 +42,7 @@ AGAIN = timedelta(days=1)
 BUSY = 0.75
 """Load of each processor from which a guest may have hung because of it: it is tried again once there is less."""
 
-AGAIN_FIX = "`.venv/bin/boxlab doctor --again` tries again, now"
+AGAIN_FIX = _("`.venv/bin/boxlab doctor --again` tries again, now")
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class Accelerator:
 
     @property
     def label(self) -> str:
-        return LABELS[self.name]
+        return labels.ACCELERATORS[self.name]
 
     @property
     def emulated(self) -> bool:
@@ -103,7 +101,7 @@ class _Verdict:
             Unavailable: no guest boots here.
         """
         if not self.accelerator:
-            raise Unavailable(f"no virtual machine boots here: {self.reason}", AGAIN_FIX)
+            raise Unavailable(_("no virtual machine boots here: {why}", why=self.reason), AGAIN_FIX)
         return self.accelerator
 
 
@@ -116,9 +114,12 @@ def choose(again: bool = False) -> Accelerator:
         BuildError, EngineError: the guest's image cannot be made.
     """
     if name := os.environ.get(OVERRIDE):
-        if name not in LABELS:
-            raise Unavailable(f"{OVERRIDE}={name} is no accelerator", f"one of: {', '.join(LABELS)}")
-        return Accelerator(name, None, f"chosen by {OVERRIDE}", _now())
+        if name not in labels.ACCELERATORS:
+            raise Unavailable(
+                _("{setting} is no accelerator", setting=f"{OVERRIDE}={name}"),
+                _("one of: {names}", names=", ".join(labels.ACCELERATORS)),
+            )
+        return Accelerator(name, None, _("chosen by {variable}", variable=OVERRIDE), _now())
     if again:
         _judged.cache_clear()
         _file().unlink(missing_ok=True)
@@ -140,7 +141,7 @@ def _judged(in_container: bool) -> _Verdict:
     """The verdict for this process. Of several that ask at once one proves, and the others wait for what it finds."""
     if verdict := _standing():
         return verdict
-    with turns.turn(_turn(), "it is known how virtual machines run here"):
+    with turns.turn(_turn(), _("it is known how virtual machines run here")):
         return _standing() or _remember(_prove())
 
 
@@ -159,12 +160,16 @@ def _prove() -> _Verdict:
     load, hardware = _load(), _HARDWARE.get(sys.platform, "")
     reason, hung = _refusal(hardware), False
     for name in ("tcg",) if reason else (hardware, "tcg"):
-        progress.say(f"virtual machines: trying one by {LABELS[name]}")
+        progress.say(_("virtual machines: trying one by {accelerator}", accelerator=labels.ACCELERATORS[name]))
         try:
             boot_s = _boot(name)
             return _Verdict(Accelerator(name, boot_s, reason, _now()), "", hung, load, _now())
         except NotReady as error:
-            said = f"{LABELS[name]} is there and does not boot Linux: {error.args[0]}"
+            said = _(
+                "{accelerator} is there and does not boot Linux: {why}",
+                accelerator=labels.ACCELERATORS[name],
+                why=error.args[0],
+            )
             reason, hung = f"{reason}; {said}" if reason else said, hung or error.hung
     return _Verdict(None, reason, hung, load, _now())
 
@@ -181,24 +186,24 @@ def attempts() -> dict[str, float | str]:
     for name in (_HARDWARE.get(sys.platform, ""), "tcg"):
         refusal = _refusal(name) if name != "tcg" else ""
         try:
-            found[LABELS.get(name, "hardware")] = refusal or _boot(name)
+            found[labels.ACCELERATORS.get(name, "hardware")] = refusal or _boot(name)
         except NotReady as error:
-            found[LABELS[name]] = f"a guest was started and did not boot: {error}"
+            found[labels.ACCELERATORS[name]] = _("a guest was started and did not boot: {why}", why=error)
     return found
 
 
 def _refusal(hardware: str) -> str:
     """Why the machine's hardware virtualization need not even be tried; empty where it may work."""
     if not hardware:
-        return f"no accelerator is known for {sys.platform}"
+        return _("no accelerator is known for {system}", system=sys.platform)
     if qemu.in_container() and not engine.is_local():
-        return "QEMU runs in a container on the engine's own virtual machine"
+        return _("QEMU runs in a container on the engine's own virtual machine")
     if hardware == "kvm":
         device = Path("/dev/kvm")
         if not device.exists():
-            return "there is no /dev/kvm: virtualization is off in the firmware, or this is a VM without nesting"
+            return _("there is no /dev/kvm: virtualization is off in the firmware, or this is a VM without nesting")
         if not os.access(device, os.R_OK | os.W_OK):
-            return "/dev/kvm is there and we may not use it: `sudo usermod -aG kvm $USER`, then log in again"
+            return _("/dev/kvm is there and we may not use it: `sudo usermod -aG kvm $USER`, then log in again")
     return ""
 
 

@@ -18,8 +18,8 @@ WORKLOAD_MARKS = {
 }
 """What the workload prints, in every box alike: see images/workload/app.py."""
 
-INSIDE = {"app": "interpreter", "ready": "imports, model, prediction"}
-"""The last phases of a start, which no box can do without: mark that ends it -> what happened in it."""
+INSIDE = {"app": "interpreter", "ready": "output"}
+"""The last phases of a start, which no box can do without: mark that ends it -> what happened in it, as a key of `labels.PHASES`."""
 
 ANSWER = r"workload: answer (.*)"
 
@@ -123,7 +123,7 @@ class Runtime(ABC):
     """How plots and tables call it."""
 
     phases: dict[str, str]
-    """Mark that ends a phase -> what happened in it, in order; the last one is "ready"."""
+    """Mark that ends a phase -> what happened in it, as a key of `labels.PHASES`, in order; the last one is "ready"."""
 
     deadline_s: float = 60.0
     """A start that takes longer is a failure."""

@@ -7,6 +7,7 @@ import time
 from typing import Protocol
 
 from boxlab.errors import NotReady
+from boxlab.language import _
 
 LIMIT_BYTES = 1 << 20
 """A box that prints more than this before it is ready is given up."""
@@ -72,9 +73,12 @@ class Console:
         while mark not in self.found:
             silent = time.monotonic() + silence_s
             if silent < self.t0 + deadline_s:
-                self._read(repr(mark), silent, f"and nothing else did for {silence_s:g} s")
+                late = _(
+                    "{what} did not come and nothing else did for {seconds:g} s", what=repr(mark), seconds=silence_s
+                )
+                self._read(repr(mark), silent, late)
             else:
-                self._read(repr(mark), self.t0 + deadline_s, f"within {deadline_s:g} s")
+                self._read(repr(mark), self.t0 + deadline_s, _late(repr(mark), deadline_s))
         return self.found[mark]
 
     def next(self, pattern: str, deadline_s: float) -> str:
@@ -89,15 +93,16 @@ class Console:
         """
         wanted, seen, deadline = re.compile(pattern or "(.*)"), len(self.lines), time.monotonic() + deadline_s
         while True:
-            for _, text in self.lines[seen:]:
+            for _at, text in self.lines[seen:]:
                 if match := wanted.search(text):
                     self._received = 0  # it may print as much again before the next answer
                     return match[1]
             seen = len(self.lines)
-            self._read(repr(pattern) if pattern else "a further line", deadline, f"within {deadline_s:g} s")
+            awaited = repr(pattern) if pattern else _("a further line")
+            self._read(awaited, deadline, _late(awaited, deadline_s))
 
-    def _read(self, awaited: str, deadline: float, limit: str) -> None:
-        """Take in what has arrived; `deadline` is on the host's monotonic clock."""
+    def _read(self, awaited: str, deadline: float, late: str) -> None:
+        """Take in what has arrived; `deadline` is on the host's monotonic clock, and `late` says that it has passed."""
         while (chunk := self._source.read(self._patience(deadline))) is None and self._serial:
             if time.monotonic() >= deadline:
                 break
@@ -106,12 +111,14 @@ class Console:
             self.woken += 1
         arrived = time.monotonic() - self.t0
         if chunk is None:
-            raise NotReady(f"{awaited} did not come {limit}; {self._last_words()}", hung=True)
+            raise NotReady(f"{late}; {self._last_words()}", hung=True)
         if not chunk:
-            raise NotReady(f"it ended before {awaited}: {self._source.exit_reason()}; {self._last_words()}")
+            early = _("it ended before {what}", what=awaited)
+            raise NotReady(f"{early}: {self._source.exit_reason()}; {self._last_words()}")
         self._received += len(chunk)
         if self._received > LIMIT_BYTES:
-            raise NotReady(f"it printed more than {LIMIT_BYTES >> 10} KiB before {awaited}; {self._last_words()}")
+            much = _("it printed more than {size} KiB before {what}", size=LIMIT_BYTES >> 10, what=awaited)
+            raise NotReady(f"{much}; {self._last_words()}")
         *complete, self._partial = (self._partial + chunk).split(b"\n")
         for line in complete:
             self._take(line, arrived)
@@ -130,6 +137,10 @@ class Console:
                 self.found[name] = (match[1] if pattern.groups else match[0]).decode(errors="replace").strip()
 
     def _last_words(self) -> str:
-        last = next((text for _, text in reversed(self.lines) if text.strip()), "")
+        last = next((text for _at, text in reversed(self.lines) if text.strip()), "")
         last = last or self._partial[:200].decode(errors="replace")
-        return f"its last line was {last[:200]!r}" if last else "it printed nothing"
+        return _("its last line was {line!r}", line=last[:200]) if last else _("it printed nothing")
+
+
+def _late(awaited: str, seconds: float) -> str:
+    return _("{what} did not come within {seconds:g} s", what=awaited, seconds=seconds)

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from boxlab import engine, images
+from boxlab import engine, images, labels
 from boxlab.errors import EngineError, Unavailable
 from boxlab.interrupts import deferred
+from boxlab.language import _
 from boxlab.runtimes.box import INSIDE, Runtime, Workload
 from boxlab.runtimes.spawn import EngineContainer
 
@@ -20,11 +21,11 @@ class Container(Runtime):
     """
 
     kind = "container"
-    label = "container"
+    label = labels.BOXES[kind]
     phases = {
-        "created": "engine: create",
-        "attached": "engine: attach",
-        "started": "engine: mount, runc, network",
+        "created": "create",
+        "attached": "attach",
+        "started": "start",
     } | INSIDE
 
     def __init__(
@@ -52,14 +53,20 @@ class Container(Runtime):
             known = engine.connect().info().get("Runtimes", {})
         if self.oci_runtime not in known:
             raise Unavailable(
-                f"the engine knows no runtime {self.oci_runtime!r}; it knows {', '.join(known)}",
-                "install it, and tell the engine of it: `runtimes` in /etc/docker/daemon.json",
+                _(
+                    "the engine knows no runtime {name!r}; it knows {known}",
+                    name=self.oci_runtime,
+                    known=", ".join(known),
+                ),
+                _("install it, and tell the engine of it: `runtimes` in /etc/docker/daemon.json"),
             )
         try:
             with deferred():
                 self._spawn(workload).stop(grace_s=0)
         except EngineError as error:
-            raise Unavailable(f"{self.oci_runtime} does not start a container here: {error}") from error
+            raise Unavailable(
+                _("{runtime} does not start a container here: {why}", runtime=self.oci_runtime, why=error)
+            ) from error
 
     def details(self) -> dict[str, Any]:
         return {"network": self.network, "oci_runtime": self.oci_runtime, "pids": self.pids}

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from boxlab import engine
+from boxlab.language import _
 from boxlab.runtimes.box import Observation
 
 # Not by pyroute2's cn_proc: it takes longer for each event, so that more programs have gone before their command line is read,
@@ -92,13 +93,13 @@ class Events:
 def refusal() -> str:
     """Why the kernel's events are not to be had here; empty where they are."""
     if sys.platform != "linux" or not engine.is_local():
-        return "the containers run on another kernel"
+        return _("the containers run on another kernel")
     if os.geteuid() != 0:
-        return "only root may listen to the kernel's process events"
+        return _("only root may listen to the kernel's process events")
     try:
         _listen().close()
     except OSError as error:
-        return f"the kernel does not report process events: {error.strerror}"
+        return _("the kernel does not report process events: {why}", why=error.strerror)
     return ""
 
 

@@ -1,6 +1,7 @@
 """Every runtime, and how it is called."""
 
 from boxlab.errors import BoxlabError
+from boxlab.language import _
 from boxlab.runtimes.box import Runtime
 from boxlab.runtimes.container import Container
 from boxlab.runtimes.process import Process
@@ -20,4 +21,6 @@ def named(kind: str) -> Runtime:
     for runtime in ALL:
         if runtime.kind == kind:
             return runtime()
-    raise BoxlabError(f"there is no runtime {kind!r}", f"one of: {', '.join(r.kind for r in ALL)}")
+    raise BoxlabError(
+        _("there is no runtime {name!r}", name=kind), _("one of: {names}", names=", ".join(r.kind for r in ALL))
+    )

@@ -9,12 +9,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import docker.errors
 
 from boxlab import cgroups, engine, images, marks, paths, rootfs
 from boxlab.errors import BoxlabError, NotReady, Unavailable
 from boxlab.interrupts import deferred
+from boxlab.language import _
 from boxlab.runtimes.box import INSIDE, Runtime, Workload
 from boxlab.runtimes.console import Console
 from boxlab.runtimes.process import Process
@@ -72,7 +74,7 @@ class Namespaced(Process):
         kinds: keys of `NAMESPACES`.
     """
 
-    phases = {"exec": "fork, unshare: namespaces, root"} | INSIDE
+    phases = {"exec": "unshare"} | INSIDE
 
     def __init__(self, *kinds: str, kind: str, label: str):
         self._kinds, self.kind, self.label = kinds, kind, label
@@ -83,35 +85,37 @@ class Namespaced(Process):
         self._enter[1:1] = options
         tried = subprocess.run([*self._enter, "/bin/true"], capture_output=True, text=True)
         if tried.returncode:
-            raise Unavailable(f"the kernel grants no such namespace here: {tried.stderr.strip()}", "run as root")
+            raise Unavailable(
+                _("the kernel grants no such namespace here: {why}", why=tried.stderr.strip()), _("run as root")
+            )
 
-    def details(self) -> dict:
+    def details(self) -> dict[str, Any]:
         return super().details() | {"namespaces": list(self._kinds)}
 
 
 class Grouped(Namespaced):
     """All namespaces, and a control group of its own that holds it to its limits; its files still come by chroot."""
 
-    phases = Namespaced.phases | {"exec": "fork, cgroup, unshare: namespaces, root"}
+    phases = Namespaced.phases | {"exec": "cgroup"}
 
     def prepare(self, workload: Workload) -> None:
         if os.geteuid() != 0:
-            raise Unavailable("only root may make a control group", "run as root")
+            raise Unavailable(_("only root may make a control group"), _("run as root"))
         super().prepare(workload)
         try:
             self._group(workload).remove()
         except OSError as error:
             raise Unavailable(
-                f"no control group with limits can be made here: {error}",
-                "with version 2: `echo +cpu +memory +pids > /sys/fs/cgroup/cgroup.subtree_control`",
+                _("no control group with limits can be made here: {why}", why=error),
+                _("with version 2: `echo +cpu +memory +pids > /sys/fs/cgroup/cgroup.subtree_control`"),
             ) from error
 
-    def details(self) -> dict:
+    def details(self) -> dict[str, Any]:
         return super().details() | {"cgroup_version": cgroups.version()}
 
     def _group(self, workload: Workload) -> cgroups.Group:
-        limits = {"memory_bytes": workload.memory_mib << 20, "cpus": workload.cpus, "processes": PROCESSES}
-        return cgroups.make(marks.name(), **limits)
+        memory_bytes = workload.memory_mib << 20
+        return cgroups.make(marks.name(), memory_bytes=memory_bytes, cpus=workload.cpus, processes=PROCESSES)
 
     def _spawn(self, workload: Workload) -> HostProcess:
         group = self._group(workload)
@@ -128,24 +132,30 @@ class OCIRuntime(Process):
     """
 
     phases = {
-        "tool": "fork, exec",
-        "exec": "runtime: namespaces, cgroup, mounts",
+        "tool": "fork-exec",
+        "exec": "runtime",
     } | INSIDE
 
     def __init__(self, tool: str):
-        self._tool, self.kind, self.label = tool, tool, f"{tool} alone"
+        self._tool, self.kind, self.label = tool, tool, _("{tool} alone", tool=tool)
 
     def prepare(self, workload: Workload) -> None:
         if os.geteuid() != 0:
-            raise Unavailable(f"{self._tool} by hand is for root", "run as root")
-        self._path = shutil.which(self._tool) or shutil.which(self._tool, path="/usr/sbin:/sbin")
-        if not self._path:
-            raise Unavailable(f"{self._tool} is not installed on this machine", f"`sudo apt-get install {self._tool}`")
+            raise Unavailable(_("{tool} by hand is for root", tool=self._tool), _("run as root"))
+        path = shutil.which(self._tool) or shutil.which(self._tool, path="/usr/sbin:/sbin")
+        if not path:
+            raise Unavailable(
+                _("{tool} is not installed on this machine", tool=self._tool), f"`sudo apt-get install {self._tool}`"
+            )
+        self._path = path
         super().prepare(workload)
         with tempfile.TemporaryDirectory(dir=paths.scratch()) as folder:
             made = subprocess.run([self._path, "spec"], cwd=folder, capture_output=True, text=True)
             if made.returncode:
-                raise Unavailable(f"{self._tool} writes no specification: {made.stderr.strip()}", "look at its version")
+                raise Unavailable(
+                    _("{tool} writes no specification: {why}", tool=self._tool, why=made.stderr.strip()),
+                    _("look at its version"),
+                )
             self._specification = json.loads((Path(folder) / "config.json").read_text())
         version = subprocess.run([self._path, "--version"], capture_output=True, text=True).stdout.splitlines()
         self._version = version[0] if version else "unknown"
@@ -166,14 +176,15 @@ class OCIRuntime(Process):
             trial.exit_reason()  # waits for its end: a signal would keep the tool from removing its control groups
         except NotReady as error:
             raise Unavailable(
-                f"{self._tool} starts nothing here: {error}", f"{self._tool} says what it wants"
+                _("{tool} starts nothing here: {why}", tool=self._tool, why=error),
+                _("{tool} says what it wants", tool=self._tool),
             ) from error
         finally:
             if trial:
                 with deferred():
                     trial.stop()
 
-    def details(self) -> dict:
+    def details(self) -> dict[str, Any]:
         return {"version": self._version}
 
     def _spawn(self, workload: Workload) -> HostProcess:
@@ -202,15 +213,15 @@ class Containerd(Process):
     kind = "containerd"
     label = "containerd"
     phases = {
-        "tool": "fork, exec",
-        "shim": "ctr, containerd: container, task",
+        "tool": "fork-exec",
+        "shim": "ctr",
         "runc": "shim",
-        "exec": "runc: namespaces, cgroup, mounts",
+        "exec": "runc",
     } | INSIDE
 
     def prepare(self, workload: Workload) -> None:
         if not shutil.which("ctr"):
-            raise Unavailable("containerd's command `ctr` is not installed", "it comes with containerd")
+            raise Unavailable(_("containerd's command `ctr` is not installed"), _("it comes with containerd"))
         super().prepare(workload)
         self._ctr = [
             "ctr",
@@ -235,7 +246,7 @@ class Containerd(Process):
             left = subprocess.run([*self._ctr, "container", "list", "--quiet"], capture_output=True, text=True)
             if name in left.stdout.split():
                 raise BoxlabError(
-                    f"containerd does not remove its container {name}",
+                    _("containerd does not remove its container {name}", name=name),
                     shlex.join([*self._ctr, "container", "delete", name]),
                 )
             subprocess.run([*self._ctr, "namespaces", "remove", CONTAINERD_NAMESPACE], capture_output=True)  # if empty
@@ -257,7 +268,7 @@ def _containerd_of_the_engine(image: images.Built) -> Path:
         Unavailable: none that we can reach does.
     """
     if not engine.is_local():
-        raise Unavailable("the engine's containerd is on another machine", "leave it out")
+        raise Unavailable(_("the engine's containerd is on another machine"), _("leave it out"))
     with engine.plain_errors():
         said = engine.connect().info().get("Containerd") or {}
     namespace = said.get("Namespaces", {}).get("Containers") or "moby"
@@ -275,8 +286,8 @@ def _containerd_of_the_engine(image: images.Built) -> Path:
         if probe:
             probe.stop(grace_s=0)
     raise Unavailable(
-        f"no containerd that we can reach knows the containers of the engine at {engine.host()}",
-        "run as root, with an engine of this machine that is not rootless and not in a root of its own",
+        _("no containerd that we can reach knows the containers of the engine at {address}", address=engine.host()),
+        _("run as root, with an engine of this machine that is not rootless and not in a root of its own"),
     )
 
 
@@ -286,16 +297,16 @@ class Command(Runtime):
     kind = "cli"
     label = "docker run"
     phases = {
-        "tool": "fork, exec",
-        "shim": "command, engine: create, attach, mount",
+        "tool": "fork-exec",
+        "shim": "command",
         "runc": "shim",
-        "hook": "runc: namespaces, cgroup, mounts",
-        "exec": "engine: network",
+        "hook": "runc",
+        "exec": "network",
     } | INSIDE
 
     def prepare(self, workload: Workload) -> None:
         if not shutil.which("docker"):
-            raise Unavailable("the docker command is not installed", "install Docker's command line")
+            raise Unavailable(_("the docker command is not installed"), _("install Docker's command line"))
         self._image = images.ensure(workload.image)
 
     def command(self, workload: Workload, *options: str) -> tuple[list[str], dict[str, str]]:
@@ -328,12 +339,13 @@ class _OfEngine(_Cleaned):
         self._name = name
 
     @property
-    def id(self) -> str:
-        return self._inspected()["Id"]
+    def id(self) -> str:  # type: ignore[override]  # asked when it is wanted, as there is none before it runs
+        return str(self._inspected()["Id"])
 
     def pids(self) -> list[int]:
         return [*super().pids(), self._inspected()["State"]["Pid"]]
 
-    def _inspected(self) -> dict:
+    def _inspected(self) -> dict[str, Any]:
         with engine.plain_errors():
-            return engine.connect().api.inspect_container(self._name)
+            found: dict[str, Any] = engine.connect().api.inspect_container(self._name)
+        return found

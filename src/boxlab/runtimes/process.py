@@ -8,8 +8,9 @@ import subprocess
 import sys
 from typing import Any
 
-from boxlab import images, rootfs
+from boxlab import images, labels, rootfs
 from boxlab.errors import Unavailable
+from boxlab.language import _
 from boxlab.runtimes.box import Runtime, Workload
 from boxlab.runtimes.spawn import HostProcess
 
@@ -21,27 +22,27 @@ class Process(Runtime):
     """
 
     kind = "process"
-    label = "process"
+    label = labels.BOXES[kind]
     phases = {
         "spawned": "fork",
-        "app": "exec, chroot, interpreter",
-        "ready": "imports, model, prediction",
+        "app": "process",
+        "ready": "output",
     }
 
     def prepare(self, workload: Workload) -> None:
         if sys.platform != "linux":
-            raise Unavailable("a plain process can only run the image's Linux files on Linux", "leave it out")
+            raise Unavailable(_("a plain process can only run the image's Linux files on Linux"), _("leave it out"))
         unshare = shutil.which("unshare")
         if not unshare:
-            raise Unavailable("the command `unshare` is missing", "`sudo apt-get install util-linux`")
+            raise Unavailable(_("the command `unshare` is missing"), "`sudo apt-get install util-linux`")
         self._image = images.ensure(workload.image)
         as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
         self._enter = [unshare, *as_root, f"--root={rootfs.directory(self._image)}", f"--wd={self._image.working_dir}"]
         tried = subprocess.run([*self._enter, "/bin/true"], capture_output=True, text=True)
         if tried.returncode:
             raise Unavailable(
-                f"a process may not change its root folder here: {tried.stderr.strip()}",
-                "run as root, or on Ubuntu: `sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`",
+                _("a process may not change its root folder here: {why}", why=tried.stderr.strip()),
+                _("run as root, or on Ubuntu: `sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`"),
             )
 
     def details(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from boxlab import images, paths, rootfs
 from boxlab.errors import Unavailable
+from boxlab.language import _
 from boxlab.runtimes.console import Console
 from boxlab.runtimes.spawn import EngineContainer, HostProcess
 
@@ -33,7 +34,7 @@ VERSION_S = 60
 WHERE = "BOXLAB_QEMU"
 """Environment variable that says where QEMU runs: host or container."""
 
-INSTALL_FIX = (
+INSTALL_FIX = _(
     "Debian, Ubuntu: `sudo apt-get install qemu-system-x86` (on arm64: qemu-system-arm); macOS: `brew install qemu`"
 )
 
@@ -57,9 +58,9 @@ def in_container() -> bool:
     """
     where = os.environ.get(WHERE) or ("host" if shutil.which(name()) else "container")
     if where == "host" and not shutil.which(name()):
-        raise Unavailable(f"{name()} is not installed", INSTALL_FIX)
+        raise Unavailable(_("{command} is not installed", command=name()), INSTALL_FIX)
     if where not in ("host", "container"):
-        raise Unavailable(f"{WHERE}={where} is no place for QEMU", "host or container")
+        raise Unavailable(_("{setting} is no place for QEMU", setting=f"{WHERE}={where}"), _("host or container"))
     return where == "container"
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from qemu.qmp import QMPClient, QMPError
 
-from boxlab import paths, progress, rootfs
+from boxlab import labels, paths, progress, rootfs
 from boxlab.errors import NotReady, Unavailable
+from boxlab.language import _
 from boxlab.runtimes import qemu
 from boxlab.runtimes.box import ANSWER, WORKLOAD_MARKS, Workload
 from boxlab.runtimes.console import Console
@@ -73,7 +74,7 @@ class _Resumable(qemu.Guest):
             NotReady: it does not get ready, or QEMU does not save it.
         """
         self.folder.mkdir()
-        with progress.bar(f"{self.disk.image.name}: snapshot", total=2, unit="step") as bar:
+        with progress.bar(_("{image}: snapshot", image=self.disk.image.name), total=2, unit=_("step")) as bar:
 
             async def talk(client: QMPClient, process: HostProcess) -> None:
                 console = Console(process, WORKLOAD_MARKS, time.monotonic(), serial=True)
@@ -127,7 +128,9 @@ class _Resumable(qemu.Guest):
             except BaseException as error:  # Ctrl-C as well: nothing may stay
                 process.stop(grace_s=0)
                 if isinstance(error, (QMPError, TimeoutError)):
-                    raise NotReady(f"QEMU does not save or resume: {error or 'no answer'}") from error
+                    raise NotReady(
+                        _("QEMU does not save or resume: {why}", why=str(error) or _("no answer"))
+                    ) from error
                 raise
         return process
 
@@ -145,23 +148,23 @@ async def _migrate(client: QMPClient, command: str, uri: str, deadline_s: float)
             report: Any = await asyncio.wait_for(reports.get(), deadline_s)
             status = report["data"]["status"]
             if status == "failed":
-                raise QMPError(f"{command} failed")
+                raise QMPError(_("{command} failed", command=command))
 
 
 class RestoredVM(MicroVM):
     """The microVM, resumed from a snapshot that was taken when it was ready; its first output answers a question."""
 
     kind = "restored-vm"
-    label = "microVM, restored"
+    label = labels.BOXES[kind]
     phases = {
-        "qemu": "QEMU: machine",
-        "resumed": "state read, memory mapped",
+        "qemu": "machine",
+        "resumed": "restore",
         "ready": "answer",
     }
 
     def prepare(self, workload: Workload) -> None:
         if qemu.in_container():
-            raise Unavailable("a snapshot needs QEMU on this host", qemu.INSTALL_FIX)
+            raise Unavailable(_("a snapshot needs QEMU on this host"), qemu.INSTALL_FIX)
         super().prepare(workload)
         booted = self.guest
         key = " ".join([*booted.command(*booted.files()), qemu.version()])
@@ -169,7 +172,7 @@ class RestoredVM(MicroVM):
         try:
             folder = rootfs.made_once(paths.CACHE / "snapshots", name, key, lambda draft: self._resumable(draft).save())
         except NotReady as error:
-            raise Unavailable(f"no snapshot can be made here: {error}") from error
+            raise Unavailable(_("no snapshot can be made here: {why}", why=error)) from error
         self.guest = self._resumable(folder, resumes=True)
 
     def marks(self) -> dict[str, str]:

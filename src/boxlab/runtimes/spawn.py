@@ -20,6 +20,7 @@ import requests
 
 from boxlab import engine, marks
 from boxlab.errors import NotReady
+from boxlab.language import _
 
 STOP_S = 10
 """How long something may take to end when told to, before it is killed."""
@@ -27,6 +28,10 @@ STOP_S = 10
 
 KILLED = str(128 + signal.SIGKILL)
 """Exit status of a container that SIGKILL ended, as the engine notes it."""
+
+
+OUT_OF_MEMORY = _("out of memory")
+"""Why a container ended that the kernel killed for its memory."""
 
 
 class HostProcess:
@@ -65,7 +70,7 @@ class HostProcess:
         return _with_children(self.pid)
 
     def read(self, timeout_s: float) -> bytes | None:
-        ready, _, _ = select.select([self._output], [], [], max(0.0, timeout_s))
+        ready = select.select([self._output], [], [], max(0.0, timeout_s))[0]
         return os.read(self._output.fileno(), 1 << 16) if ready else None
 
     def send(self, data: bytes) -> None:
@@ -78,13 +83,15 @@ class HostProcess:
             self._input.write(data)
             self._input.flush()
         except BrokenPipeError as error:
-            raise NotReady(f"it has ended: {self.exit_reason()}") from error
+            raise NotReady(_("it has ended: {why}", why=self.exit_reason())) from error
 
     def exit_reason(self) -> str:
         if not self._ends_within(STOP_S):
-            return "it closed its output and went on"
+            return _("it closed its output and went on")
         status = self._process.returncode
-        return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        if status < 0:
+            return _("killed by {signal}", signal=signal.Signals(-status).name)
+        return _("exit status {status}", status=status)
 
     def stop(self, grace_s: float | None = None) -> None:
         """End it by SIGTERM, and after `grace_s` seconds (by default `STOP_S`) by SIGKILL."""
@@ -198,7 +205,7 @@ class EngineContainer:
         try:
             self._socket.sendall(data)
         except OSError as error:
-            raise NotReady(f"it has ended: {self.exit_reason()}") from error
+            raise NotReady(_("it has ended: {why}", why=self.exit_reason())) from error
 
     def exit_reason(self) -> str:
         """From the engine's log of events, once the container is gone, which it need not be when its output ends."""
@@ -207,12 +214,10 @@ class EngineContainer:
             if events and events[-1]["Actor"]["Attributes"].get("exitCode") == KILLED:
                 events = engine.events(self.id, "oom") + events  # it may be noted later
         if any(event["Action"] == "oom" for event in events):
-            return "out of memory"
-        return (
-            f"exit status {events[-1]['Actor']['Attributes']['exitCode']}"
-            if events
-            else "it closed its output and went on"
-        )
+            return OUT_OF_MEMORY
+        if not events:
+            return _("it closed its output and went on")
+        return _("exit status {status}", status=events[-1]["Actor"]["Attributes"]["exitCode"])
 
     def stop(self, grace_s: float | None = None) -> None:
         """End it by SIGTERM and wait until the engine has removed it; after `grace_s` seconds (`STOP_S`) by force."""

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from boxlab import progress
 from boxlab.errors import NotReady, Unavailable
+from boxlab.language import _
 from boxlab.runtimes import known
 from boxlab.runtimes.box import Box, Runtime, Workload
 
@@ -36,7 +37,7 @@ class Boxes(dict[str, Box]):
 
     def _leave_out(self, name: str, error: Exception) -> None:
         self.left_out[name] = str(error)
-        print(f"left out: {name}: {error}")
+        print(_("left out: {box}: {why}", box=name, why=error))
 
 
 @contextmanager
@@ -55,7 +56,7 @@ def started(wanted: Mapping[str, str | Runtime] | Iterable[str], workload: Workl
     runtimes = {name: known.named(r) if isinstance(r, str) else r for name, r in named.items()}
     with ExitStack() as stack:
         boxes = Boxes()
-        for name in progress.steps("starting", list(runtimes), str):
+        for name in progress.steps(_("starting"), list(runtimes), str):
             try:
                 runtimes[name].prepare(workload)
                 boxes[name] = stack.enter_context(runtimes[name].start(workload))

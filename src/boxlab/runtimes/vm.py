@@ -3,8 +3,9 @@
 from dataclasses import asdict
 from typing import Any
 
-from boxlab import images, rootfs
+from boxlab import images, labels, rootfs
 from boxlab.errors import Unavailable
+from boxlab.language import _
 from boxlab.runtimes import accelerator, qemu
 from boxlab.runtimes.box import Runtime, Workload
 from boxlab.runtimes.spawn import EngineContainer, HostProcess
@@ -23,13 +24,13 @@ class MicroVM(Runtime):
     """A kernel of its own and the application, on the image's own files; a few lines of shell are its init."""
 
     kind = "microvm"
-    label = "microVM"
+    label = labels.BOXES[kind]
     phases = {
         "spawned": "fork",
-        "kernel": "QEMU: machine, kernel loaded",
-        "init": "kernel: memory, CPU, devices, root",
-        "app": "init, interpreter",
-        "ready": "imports, model, prediction",
+        "kernel": "load-kernel",
+        "init": "boot",
+        "app": "init",
+        "ready": "output",
     }
     init = rootfs.TINY_INIT
     deadline_s = 120.0
@@ -51,19 +52,20 @@ class MicroVM(Runtime):
         disk = rootfs.disk(self.image(workload), self.init)
         name = self._accelerator.name
         if workload.cpus != int(workload.cpus):
-            raise Unavailable(f"a machine has whole processors, not {workload.cpus:g}", "ask for a whole number")
+            raise Unavailable(
+                _("a machine has whole processors, not {number:g}", number=workload.cpus), _("ask for a whole number")
+            )
         self.guest = qemu.guest(disk, rootfs.kernel(), name, int(workload.cpus), workload.memory_mib)
         if qemu.in_container():
-            before = {"created": "engine: create", "attached": "engine: attach", "started": "engine: start QEMU"}
+            before = {"created": "create", "attached": "attach", "started": "start-qemu"}
             self.phases = before | {mark: label for mark, label in type(self).phases.items() if mark != "spawned"}
 
     def marks(self) -> dict[str, str]:
         return KERNEL_MARKS
 
     def details(self) -> dict[str, Any]:
-        label = self._accelerator.label + (", QEMU in a container" if qemu.in_container() else "")
         return {
-            "accelerator": asdict(self._accelerator) | {"label": label},
+            "accelerator": asdict(self._accelerator),
             "machine": qemu.machine(self._accelerator.name).name,
             "qemu": qemu.version(),
             "qemu_in_container": qemu.in_container(),
@@ -79,15 +81,15 @@ class FullVM(MicroVM):
     """The same machine and kernel booting the same distribution by systemd, with the application as a service of it."""
 
     kind = "full-vm"
-    label = "full VM"
+    label = labels.BOXES[kind]
     phases = {
         "spawned": "fork",
-        "kernel": "QEMU: machine, kernel loaded",
-        "init": "kernel: memory, CPU, devices, root",
-        "systemd": "systemd loads",
-        "basic": "basic system: devices, journal, mounts",
-        "app": "services, interpreter",
-        "ready": "imports, model, prediction",
+        "kernel": "load-kernel",
+        "init": "boot",
+        "systemd": "systemd",
+        "basic": "basic",
+        "app": "services",
+        "ready": "output",
     }
     init = rootfs.SYSTEMD
     deadline_s = 300.0
@@ -96,7 +98,8 @@ class FullVM(MicroVM):
     def image(self, workload: Workload) -> images.Built:
         if workload.image != Workload.image:
             raise Unavailable(
-                f"the full VM has no operating system around {workload.image!r}", "leave out the arm full-vm"
+                _("the full VM has no operating system around {image!r}", image=workload.image),
+                _("leave out the arm full-vm"),
             )
         return images.ensure("full-vm")
 
