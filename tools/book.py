@@ -5,6 +5,7 @@
                                       EXECUTE=on    measure what is due, and prepare nothing
                                       BOOK_OUT      where it goes instead of _build
   tools/book.sh store [NOTEBOOK...]   authors: run notebooks, and store their outputs and records
+  tools/book.sh texts                 translators: write what there is to translate, as catalogs
 
 Exit status: 0 fine, 1 a page or a notebook is wrong, 2 wrong usage, 3 the machine or the engine is in the way, 130 interrupted.
 """
@@ -48,6 +49,7 @@ SPHINX = OUT / "sphinx"
 """Where pages are rendered, before each takes its place as a whole file."""
 
 RENDERED = SPHINX / "rendered"
+TEXTS = OUT / "texts"
 MEASURED = OUT / "measured"
 """A folder of outputs for each state of the machine, engine, accelerator, profile and code."""
 
@@ -75,10 +77,14 @@ class Mistake(Exception):
 def main() -> int:
     """Render and measure; returns the exit status."""
     arguments, execute = sys.argv[1:], os.environ.get("EXECUTE") or "auto"
-    if execute not in ("auto", "on", "off") or arguments[:1] not in ([], ["store"]):
+    if execute not in ("auto", "on", "off") or (arguments[:1] not in ([], ["store"]) and arguments != ["texts"]):
         print(__doc__, file=sys.stderr)
         return 2
     with alone(), temporary_files():
+        if arguments == ["texts"]:
+            sphinx(TEXTS, None, "--builder", "custom", "--custom-builder", "gettext")
+            say(f"{shown(TEXTS / '_build' / 'gettext')} has the catalogs")
+            return 0
         if arguments:
             return store([Path(name).resolve() for name in arguments[1:]] or NOTEBOOKS)
         if execute == "off":
@@ -235,24 +241,34 @@ def render(folder: Path | None) -> bool:
     if HTML.is_dir() and RENDERED.exists() and RENDERED.read_text() == state:
         return False
     RENDERED.unlink(missing_ok=True)
-    SPHINX.mkdir(exist_ok=True)
+    sphinx(SPHINX, folder)
+    publish(SPHINX / "_build" / "html")
+    RENDERED.write_text(state)
+    return True
+
+
+def sphinx(where: Path, folder: Path | None, *more: str) -> None:
+    """Have Jupyter Book read the pages and write what is made of them. One kind goes into one folder: no other can use what it has read.
+
+    Raises:
+        Mistake: a page is wrong.
+        OSError: nothing can be written.
+    """
+    where.mkdir(exist_ok=True)
     # By the interpreter, not by the installed command: its first line cannot name every path.
     script = "import sys; sys.modules['rfc3987_syntax'] = None; from jupyter_book.cli.main import main; main()"
     book = [sys.executable, "-c", script, "build", "."]
-    options = ["--path-output", str(SPHINX), "--warningiserror", "--nitpick", "--keep-going", "--quiet"]
+    options = ["--path-output", str(where), "--warningiserror", "--nitpick", "--keep-going", "--quiet", *more]
     environment = {"BOOK_MEASURED": str(folder or ""), "TMPDIR": str(TEMPORARY)}
     built = call([*book, *options], environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if built.returncode:
         # Or the next build would take what this one has read, and pass without a word.
-        shutil.rmtree(SPHINX / "_build" / ".doctrees", ignore_errors=True)
+        shutil.rmtree(where / "_build" / ".doctrees", ignore_errors=True)
         trouble = re.findall(r"\[Errno (\d+)\] [^:\n]*(?:: '([^'\n]*)')?", built.stdout)
         for number, path in reversed(trouble):
             if int(number) in FIXES:
-                raise OSError(int(number), os.strerror(int(number)), path or str(SPHINX))
+                raise OSError(int(number), os.strerror(int(number)), path or str(where))
         raise Mistake(f"{built.stdout}book: not rendered; the lines above say why")
-    publish(SPHINX / "_build" / "html")
-    RENDERED.write_text(state)
-    return True
 
 
 def inputs(folder: Path | None) -> str:

@@ -3,7 +3,7 @@
 # Does what is missing and may be done, and says in one line what is left to the reader.
 #
 #   tools/setup.sh host             the engine, QEMU, and what builds the base image
-#   tools/setup.sh host tests       and what only tests need: a browser with fonts, a second OCI runtime, a peer to agree with, shellcheck
+#   tools/setup.sh host tests       and what only tests need: a browser with fonts, Java, a second OCI runtime, a peer to agree with, shellcheck
 #   tools/setup.sh venv             .venv with the locked packages and boxlab itself
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -78,6 +78,7 @@ missing_for_tests() {
   have chromium || have google-chrome || have chromium-browser || echo chromium
   fc-list :lang=ko 2>/dev/null | grep -q . || echo fontconfig fonts-nanum
   have ip || echo iproute2
+  have java || echo default-jre-headless # for what checks the markup of pages
   [ "$(uname -s)" = Linux ] || return 0
   ldconfig -p | grep 'libatomic\.so\.1' >/dev/null || echo libatomic1 # what drives the browser is linked against it
   have crun || echo crun

@@ -255,6 +255,18 @@ def test_where_nothing_can_be_written_the_path_is_named_with_a_fix(project, opti
     assert fix.startswith("  fix: ")
 
 
+def test_texts_to_translate_are_had_after_a_build_and_leave_it(project):
+    assert build(project, "off").returncode == 0
+    rendered = page(project, "book/06-startup")
+    for _ in range(2):
+        written = command.run(project / "tools" / "book.sh", "texts", env=environment("off"))
+        assert written.returncode == 0, written.stderr
+    catalogs = project / "_build" / "texts" / "_build" / "gettext"
+    assert 'msgid "Four boxes."' in (catalogs / "book.pot").read_text()
+    assert "nothing has changed" not in written.stdout and page(project, "book/06-startup") == rendered
+    assert build(project, "off").returncode == 0
+
+
 def test_tests_render_beside_the_readers_book(project):
     (project / "_build" / "html").mkdir(parents=True)
     (project / "_build" / "html" / "index.html").write_text("measured here")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import unicodedata
 from itertools import pairwise
@@ -14,6 +15,12 @@ from boxlab import paths
 
 HTML = paths.ROOT / "_build" / "test" / "html"
 WEIGHT = 1_500_000
+BLOCKING = 140_000
+"""Bytes that a page may wait for before it is painted: with the page's own, under two seconds on a slow phone."""
+
+LETTERS = 9
+"""Pixels of the smallest letters of a plot."""
+
 VIEWS = ("desktop", "phone")
 SCHEMES = ("light", "dark")
 PLOTS = {"05-by-hand": 2, "06-startup": 4, "07-memory": 2, "08-size": 2, "09-limits": 1}
@@ -67,6 +74,26 @@ def test_pages_are_light(pages):
     assert {name: weight for name, weight in own.items() if not 0 < weight < WEIGHT} == {}
 
 
+def test_pages_are_painted_when_one_style_sheet_has_come(pages):
+    for name, page in pages.items():
+        [(sheet, size)] = page["blocking"]
+        assert sheet.endswith("_static/styles/all.css") and size < BLOCKING, name
+    assert any(
+        size for page in pages.values() for _, size in page["blocking"]
+    )  # kept by the browser, it weighs nothing
+
+
+def test_plots_are_read_on_a_phone_or_say_that_they_scroll(pages):
+    count = 0
+    for name, page in pages.items():
+        for width, plots in page.get("fit", {}).items():
+            for plot in plots:
+                count += 1
+                assert plot["letters"] >= LETTERS, (name, width)
+                assert plot["hidden"] <= 0 or ("↔" in plot["sign"] and "gradient" in plot["sign"]), (name, width)
+    assert count > 60
+
+
 def test_the_book_is_read_in_its_order(visit, pages):
     order = visit["order"]
     assert order[0].endswith("/book/index.html") and len(order) == len(set(order)) > 2
@@ -82,6 +109,19 @@ def test_the_logo_is_seen_beside_every_page(pages):
 def test_search_finds(pages):
     for view in VIEWS:
         assert pages[f"{view} search.html?q=container"]["hits"] > 0
+
+
+def test_search_finds_sections_by_whole_words_first(visit):
+    found = visit["search"]
+    first = {query: result["hits"][0] for query, result in found.items() if result["hits"]}
+    for query in ("OOM", "limit memory", "from a disk"):
+        address, title = first[query]
+        assert address.startswith("book/09-limits.html#") and title.startswith("9. Limits and isolation"), query
+        assert " › " in title
+    assert "cgroup" in found["cgroups"]["text"]
+    assert "sudo " in found["sudo"]["text"]
+    assert all(result["seen"] for result in found.values() if "seen" in result)
+    assert found["zzz"]["hits"] == []
 
 
 @pytest.mark.parametrize(("chapter", "count"), PLOTS.items())
@@ -158,9 +198,19 @@ def test_on_paper_no_plot_is_cut(visit, pages):
             assert any(all(word in sheet for word in words) for sheet in sheets), (name, plot["alt"])
 
 
-def test_a_dark_page_is_printed_in_black(visit):
+def test_a_dark_page_is_printed_dark_on_light(visit):
     for name, printed in visit["printed"].items():
-        assert printed["colours"] == ["rgb(0, 0, 0)"], name
+        assert max(printed["dark"]) < 64 and printed["after"] == printed["dark"], name
+        assert printed["dark"] not in printed["filled"] and printed["ground"] == [255, 255, 255], name
+        for colour in printed["colours"]:
+            assert contrast_on_white([int(part) for part in re.findall(r"[0-9]+", colour)[:3]]) >= 3, (name, colour)
+
+
+def contrast_on_white(colour: list[int]) -> float:
+    """By WCAG's formula."""
+    parts = [part / 255 for part in colour]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 1.05 / (0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
 
 
 def squeezed(text: str) -> str:

@@ -9,6 +9,7 @@ import functools
 import http.server
 import io
 import json
+import re
 import shutil
 import sys
 import threading
@@ -31,9 +32,11 @@ ARGUMENTS = [
 ]
 VIEWS = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 800}}
 NARROW = {"width": 320, "height": 640}
+PHONES = (390, 360, 320)
 SCHEMES = ("light", "dark")
 CHAPTER, NOTEBOOK = "book/06-startup.html", "notebooks/06-startup.html"
 SEARCH, RESULTS = "search.html", "search.html?q=container"
+SOUGHT = ("OOM", "limit memory", "sudo", "cgroups", "zzz")
 
 ORDER = "[...document.querySelectorAll('.bd-docs-nav a')].map(link => link.href)"
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -45,6 +48,8 @@ FACTS = """() => ({
     images: [...document.images].map(i => ({src: i.src, alt: i.alt, loaded: i.naturalWidth > 0})),
     glued: document.querySelectorAll('.pasted-text').length,
     hits: document.querySelectorAll('#search-results li').length,
+    blocking: performance.getEntriesByType('resource').filter(entry => entry.renderBlockingStatus === 'blocking')
+        .map(entry => [entry.name, entry.encodedBodySize]),
     weight: [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
         .reduce((sum, entry) => sum + entry.encodedBodySize, 0),
 })"""
@@ -56,6 +61,27 @@ PLOTS = """() => [...document.querySelectorAll('.boxlab-plot')].map(figure => ({
     page: getComputedStyle(document.body).color,
     background: getComputedStyle(figure.closest('.text_html') ?? figure).backgroundColor,
 }))"""
+FIT = """() => [...document.querySelectorAll('.boxlab-plot [role=img]')].map(plot => {
+    const box = plot.parentElement;
+    const svg = plot.querySelector('svg');
+    const sizes = [...svg.querySelectorAll('text')].map(text => parseFloat(getComputedStyle(text).fontSize));
+    return {
+        letters: Math.min(...sizes) * svg.getScreenCTM().a,
+        hidden: box.scrollWidth - box.clientWidth,
+        sign: getComputedStyle(box, '::before').content + getComputedStyle(box).backgroundImage,
+    };
+})"""
+SETTLED = """() => [...document.querySelectorAll('.pst-scrollable-table-container')].every(
+    box => box.scrollWidth > box.clientWidth ? box.tabIndex === 0 : true)"""
+HITS = (
+    "[...document.querySelectorAll('#search-results li a')].map(link => [link.getAttribute('href'), link.textContent])"
+)
+SHOWN = """() => {
+    const section = document.querySelector(decodeURIComponent(location.hash));
+    const {top} = section.getBoundingClientRect();
+    return {text: section.textContent, seen: top >= 0 && top < innerHeight};
+}"""
+GROUND = "getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).map(Number)"
 VIOLATIONS = """() => axe.run({preload: false, resultTypes: ['violations']}).then(({violations}) =>
     violations.flatMap(({id, nodes}) => nodes.map(node => `${id}: ${node.html.slice(0, 200)}: ${node.failureSummary}`)))"""
 FOCUS = """async () => {
@@ -81,7 +107,9 @@ FOCUS = """async () => {
 COLOURS = """async () => {
     await Promise.all(document.getAnimations().map(animation => animation.finished));
     const words = document.querySelectorAll('article :is(p, li, td, a, code, span, svg text)');
-    return [...new Set([...words].map(element => getComputedStyle(element).color))];
+    const own = element => element.checkVisibility({visibilityProperty: true, opacityProperty: true})
+        && [...element.childNodes].some(node => node.nodeType === Node.TEXT_NODE && node.data.trim());
+    return [...new Set([...words].filter(own).map(element => getComputedStyle(element).color))];
 }"""
 DROPDOWN = "details.sd-dropdown"
 
@@ -102,6 +130,7 @@ async def look(page: Page, url: str) -> dict:
     asked, complaints = [], []
     page.on("request", note := lambda request: asked.append(request.url))
     page.on("pageerror", complain := lambda error: complaints.append(str(error)))
+    page.on("console", hear := lambda said: complaints.append(said.text) if said.type == "error" else None)
     response = await page.goto(url, wait_until="load")
     if url.endswith(RESULTS):
         await page.wait_for_selector("#search-results li")
@@ -117,6 +146,7 @@ async def look(page: Page, url: str) -> dict:
         found[scheme] = {"plots": await page.evaluate(PLOTS), "violations": await page.evaluate(VIOLATIONS)}
     page.remove_listener("request", note)
     page.remove_listener("pageerror", complain)
+    page.remove_listener("console", hear)
     return found
 
 
@@ -127,7 +157,11 @@ async def walk(browser: Browser, view: str, urls: list[str]) -> dict[str, dict]:
     for url in urls:
         seen[url] = await look(page, url)
         if view == "phone":
-            await page.set_viewport_size(NARROW)
+            seen[url]["fit"] = {}
+            for width in PHONES:
+                await page.set_viewport_size(NARROW | {"width": width})
+                await page.wait_for_function(SETTLED)
+                seen[url]["fit"][width] = await page.evaluate(FIT)
             seen[url]["overflow"] = max(seen[url]["overflow"], await page.evaluate(OVERFLOW))
             await page.set_viewport_size(VIEWS[view])
     await page.close()
@@ -183,17 +217,50 @@ async def use_keyboard(browser: Browser, base: str) -> dict:
     return {"stops": stops, "skip": skip, "skipped": skipped, "found": found, "menus": menus}
 
 
+async def search(browser: Browser, folder: Path, base: str) -> dict:
+    """What is found for some queries, and where the first hit leads to; once more without a server, as from a disk."""
+    page = await browser.new_page(viewport=VIEWS["desktop"], reduced_motion="reduce")
+    found = {}
+    for query in SOUGHT:
+        await page.goto(f"{base}/{SEARCH}?q={query}", wait_until="load")
+        found[query] = {"hits": await page.evaluate(HITS)}
+        if found[query]["hits"]:
+            await page.locator("#search-results li a").first.click()
+            await page.wait_for_url("**/*#*")
+            found[query] |= await page.evaluate(SHOWN)
+    await page.goto(f"{(folder / SEARCH).resolve().as_uri()}?q={SOUGHT[0]}", wait_until="load")
+    found["from a disk"] = {"hits": await page.evaluate(HITS)}
+    await page.close()
+    return found
+
+
 async def print_out(browser: Browser, base: str) -> dict:
-    """A chapter and its notebook as Chromium prints them, from a dark page: the words of each sheet, and their colours."""
+    """A chapter and its notebook as Chromium prints them, grounds too, from a dark page: each sheet's words, and the colours."""
     page = await browser.new_page(viewport=VIEWS["desktop"], color_scheme="dark")
     printed = {}
     for name in (CHAPTER, NOTEBOOK):
         await page.goto(f"{base}/{name}", wait_until="load")
         answers = await page.locator(f"{DROPDOWN} .sd-summary-content").all_text_contents()
-        sheets = [sheet.extract_text() for sheet in PdfReader(io.BytesIO(await page.pdf(format="A4"))).pages]
+        dark = await page.evaluate(GROUND)
+        sheets = PdfReader(io.BytesIO(await page.pdf(format="A4", print_background=True))).pages
+        filled = {
+            tuple(round(float(part) * 255) for part in colour)
+            for sheet in sheets
+            for colour in re.findall(rb"([0-9.]+) ([0-9.]+) ([0-9.]+) rg", sheet.get_contents().get_data())
+        }
         await page.emulate_media(media="print")
-        printed[name] = {"sheets": sheets, "answers": answers, "colours": await page.evaluate(COLOURS)}
+        await page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        printed[name] = {
+            "sheets": [sheet.extract_text() for sheet in sheets],
+            "answers": answers,
+            "dark": dark,
+            "filled": [*filled],
+            "ground": await page.evaluate(GROUND),
+            "colours": await page.evaluate(COLOURS),
+        }
+        await page.evaluate("dispatchEvent(new Event('afterprint'))")
         await page.emulate_media(media="null")
+        printed[name]["after"] = await page.evaluate(GROUND)
     await page.close()
     return printed
 
@@ -219,9 +286,14 @@ async def main(folder: Path) -> None:
             for view, seen in zip(VIEWS, walks, strict=True)
             for url, page in seen.items()
         }
-        keyboard, printed = await asyncio.gather(use_keyboard(browser, base), print_out(browser, base))
+        parts = {
+            "keyboard": use_keyboard(browser, base),
+            "printed": print_out(browser, base),
+            "search": search(browser, folder, base),
+        }
+        done = dict(zip(parts, await asyncio.gather(*parts.values()), strict=True))
         await browser.close()
-    json.dump({"base": base, "order": order, "pages": pages, "keyboard": keyboard, "printed": printed}, sys.stdout)
+    json.dump({"base": base, "order": order, "pages": pages} | done, sys.stdout)
 
 
 asyncio.run(main(Path(sys.argv[1])))
