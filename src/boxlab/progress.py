@@ -19,6 +19,8 @@ Bar: TypeAlias = "tqdm[NoReturn]"
 TERMINAL = "BOXLAB_TERMINAL"
 """Environment variable: the terminal that bars are drawn on instead of the error output; set and empty, none is drawn."""
 
+NOTEBOOK_S = 30.0
+
 _SAID: set[str] = set()
 
 
@@ -70,11 +72,14 @@ def steps(description: str, items: Sequence[T], name: Callable[[T], str]) -> Ite
 
 @contextmanager
 def waiting(what: str, after_s: float = 1) -> Iterator[None]:
-    """Say once on standard error what is waited for, where that takes longer than `after_s` seconds."""
+    """Say once on standard error what is waited for, where that takes longer than `after_s` seconds.
+
+    A notebook shows itself that a cell is at work, and keeps what is said: there it takes half a minute.
+    """
     if what in _SAID:
         yield
         return
-    timer = threading.Timer(after_s, _say, [what])
+    timer = threading.Timer(NOTEBOOK_S if "ipykernel" in sys.modules else after_s, _say, [what])
     timer.daemon = True
     timer.start()
     try:

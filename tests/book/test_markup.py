@@ -26,6 +26,8 @@ PROGRAMS = {
     "echo",
     "head",
     "make",
+    "grep",
+    "strace",
     "podman",
     "python3",
     "uname",

@@ -304,7 +304,7 @@ async def print_out(browser: Browser, base: str) -> dict:
     printed = {}
     for name in (CHAPTER, NOTEBOOK):
         await page.goto(f"{base}/{name}", wait_until="load")
-        answers = await page.locator(f"{DROPDOWN} .sd-summary-content").all_text_contents()
+        answers = await page.locator(f"{DROPDOWN} .sd-summary-content :is(p, pre)").all_text_contents()
         dark = await page.evaluate(GROUND)
         sheets = PdfReader(io.BytesIO(await page.pdf(format="A4", print_background=True))).pages
         filled = {

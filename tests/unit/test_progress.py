@@ -43,3 +43,21 @@ def test_a_log_has_a_line_for_each_step_before_it_is_done(monkeypatch, capfd):
     monkeypatch.delenv(progress.TERMINAL, raising=False)
     for number in progress.steps("counting", [1, 2], str):
         assert capfd.readouterr().err == f"counting: {number}\n"
+
+
+def test_a_notebook_is_not_told_at_once(monkeypatch):
+    """What is said would stand in the stored outputs, with this machine's address of the engine."""
+    after = []
+
+    class Timer:
+        def __init__(self, seconds, say, what):
+            after.append(seconds)
+
+        start = cancel = lambda self: None
+
+    monkeypatch.setattr(progress.threading, "Timer", Timer)
+    for modules in ({"ipykernel": sys}, {}):
+        monkeypatch.setattr(sys, "modules", {k: v for k, v in sys.modules.items() if k != "ipykernel"} | modules)
+        with progress.waiting("a slow engine"):
+            pass
+    assert after == [progress.NOTEBOOK_S, 1]

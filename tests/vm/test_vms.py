@@ -8,7 +8,7 @@ import psutil
 import pytest
 from waiting import HANG_S
 
-from boxlab import engine, experiments, marks, paths, runtimes, sweep
+from boxlab import engine, experiments, labels, marks, paths, runtimes, sweep
 from boxlab.errors import NotReady, Unavailable
 from boxlab.experiments.limits import trials
 from boxlab.runtimes import accelerator, qemu
@@ -176,7 +176,7 @@ def test_a_host_without_qemu_needs_nothing_but_the_engine(qemu_in_a_container, c
     with runtime.start(WORKLOAD) as box:
         assert set(runtime.phases) <= set(box.marks)
         assert box.observe().inside["files_sha256"] == container_files
-        assert "QEMU in a container" in runtime.details()["accelerator"]["label"]
+        assert "QEMU in a container" in labels.accelerator(runtime.details())
     assert not engine.connect().containers.list(all=True, filters={"label": f"{engine.OWNER_LABEL}={marks.owner()}"})
 
 
