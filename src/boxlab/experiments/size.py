@@ -27,7 +27,7 @@ BLOCK = 512
 COUNT_S = 300
 """How long a container may take to count an image's files."""
 
-METRICS = {
+METRICS: dict[str, dict[str, Any]] = {
     "total": {"unit": "B", "label": _("on disk, in all")},
     "base_files": {"unit": "B", "label": _("files shared with other images")},
     "own_files": {"unit": "B", "label": _("files of its own")},
@@ -39,13 +39,11 @@ METRICS = {
     "apparent": {"unit": "B", "label": _("disk, apparent")},
     "transfer": {"unit": "B", "label": _("to transfer, compressed")},
     "transfer_next": {"unit": "B", "label": _("to transfer where the base is there")},
-    # of older records, which counted an image by its archives
-    "image": {"unit": "B", "label": _("image, all layers, as archives")},
-    "shared": {"unit": "B", "label": _("layers shared with other images")},
-    "own": {"unit": "B", "label": _("layers of its own")},
+    # which counted an image by its archives
+    "image": {"unit": "B", "label": _("image, all layers, as archives"), "old": True},
+    "shared": {"unit": "B", "label": _("layers shared with other images"), "old": True},
+    "own": {"unit": "B", "label": _("layers of its own"), "old": True},
 }
-
-MEASURED = [name for name in METRICS if name not in ("image", "shared", "own")]
 
 PARTS = ("base_files", "own_files", "packed", "kernel", "disk", "writable")
 """What adds up to the total."""
@@ -89,7 +87,7 @@ def size(**options: Unpack[blocks.Options]) -> records.Record:
         "size",
         plans,
         measure,
-        metrics={name: METRICS[name] for name in MEASURED},
+        metrics=METRICS,
         measures=MEASURES,
         left_out=left_out,
         workload=workload,

@@ -30,7 +30,7 @@ from boxlab.plots.style import (
     rows,
     styled,
 )
-from boxlab.prose import caption
+from boxlab.prose import caption, shape
 
 MEMORY_PARTS = ("application", "shim", "guest", "kernel_file", "translation", "vmm")
 DISK_PARTS = ("shared", "own", "base_files", "own_files", "packed", "kernel", "disk", "writable")
@@ -134,11 +134,7 @@ def _draw_density(
     label = _("{arm}: {per} each, and {once} once", **said)
     said |= {"low": formatting.size(line.slope.low), "high": formatting.size(line.slope.high)}
     words = _("{arm}: {per} each (95 % interval {low} to {high}), and {once} once", **said)
-    if line.bend:
-        size = formatting.size(abs(line.bend.value))
-        less = _("{size} less for a single one", size=size) if line.bend.value < 0 else ""
-        words += ", " + (less or _("{size} more for a single one", size=size))
-    return dots, label, words
+    return dots, label, f"{words}, {shape(line, formatting.size)}"
 
 
 def _percents(axes: Axes) -> None:
