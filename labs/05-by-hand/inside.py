@@ -16,19 +16,28 @@ def say(**facts: object) -> None:
 
 
 def hog(processes: int, mib: int) -> None:
-    """Let each of several processes take so much memory and keep it; say how many of them have it once the others are dead."""
-    reads, writes = os.pipe()
+    """Let each of several processes take so much memory and keep it; say how many of them live once no other wants more.
+
+    What one got before it was killed for another does not count: each is asked in the end.
+    """
+    done, has = os.pipe()
+    wait, ask = os.pipe()
+    count, lives = os.pipe()
     for _ in range(processes):
         if not os.fork():
-            os.close(reads)
-            held = [b"x" * MIB for _ in range(mib)]
-            os.write(writes, b"1")
-            os.close(writes)
-            while held:
-                signal.pause()
-    os.close(writes)
+            for end in (done, ask, count):
+                os.close(end)
+            held = [b"x" * MIB for _ in range(mib)]  # as long as this name is bound
+            os.close(has)
+            os.read(wait, 1)
+            os.write(lives, b"1")
+            os._exit(0)
+    for end in (has, wait, lives):
+        os.close(end)
+    os.read(done, 1)  # it ends when each has it, or has been killed
+    os.close(ask)
     have = 0
-    while os.read(reads, 1):  # ends when each has it, or has been killed
+    while os.read(count, 1):
         have += 1
     say(have=have)
 

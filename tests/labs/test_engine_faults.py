@@ -127,13 +127,13 @@ def test_an_image_of_two_stages_has_the_layers_of_the_last(work, builder):
     dockerfile(work, "RUN echo once > /first", f"FROM {images.PREFIX}base", "COPY --from=0 /first /second")
     for _ in range(2):  # the second time, stages of the first have names
         with work.build().files() as files:
-            assert [path for _, path, _ in files if not path.endswith("/")] == ["second"]
+            assert [path for _, path, _ in files] == ["second"]
 
 
 def test_the_target_of_a_link_is_content_as_well(work, builder):
     dockerfile(work, "RUN ln -s /no/where /link")
     with work.build().files() as files:
-        assert [(path, content) for _, path, content in files] == [("link", b"/no/where")]
+        assert ("link", b"/no/where") in [(path, content) for _, path, content in files]
 
 
 def test_an_image_without_the_base_or_a_command_says_so(work, builder):
