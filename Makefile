@@ -14,7 +14,7 @@ INSTALLED := .venv/.installed
 MESSAGES := _build/boxlab.pot
 CATALOGUES := src/boxlab/locale
 CODE := src tests labs book tools
-CHECKS := style format types imports shell spelling
+CHECKS := style format types imports shell spelling counts
 
 .DEFAULT_GOAL := help
 .PHONY: help book test test-engines unit check $(CHECKS:%=check-%) mutants lab doctor bench notebooks messages lock engine machines clean host FORCE
@@ -62,6 +62,8 @@ check-shell:
 	@shellcheck tools/boxlab tools/*.sh .ci/run images/*/*.sh
 check-spelling:
 	@$(BIN)/codespell $(CODE) images notebooks *.md *.yml Makefile pyproject.toml .ci .github
+check-counts: # no limits: for authors to look at
+	@$(BIN)/python tools/counts.py
 
 mutants: host $(INSTALLED) ## authors: take out each check of each lab, and see that `boxlab verify` notices
 	@$(BIN)/boxlab verify --mutants

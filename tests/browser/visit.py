@@ -57,7 +57,8 @@ FACTS = """() => ({
 })"""
 PLOTS = """() => [...document.querySelectorAll('.boxlab-plot')].map(figure => ({
     alt: figure.querySelector('[role=img]').getAttribute('aria-label'),
-    words: [...figure.querySelectorAll('svg text')].map(text => text.textContent),
+    words: [...figure.querySelectorAll('svg')].filter(svg => svg.checkVisibility())
+        .flatMap(svg => [...svg.querySelectorAll('text')].map(text => text.textContent)),
     width: figure.getBoundingClientRect().width,
     text: getComputedStyle(figure.querySelector('svg text')).fill,
     page: getComputedStyle(document.body).color,
@@ -65,12 +66,12 @@ PLOTS = """() => [...document.querySelectorAll('.boxlab-plot')].map(figure => ({
 }))"""
 FIT = """() => [...document.querySelectorAll('.boxlab-plot [role=img]')].map(plot => {
     const box = plot.parentElement;
-    const svg = plot.querySelector('svg');
+    const [svg, ...others] = [...plot.querySelectorAll('svg')].filter(svg => svg.checkVisibility());
     const sizes = [...svg.querySelectorAll('text')].map(text => parseFloat(getComputedStyle(text).fontSize));
     return {
         letters: Math.min(...sizes) * svg.getScreenCTM().a,
         hidden: box.scrollWidth - box.clientWidth,
-        sign: getComputedStyle(box, '::before').content + getComputedStyle(box).backgroundImage,
+        others: others.length,
     };
 })"""
 SETTLED = """() => [...document.querySelectorAll('.pst-scrollable-table-container')].every(

@@ -98,7 +98,9 @@ def test_clean_sweeps_what_a_killed_run_has_declared():
     cleaned = subprocess.run([sys.executable, "-m", "boxlab", "clean"], capture_output=True, text=True, check=True)
     assert f"removed container {NAME}\n" in cleaned.stdout
     assert not exists("container", NAME)
-    assert not [ledger for ledger in names._ledgers() if NAME in ledger.names.get("container", ())]  # others' may be there
+    assert not [
+        ledger for ledger in names._ledgers() if NAME in ledger.names.get("container", ())
+    ]  # others' may be there
     docker("create", "--name", NAME, BASE, "true")
     try:
         assert (

@@ -123,7 +123,7 @@ for file in sorted(paths.RESULTS.glob("*[!l].json")):
     for table in [tables.summary(record)] + [tables.levels(record)] * bool(record.levels):
         texts += [table.index.name, *map(str, table.index), *map(str, table.columns), *map(str, table.to_numpy().ravel())]
     for plot in [draw(record) for draw in drawn.get(record.experiment, [])] + [plots.compare(record, record)]:
-        texts += [plot.alt, plot.caption, *re.findall(r"<text[^>]*>([^<]*)</text>", plot.svg)]
+        texts += [plot.alt, plot.caption, *re.findall(r"<text[^>]*>([^<]*)</text>", plot.svg + plot.narrow)]
     texts += [text for sample in record.samples for text in record.said(sample).values()]
     said[file.stem] = texts
 print(json.dumps(said))

@@ -4,8 +4,8 @@ import re
 import pretended_run as runs
 import pytest
 
-from boxlab import plots, prose, records
-from boxlab.plots import resources, style
+from boxlab import paths, plots, prose, records
+from boxlab.plots import comparison, resources, starts, style
 
 
 @pytest.mark.parametrize("draw", [plots.startup, plots.phases])
@@ -111,8 +111,99 @@ def test_parts_are_stacked_and_named():
     assert "application 4.00 MiB, shim 3.00 MiB" in plot.alt and "7.00 MiB" in plot.svg
 
 
+@pytest.fixture
+def figures(monkeypatch):
+    """Draws a plot and returns its figures: that of a page and that of a phone."""
+    drawn = []
+
+    def finish(draw, _alt, _caption, _salt, font_size=10):
+        for page in (style.WIDE, style.NARROW):
+            with style.drawing(draw, page, font_size) as figure:
+                figure.draw_without_rendering()
+                drawn.append(figure)
+
+    for module in (starts, resources, comparison):
+        monkeypatch.setattr(module, "finish", finish)
+
+    def figures(draw, *arguments):
+        draw(*arguments)
+        return drawn[-2:]
+
+    return figures
+
+
+def ticks(axis):
+    low, high = sorted(axis.get_view_interval())
+    ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+    return [tick.label1 for tick in ticks if tick.label1.get_visible() and tick.label1.get_text()]
+
+
+def words(figure):
+    """All that is written in a figure, with its place in it."""
+    found = [text for legend in figure.legends for text in legend.get_texts()]
+    for axes in figure.axes:
+        found += [*axes.texts, axes.xaxis.label, axes.title, axes._left_title]
+        found += [label for axis in (axes.xaxis, axes.yaxis) for label in ticks(axis)]
+    return [(text.get_text(), text.get_window_extent()) for text in found if text.get_text() and text.get_visible()]
+
+
+STORED = {
+    "startup": [
+        plots.startup,
+        *(lambda run, kind=kind: plots.phases(run, (kind,)) for kind in ("container", "microvm", "full-vm")),
+    ],
+    "onion": [plots.ladder, lambda run: plots.phases(run, ("runc", "engine-none", "engine-bridge"))],
+    "memory": [plots.memory],
+    "size": [plots.size],
+    "density": [plots.density],
+    "dockerfile": [plots.dockerfile],
+    "isolation": [plots.isolation],
+}
+RUNS = [path for path in sorted(paths.RESULTS.glob("*.json")) if not path.stem.endswith(".local")]
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
+def test_on_a_page_and_on_a_phone_no_word_is_cut_or_lies_over_another(path, figures):
+    run = records.load(path)
+    for draw in STORED.get(run.experiment, []):
+        for figure in figures(draw, run):
+            written = words(figure)
+            assert len(written) > 5
+            for word, place in written:
+                assert (
+                    place.x0 > -1 and place.x1 < figure.bbox.x1 + 1 and place.y0 > -1 and place.y1 < figure.bbox.y1 + 1
+                ), word
+            over = [
+                (a, b)
+                for (a, here), (b, there) in itertools.combinations(written, 2)
+                if here.padded(-1).overlaps(there.padded(-1))
+            ]
+            assert not over
+
+
+def test_rows_are_named_above_themselves_on_a_phone_and_panels_stand_below_each_other(figures):
+    wide, narrow = figures(plots.startup, runs.run())
+    assert narrow.bbox_inches.width < 0.6 * wide.bbox_inches.width
+    assert [label.get_text() for label in ticks(narrow.axes[0].yaxis)] == []
+    assert {"container", "microVM, emulated"} <= {text.get_text() for text in narrow.axes[0].texts}
+    wide, narrow = figures(plots.density, runs.levels())
+    assert (
+        len({round(axes.get_position().x0, 2) for axes in narrow.axes})
+        == 1
+        < len({axes.get_position().x0 for axes in wide.axes})
+    )
+
+
+def test_a_phone_gets_the_narrow_drawing_and_whatever_has_no_style_sheet_the_wide_one_alone():
+    plot = plots.startup(runs.run())
+    assert plot.narrow != plot.svg and "<text" in plot.narrow
+    shown = plot._repr_html_()
+    assert shown.count("<svg ") == 2 and shown.count('<svg style="display: none" ') == 1
+    assert shown.index("display: none") > shown.index("</svg>")
+
+
 @pytest.mark.parametrize("spread", [1, 100], ids=["alike", "far apart"])
-def test_axes_of_walls_have_three_ticks_and_no_label_over_another(spread, monkeypatch):
+def test_axes_of_walls_have_three_ticks_and_no_label_over_another(spread, figures):
     run = runs.run()
     units = {"seconds": "s", "pss": "B", "getppid": "s", "stat": "s"}
     run.plan["metrics"] = {metric: {"unit": unit} for metric, unit in units.items()}
@@ -120,17 +211,8 @@ def test_axes_of_walls_have_three_ticks_and_no_label_over_another(spread, monkey
         factor = spread if sample.arm == "microvm" else 1
         sample.values = {"seconds": 0.3, "pss": 15 << 20, "getppid": 3e-7, "stat": 2.5e-6}
         sample.values = {metric: value * factor for metric, value in sample.values.items()}
-    drawn = []
-    monkeypatch.setattr(resources, "finish", lambda figure, *_: drawn.append(figure))
-    plots.isolation(run)
-    [figure] = drawn
-    figure.draw_without_rendering()
-    labels = []
-    for axes in figure.axes:
-        low, high = axes.get_xlim()
-        ticks = [
-            label for tick, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True) if low <= tick <= high
-        ]
-        assert len(ticks) >= 3
-        labels += [label.get_window_extent() for label in ticks]
-    assert not [(a, b) for a, b in itertools.combinations(labels, 2) if a.overlaps(b)]
+    for figure in figures(plots.isolation, run):
+        labels = [ticks(axes.xaxis) for axes in figure.axes]
+        assert all(len(of_axis) >= 3 for of_axis in labels)
+        places = [label.get_window_extent() for of_axis in labels for label in of_axis]
+        assert not [(a, b) for a, b in itertools.combinations(places, 2) if a.overlaps(b)]

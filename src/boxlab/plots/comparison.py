@@ -1,8 +1,10 @@
 """The plot of two records side by side."""
 
+from matplotlib.figure import Figure
+
 from boxlab import comparison, prose, records
 from boxlab.language import _
-from boxlab.plots.style import Plot, canvas, colour, finish, log_scale, name, rows, styled
+from boxlab.plots.style import Page, Plot, colour, finish, log_scale, name
 
 
 def compare(a: records.Record, b: records.Record) -> Plot:
@@ -18,10 +20,11 @@ def compare(a: records.Record, b: records.Record) -> Plot:
         for side, record, hollow in (("A", a, False), ("B", b, True))
     ]
     unit = a.plan["metrics"][a.main]["unit"]
-    with styled(9):
-        figure, [axes] = canvas(0.36 * len(lines) + 0.9)
-        log_scale(axes, [line[3].value for line in lines], unit)
-        rows(axes, [line[0] for line in lines])
+
+    def draw(page: Page) -> Figure:
+        figure, [axes] = page.canvas(len(lines), 0.36, 0.9)
+        log_scale(page, axes, [line[3].value for line in lines], unit)
+        page.rows(axes, [line[0] for line in lines])
         for row, (_label, record, kind, estimate, hollow) in enumerate(lines):
             paint = colour(record, kind)
             axes.plot([estimate.low, estimate.high], [row, row], color=paint, linewidth=2)
@@ -34,6 +37,8 @@ def compare(a: records.Record, b: records.Record) -> Plot:
             )
         metric = _("{metric}, slope", metric=a.label(a.main)) if a.levels else a.label(a.main)
         axes.set_xlabel(_("{metric} (logarithmic)", metric=metric))
+        return figure
+
     alt = (
         _("Two records side by side.")
         + " "
@@ -41,4 +46,4 @@ def compare(a: records.Record, b: records.Record) -> Plot:
         + "."
     )
     caption = f"A: {prose.caption(a)} — B: {prose.caption(b)}"
-    return finish(figure, alt, caption, f"compare-{a.created}-{b.created}")
+    return finish(draw, alt, caption, f"compare-{a.created}-{b.created}", 9)

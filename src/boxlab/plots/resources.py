@@ -4,6 +4,7 @@ Drawn from a record alone; what ran under software emulation says so in the plot
 """
 
 import itertools
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -17,18 +18,16 @@ from boxlab.errors import RecordError
 from boxlab.language import _
 from boxlab.plots.starts import draw_dots
 from boxlab.plots.style import (
+    BAR,
     PARTS,
-    WIDTH_IN,
+    Page,
     Plot,
     byte_ticks,
-    canvas,
     colour,
     finish,
     linear_scale,
     log_scale,
     name,
-    rows,
-    styled,
 )
 from boxlab.prose import caption, shape
 
@@ -36,6 +35,8 @@ MEMORY_PARTS = ("application", "shim", "guest", "kernel_file", "translation", "v
 DISK_PARTS = ("shared", "own", "base_files", "own_files", "packed", "kernel", "disk", "writable")
 """The first two are of older records."""
 MARKERS = ("o", "s", "^")
+SEEN = 0.004
+"""Of the longest bar: a part that is shorter than that cannot be seen, and has no place in the legend. The alt text has it."""
 
 
 def memory(record: records.Record) -> Plot:
@@ -51,31 +52,44 @@ def size(record: records.Record) -> Plot:
 
 
 def _stacked(record: records.Record, parts: tuple[str, ...], total: str, label: str) -> Plot:
-    described = []
-    with styled(9):
-        figure, [axes] = canvas(0.5 * len(record.arms) + 1.5)
-        longest = max((record.median(kind, total).value for kind in record.arms if record.kept(kind, total)), default=1)
-        linear_scale(axes, longest, "B")
-        rows(axes, [name(record, kind) for kind in record.arms])
-        drawn = {}
+    wholes = {kind: record.median(kind, total).value for kind in record.arms if record.kept(kind, total)}
+    longest = max(wholes.values(), default=1)
+    stacks = {
+        kind: {
+            part: value for part in parts if record.kept(kind, part) and (value := record.median(kind, part).value) > 0
+        }
+        for kind in wholes
+    }
+    shown = [part for part in parts if any(stack.get(part, 0) >= longest * SEEN for stack in stacks.values())]
+
+    def draw(page: Page) -> Figure:
+        columns = 1 if page.narrow else 3
+        figure, [axes] = page.canvas(len(record.arms), 0.5, 0.9 + 0.2 * -(-len(shown) // columns))
+        linear_scale(page, axes, longest, "B")
+        page.rows(axes, [name(record, kind) for kind in record.arms])
+        bars = {}
         for row, kind in enumerate(record.arms):
-            if not record.kept(kind, total):
+            if kind not in wholes:
                 axes.annotate(_("{count} failed", count=len(record.failures(kind))), (0, row), va="center")
                 continue
-            begin, words = 0.0, []
-            for part in parts:
-                if record.kept(kind, part) and (value := record.median(kind, part).value) > 0:
-                    [drawn[part]] = axes.barh(row, value, left=begin, height=0.62, color=PARTS[part], zorder=3)
-                    begin += value
-                    words.append(f"{record.label(part)} {formatting.size(value)}")
-            whole = record.say(total, record.median(kind, total).value)
+            begin = 0.0
+            for part, value in stacks[kind].items():
+                [bars[part]] = axes.barh(row, value, left=begin, height=BAR, color=PARTS[part], zorder=3)
+                begin += value
+            whole = record.say(total, wholes[kind])
             axes.annotate(whole, (begin, row), xytext=(5, 0), textcoords="offset points", va="center")
-            described.append(f"{name(record, kind)}: {whole} ({', '.join(words)})")
-        names = [record.label(part).removesuffix(" (PSS)") for part in drawn]
-        figure.legend(list(drawn.values()), names, loc="outside lower center", ncols=3, frameon=False)
+        names = [record.label(part).removesuffix(" (PSS)") for part in shown]
+        figure.legend([bars[part] for part in shown], names, loc="outside lower left", ncols=columns, frameon=False)
         axes.set_xlabel(label)
+        return figure
+
+    described = [
+        f"{name(record, kind)}: {record.say(total, wholes[kind])} "
+        f"({', '.join(f'{record.label(part)} {formatting.size(value)}' for part, value in stack.items())})"
+        for kind, stack in stacks.items()
+    ]
     alt = _("Stacked bars, {metric}.", metric=label) + " " + "; ".join(described) + "."
-    return finish(figure, alt, caption(record), f"{record.experiment}-{record.created}")
+    return finish(draw, alt, caption(record), f"{record.experiment}-{record.created}", 9)
 
 
 def density(record: records.Record) -> Plot:
@@ -85,17 +99,23 @@ def density(record: records.Record) -> Plot:
     """
     on_host = [kind for kind in record.arms if "accelerator" not in record.arm(kind)["details"]]
     columns = [kinds for kinds in (on_host, [kind for kind in record.arms if kind not in on_host]) if kinds]
-    described, names = [], {}
-    with styled(9):
-        figure = Figure(figsize=(WIDTH_IN, 4.9), layout="constrained")
-        panels = figure.subplots(2, len(columns), squeeze=False, sharex="col", height_ratios=(3, 2))
-        for (top, rest), kinds in zip(panels.T, columns, strict=True):
+
+    def draw(page: Page) -> Figure:
+        across = 1 if page.narrow else len(columns)
+        down = 2 * len(columns) // across
+        figure = Figure(figsize=(page.width_in, 2.45 * down), layout="constrained")
+        ratios = (3, 2) * (down // 2)
+        panels = figure.subplots(
+            down, across, squeeze=False, sharex=False if page.narrow else "col", height_ratios=ratios
+        )
+        names = {}
+        for (top, rest), kinds in zip(panels.T.reshape(-1, 2), columns, strict=True):
             for kind, marker in zip(kinds, itertools.cycle(MARKERS)):
-                dots, label, words = _draw_density(top, rest, record, kind, marker)
-                described.append(words)
+                dots, label = _draw_density(top, rest, record, kind, marker)
                 if label:
                     names[dots] = label
             top.set_xlim(left=-0.35)
+            rest.set_xlim(top.get_xlim())
             top.set_ylim(bottom=0)
             byte_ticks(top)
             _percents(rest)
@@ -103,24 +123,44 @@ def density(record: records.Record) -> Plot:
             rest.xaxis.set_major_locator(MaxNLocator(integer=True))
             for part in (top, rest):
                 part.grid(zorder=0)
-        panels[0, 0].set_title(_("all instances together (PSS)"), fontsize=9, loc="left")
-        panels[1, 0].set_title(_("left over by a straight line"), fontsize=9, loc="left")
-        figure.legend(names.keys(), names.values(), loc="outside lower left", ncols=1, frameon=False)
+        for top, rest in panels.T.reshape(-1, 2)[: None if page.narrow else 1]:
+            top.set_title(_("all instances together (PSS)"), fontsize="medium", loc="left")
+            rest.set_title(_("left over by a straight line"), fontsize="medium", loc="left")
+        labels = [fill(label, 44) for label in names.values()] if page.narrow else names.values()
+        figure.legend(names.keys(), labels, loc="outside lower left", ncols=1, frameon=False)
+        return figure
+
+    described = [_density_words(record, kind) for kinds in columns for kind in kinds]
     alt = _("Memory over the number of instances, with fitted lines.") + " " + "; ".join(described) + "."
-    return finish(figure, alt, caption(record), f"density-{record.created}")
+    return finish(draw, alt, caption(record), f"density-{record.created}", 9)
 
 
-def _draw_density(
-    top: Axes, rest: Axes, record: records.Record, kind: str, marker: str
-) -> tuple[PathCollection, str, str]:
-    """One box's dots with its line in both panels; returns the dots, their label, and what is to be said of them."""
-    paint, called = colour(record, kind), name(record, kind)
+def _density_words(record: records.Record, kind: str) -> str:
+    """What is to be said of a box's dots and line."""
+    try:
+        line = record.line(kind)
+    except RecordError as error:
+        return f"{name(record, kind)}: {error}"
+    words = _(
+        "{arm}: {per} each (95 % interval {low} to {high}), and {once} once",
+        arm=name(record, kind),
+        per=formatting.size(line.slope.value),
+        low=formatting.size(line.slope.low),
+        high=formatting.size(line.slope.high),
+        once=formatting.size(line.intercept.value),
+    )
+    return f"{words}, {shape(line, formatting.size)}"
+
+
+def _draw_density(top: Axes, rest: Axes, record: records.Record, kind: str, marker: str) -> tuple[PathCollection, str]:
+    """One box's dots with its line in both panels; returns the dots and their label, if there is a line."""
+    paint = colour(record, kind)
     look: dict[str, Any] = {"color": paint, "marker": marker, "s": 18, "zorder": 3, "alpha": 0.8, "linewidths": 0}
     dots = top.scatter(*record.points(kind), **look)
     try:
         line = record.line(kind)
-    except RecordError as error:
-        return dots, "", f"{called}: {error}"
+    except RecordError:
+        return dots, ""
     levels, values = record.points(kind, least=1)
     straight = stats.line(levels, values)
     x, share = np.linspace(1, levels.max(), 50), 100 / straight.slope.value
@@ -130,11 +170,12 @@ def _draw_density(
     top.scatter([0], [once], s=34, facecolors="none", edgecolors=paint, linewidths=1.2, marker=marker, zorder=3)
     rest.scatter(levels, straight.residuals * share, **look)
     rest.plot(x, (line.at(x) - straight.at(x)) * share, color=paint, linewidth=1.2)
-    said = {"arm": called, "per": formatting.size(line.slope.value), "once": formatting.size(once)}
-    label = _("{arm}: {per} each, and {once} once", **said)
-    said |= {"low": formatting.size(line.slope.low), "high": formatting.size(line.slope.high)}
-    words = _("{arm}: {per} each (95 % interval {low} to {high}), and {once} once", **said)
-    return dots, label, f"{words}, {shape(line, formatting.size)}"
+    return dots, _(
+        "{arm}: {per} each, and {once} once",
+        arm=name(record, kind),
+        per=formatting.size(line.slope.value),
+        once=formatting.size(once),
+    )
 
 
 def _percents(axes: Axes) -> None:
@@ -149,21 +190,22 @@ def _percents(axes: Axes) -> None:
 def dockerfile(record: records.Record) -> Plot:
     """Every rung: what its image adds to the base, and what an edit of one line costs."""
     size = next(metric for metric in ("unpacked", "engine_size") if metric in record.plan["metrics"])
-    with styled(9):
-        figure, [sizes, times] = canvas(0.42 * len(record.arms) + 1.0, 2, sharey=True)
-        values = [record.median(kind, size).value for kind in record.arms]
-        linear_scale(sizes, max(values), "B", room=1.4)
-        rows(sizes, [record.name(kind) for kind in record.arms])
-        for row, value in enumerate(values):
-            sizes.barh(row, value, height=0.6, color=PARTS["own"], zorder=3)
+    values = [record.median(kind, size).value for kind in record.arms]
+    rebuilds = [s.values["rebuild"] for s in record.samples if "rebuild" in s.values]
+
+    def draw(page: Page) -> Figure:
+        figure, [sizes, times] = page.canvas(len(record.arms), 0.42, 1.0, panels=2)
+        for axes, longest, unit in ((sizes, max(values), "B"), (times, max(rebuilds), "s")):
+            linear_scale(page, axes, longest, unit)
+            page.rows(axes, [record.name(kind) for kind in record.arms])
+        for row, (kind, value) in enumerate(zip(record.arms, values, strict=True)):
+            sizes.barh(row, value, height=BAR, color=PARTS["own"], zorder=3)
             sizes.annotate(formatting.size(value), (value, row), xytext=(4, 0), textcoords="offset points", va="center")
-        rebuilds = [s.values["rebuild"] for s in record.samples if "rebuild" in s.values]
-        linear_scale(times, max(rebuilds), "s", room=1.4)
-        for row, kind in enumerate(record.arms):
             draw_dots(times, row, record, kind)
-        times.tick_params(axis="y", length=0)
         sizes.set_xlabel(_("image, above its base"))
         times.set_xlabel(record.label(record.main))
+        return figure
+
     described = "; ".join(
         f"{record.name(kind)}: {formatting.size(record.median(kind, size).value)}, {formatting.seconds(record.median(kind).value)}"
         for kind in record.arms
@@ -172,30 +214,33 @@ def dockerfile(record: records.Record) -> Plot:
         "Two panels, a row for each Dockerfile: size of its image above the base, and time to build after an edit."
     )
     alt = f"{what} {described}."
-    return finish(figure, alt, caption(record), f"dockerfile-{record.created}")
+    return finish(draw, alt, caption(record), f"dockerfile-{record.created}", 9)
 
 
 def isolation(record: records.Record) -> Plot:
     """Every kind of wall: start, memory at rest, and the price of two system calls; two panels beside each other."""
     panels = {"seconds": _("start"), "pss": _("memory at rest"), "getppid": "getppid", "stat": "stat"}
-    described = []
-    with styled(9):
-        figure = Figure(figsize=(WIDTH_IN, 2 * (0.46 * len(record.arms) + 0.75)))
+
+    def draw(page: Page) -> Figure:
+        figure, axes = page.canvas(len(record.arms), 0.46, 0.75, panels=len(panels))
         figure.set_layout_engine("constrained", wspace=0.06, hspace=0.06)  # or the ticks of two panels touch
-        for axis, (metric, title) in zip(figure.subplots(2, 2, sharey=True).flat, panels.items(), strict=True):
+        for axis, (metric, title) in zip(axes, panels.items(), strict=True):
             unit = record.plan["metrics"][metric]["unit"]
             values = [s.values[metric] for s in record.samples if s.values.get(metric, 0) > 0]
-            log_scale(axis, values, unit)
+            log_scale(page, axis, values, unit)
             _three_ticks(axis, values, unit)
-            axis.set_title(title, fontsize=9, loc="left")
-            rows(axis, [name(record, kind) for kind in record.arms])
+            axis.set_title(title, fontsize="medium", loc="left")
+            page.rows(axis, [name(record, kind) for kind in record.arms])
             for row, kind in enumerate(record.arms):
                 draw_dots(axis, row, record, kind, metric=metric, discarded=False)
+        return figure
+
+    described = []
     for kind in (kind for kind in record.arms if record.kept(kind)):
         said = [f"{title} {record.say(metric, record.median(kind, metric).value)}" for metric, title in panels.items()]
         described.append(f"{name(record, kind)}: {', '.join(said)}")
     alt = _("Four panels on logarithmic axes, a row for each runtime.") + " " + "; ".join(described) + "."
-    return finish(figure, alt, caption(record), f"isolation-{record.created}")
+    return finish(draw, alt, caption(record), f"isolation-{record.created}", 9)
 
 
 def _three_ticks(axes: Axes, values: list[float], unit: str) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from boxlab import labels, records
 from boxlab.formatting import seconds
 from boxlab.language import _
-from boxlab.plots.style import Plot, canvas, colour, finish, linear_scale, log_scale, name, rows, spread, styled
+from boxlab.plots.style import BAR, Page, Plot, colour, finish, linear_scale, log_scale, name, spread
 from boxlab.prose import caption
 
 PHASE_SHADES = (1.0, 0.55)
@@ -25,14 +26,18 @@ def startup(record: records.Record) -> Plot:
     Hollow dots are the discarded round. Failures are counted at the right; a box that never became ready has only them.
     """
     label = record.label(record.main)
-    with styled():
-        figure, [axes] = canvas(0.62 * len(record.arms) + 1.0)
-        log_scale(axes, [s.values[record.main] for s in record.samples if record.main in s.values], "s")
-        rows(axes, [name(record, kind) for kind in record.arms])
+
+    def draw(page: Page) -> Figure:
+        figure, [axes] = page.canvas(len(record.arms), 0.62, 1.0)
+        values = [s.values[record.main] for s in record.samples if record.main in s.values]
+        log_scale(page, axes, values, "s")
+        page.rows(axes, [name(record, kind) for kind in record.arms])
         for row, kind in enumerate(record.arms):
             draw_dots(axes, row, record, kind)
         axes.set_xlabel(_("{metric} (logarithmic)", metric=label))
-    return finish(figure, _starts_alt(record, label, record.arms), caption(record), f"startup-{record.created}")
+        return figure
+
+    return finish(draw, _starts_alt(record, label, record.arms), caption(record), f"startup-{record.created}")
 
 
 def ladder(record: records.Record) -> Plot:
@@ -41,16 +46,19 @@ def ladder(record: records.Record) -> Plot:
     A namespace by itself has no row where all together have one: they would say the same seven times.
     """
     kinds = [kind for kind in record.arms if not (kind.startswith("ns-") and "namespaces" in record.arms)]
-    with styled(8.5):
-        figure, [axes] = canvas(0.36 * len(kinds) + 0.9)
+
+    def draw(page: Page) -> Figure:
+        figure, [axes] = page.canvas(len(kinds), 0.36, 0.9)
         values = [s.values[record.main] for s in record.samples if record.main in s.values and not s.discarded]
-        linear_scale(axes, max(values, default=1), "s", room=1.3)
-        rows(axes, [name(record, kind) for kind in kinds])
+        linear_scale(page, axes, max(values, default=1), "s")
+        page.rows(axes, [name(record, kind) for kind in kinds])
         for row, kind in enumerate(kinds):
             draw_dots(axes, row, record, kind, discarded=False)
         axes.set_xlabel(record.label(record.main))
+        return figure
+
     alt = _starts_alt(record, _("time {interval}, layer by layer", interval=record.label(record.main)), kinds)
-    return finish(figure, alt, caption(record), f"ladder-{record.created}")
+    return finish(draw, alt, caption(record), f"ladder-{record.created}", 8.5)
 
 
 def draw_dots(
@@ -96,33 +104,32 @@ def phases(record: records.Record, kinds: tuple[str, ...] = ("container", "micro
             f"{kind}: {record.plan['left_out'][kind]['reason']}" for kind in kinds if kind in record.plan["left_out"]
         ]
         return Plot("", _("Nothing to draw."), "; ".join([_("Not measured here"), *reasons]))
-    longest = max(end for rows in steps.values() for _, _, end in rows)
-    height = sum(map(len, steps.values())) + 0.8 * (len(steps) - 1)
-    with styled(8.5):
-        figure, [axes] = canvas(0.27 * height + 0.9)
-        y, ticks, names = 0.0, [], []
-        for kind, rows in steps.items():
-            for index, (label, begin, end) in enumerate(rows):
-                _draw_step(axes, y, begin, end, longest, colour(record, kind), PHASE_SHADES[index % 2])
-                ticks.append(y)
-                names.append(label if index else f"{name(record, kind)} · {label}")
-                y += 1
-            y += 0.8
-        axes.set_yticks(ticks, names)
-        axes.invert_yaxis()
-        axes.tick_params(axis="y", length=0)
+    longest = max(end for phases in steps.values() for _, _, end in phases)
+    names: list[str] = []
+    for kind, phases in steps.items():
+        names += ["", f"{name(record, kind)} · {phases[0][0]}", *(label for label, _begin, _end in phases[1:])]
+
+    def draw(page: Page) -> Figure:
+        figure, [axes] = page.canvas(len(names) - 1, 0.27, 0.9)
+        page.rows(axes, names[1:])
+        row = 0
+        for kind, phases in steps.items():
+            for index, (_label, begin, end) in enumerate(phases):
+                _draw_step(axes, row + index, begin, end, longest, colour(record, kind), PHASE_SHADES[index % 2])
+            row += len(phases) + 1
         axes.grid(axis="x", zorder=0)
         axes.set_xlim(0, longest * 1.02)
         axes.set_xlabel(_("seconds from the call"))
+        return figure
+
     which = _("One start each, the one nearest to the median") + " · "
-    return finish(
-        figure, _phases_alt(record, steps), which + caption(record), f"phases-{'-'.join(steps)}-{record.created}"
-    )
+    salt = f"phases-{'-'.join(steps)}-{record.created}"
+    return finish(draw, _phases_alt(record, steps), which + caption(record), salt, 8.5)
 
 
 def _draw_step(axes: Axes, y: float, begin: float, end: float, longest: float, paint: str, shade: float) -> None:
     """One phase as a bar, with its length beside it: on the right, or on the left where the plot ends."""
-    axes.barh(y, end - begin, left=begin, height=0.72, color=paint, alpha=shade, zorder=3)
+    axes.barh(y, end - begin, left=begin, height=BAR, color=paint, alpha=shade, zorder=3)
     at_right = end < 0.82 * longest
     axes.annotate(
         seconds(end - begin),

@@ -1,8 +1,10 @@
-"""One style for every plot: text that follows the page's own colour, so that light and dark both read, and an alt text."""
+"""One style for every plot: text that follows the page's own colour, so that light and dark both read, an alt text, and two
+drawings, one for a page and one for a phone."""
 
 import io
 import re
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -11,7 +13,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MultipleLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, MultipleLocator, NullFormatter
 
 from boxlab import records
 from boxlab.language import _
@@ -61,16 +63,66 @@ STYLE: dict[Any, Any] = {
     "grid.alpha": 0.35,
     "grid.linewidth": 0.6,
 }
-WIDTH_IN = 6.4
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a plot is drawn for.
+
+    Attributes:
+        width_in: how wide the drawing is, in inches of its own letters.
+        narrow: panels stand one below the other, and the names of rows above them.
+    """
+
+    width_in: float
+    narrow: bool
+
+    def canvas(self, rows: int, row_in: float, around_in: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
+        """An empty figure with its panels, two beside each other or all below each other.
+
+        Args:
+            rows: of each panel.
+            row_in: inches of a row, at least.
+            around_in: inches above and below the rows.
+            panels: how many.
+        """
+        across = 1 if self.narrow else min(panels, 2)
+        down = -(-panels // across)
+        height_in = rows * (max(row_in, ROW_IN) if self.narrow else row_in) + around_in
+        figure = Figure(figsize=(self.width_in, down * height_in), layout="constrained")
+        return figure, list(figure.subplots(down, across, squeeze=False, sharey=not self.narrow).flat)
+
+    def rows(self, axes: Axes, names: list[str]) -> None:
+        """Name the rows of a plot, the first at the top."""
+        axes.set_ylim(len(names) - 0.4, -0.95 if self.narrow else -0.6)
+        axes.tick_params(axis="y", length=0)
+        axes.set_yticks(range(len(names)), [""] * len(names) if self.narrow else names)
+        if self.narrow:
+            for row, name in enumerate(names):
+                axes.annotate(
+                    name, (0, row - 0.44), xycoords=("axes fraction", "data"), va="bottom", annotation_clip=False
+                )
+
+
+WIDE, NARROW = Page(6.4, narrow=False), Page(3.3, narrow=True)
+MOST_NARROW_PT = 8.5
+"""The largest letters of a narrow drawing."""
+
+BAR = 0.5
+"""How much of its row a bar takes."""
+
+ROW_IN = 0.55
+"""The least height of a row that has its name above it, in inches."""
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A finished plot: inline SVG with its alt text. Jupyter and the book show it as it is."""
+    """A finished plot: inline SVG with its alt text. Jupyter and the book show it as it is; on a phone, the book shows `narrow`."""
 
     svg: str
     alt: str
     caption: str
+    narrow: str = ""
 
     def __repr__(self) -> str:
         return f"Plot: {self.alt}"
@@ -83,22 +135,11 @@ class Plot:
         )
 
     def _repr_html_(self) -> str:
+        narrow = self.narrow.replace("<svg ", '<svg style="display: none" ', 1)  # where no style sheet says otherwise
         return (
-            f'<figure class="boxlab-plot"><div role="img" aria-label="{escape(self.alt, quote=True)}">{self.svg}</div>'
+            f'<figure class="boxlab-plot"><div role="img" aria-label="{escape(self.alt, quote=True)}">{self.svg}{narrow}</div>'
             f"<figcaption>{escape(self.caption)}</figcaption></figure>"
         )
-
-
-def canvas(height_in: float, columns: int = 1, **options: Any) -> tuple[Figure, list[Axes]]:
-    """An empty figure of the page's width with its axes, side by side; to be finished within `styled`."""
-    figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
-    axes = figure.subplots(1, columns, squeeze=False, **options)[0]
-    return figure, list(axes)
-
-
-def styled(font_size: float = 10) -> AbstractContextManager[None]:
-    """The context in which a figure is drawn."""
-    return matplotlib.rc_context(STYLE | {"font.size": font_size})
 
 
 def colour(record: records.Record, kind: str) -> str:
@@ -111,29 +152,22 @@ def colour(record: records.Record, kind: str) -> str:
     return COLOURS["process" if "namespaces" in details else "container"]
 
 
-def rows(axes: Axes, names: list[str]) -> None:
-    """Name the rows of a plot, the first at the top."""
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-
-
-def log_scale(axes: Axes, values: list[float], unit: str, room: float = 4) -> None:
+def log_scale(page: Page, axes: Axes, values: list[float], unit: str) -> None:
     """A logarithmic x axis in the words of `unit`, with room for notes at its right."""
     axes.set_xscale("log")
     if values:
-        axes.set_xlim(min(values) / 1.6, max(values) * room)
-    axes.xaxis.set_major_locator(LogLocator(4 if unit == "B" else 10, subs=(1.0,)))
+        axes.set_xlim(min(values) / 1.6, max(values) * (8 if page.narrow else 4))
+    axes.xaxis.set_major_locator(LogLocator(4 if unit == "B" else 10, subs=(1.0,), numticks=5))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: short(x, unit)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(axis="x", which="major", zorder=0)
 
 
-def linear_scale(axes: Axes, longest: float, unit: str, room: float = 1.25) -> None:
+def linear_scale(page: Page, axes: Axes, longest: float, unit: str) -> None:
     """A linear x axis from zero in the words of `unit`, with room for notes at its right."""
-    axes.set_xlim(0, longest * room)
-    if unit == "B":
-        axes.xaxis.set_major_locator(MultipleLocator(_binary_step(longest * room)))
+    end = longest * (1.45 if page.narrow else 1.35)
+    axes.set_xlim(0, end)
+    axes.xaxis.set_major_locator(MultipleLocator(_binary_step(end)) if unit == "B" else MaxNLocator(4))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: short(x, unit)))
     axes.grid(axis="x", zorder=0)
 
@@ -160,7 +194,7 @@ def short(value: float, unit: str) -> str:
     }
     for factor, name in steps.get(unit, ()):
         if abs(value) >= factor * 0.999:
-            return f"{value / factor:.3g} {name}"
+            return f"{value / factor:.4g} {name}"
     return f"{value:.3g}"
 
 
@@ -174,10 +208,25 @@ def name(record: records.Record, kind: str) -> str:
     return record.name(kind, _(", emulated"))
 
 
-def finish(figure: Figure, alt: str, caption: str, salt: str) -> Plot:
-    """The figure as a plot; the same `salt` and data always give the same SVG."""
+def finish(draw: Callable[[Page], Figure], alt: str, caption: str, salt: str, font_size: float = 10) -> Plot:
+    """What `draw` makes for each kind of page, as one plot; the same `salt` and data always give the same SVG."""
+    wide, narrow = _svg(draw, WIDE, font_size, salt), _svg(draw, NARROW, font_size, f"{salt}-narrow")
+    return Plot(wide, alt, caption, narrow)
+
+
+@contextmanager
+def drawing(draw: Callable[[Page], Figure], page: Page, font_size: float) -> Iterator[Figure]:
+    """The figure that `draw` makes for a page, laid out, in the style that it is saved in."""
+    size = min(font_size, MOST_NARROW_PT) if page.narrow else font_size
+    with matplotlib.rc_context(STYLE | {"font.size": size}):
+        figure = draw(page)
+        figure.draw_without_rendering()  # ticks are chosen by the room that the first layout leaves, and need their own
+        yield figure
+
+
+def _svg(draw: Callable[[Page], Figure], page: Page, font_size: float, salt: str) -> str:
     buffer = io.StringIO()
-    with matplotlib.rc_context(STYLE | {"svg.hashsalt": salt}):
+    with drawing(draw, page, font_size) as figure, matplotlib.rc_context({"svg.hashsalt": salt}):
         figure.savefig(
             buffer,
             format="svg",
@@ -189,4 +238,4 @@ def finish(figure: Figure, alt: str, caption: str, salt: str) -> Plot:
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<svg ([^>]*?)width="[^"]*"', r"<svg \1", svg, count=1)
     svg = re.sub(r'<svg ([^>]*?)height="[^"]*"', r'<svg \1aria-hidden="true"', svg, count=1)
-    return Plot(re.sub(r"\n\s*", "\n", svg), alt, caption)
+    return re.sub(r"\n\s*", "\n", svg)
