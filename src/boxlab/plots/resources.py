@@ -156,7 +156,7 @@ def _draw_density(top: Axes, rest: Axes, record: records.Record, kind: str, mark
     """One box's dots with its line in both panels; returns the dots and their label, if there is a line."""
     paint = colour(record, kind)
     look: dict[str, Any] = {"color": paint, "marker": marker, "s": 18, "zorder": 3, "alpha": 0.8, "linewidths": 0}
-    dots = top.scatter(*record.points(kind), **look)
+    dots = top.scatter(*record.points(kind, least=1), **look)
     try:
         line = record.line(kind)
     except RecordError:
@@ -202,7 +202,7 @@ def dockerfile(record: records.Record) -> Plot:
             sizes.barh(row, value, height=BAR, color=PARTS["own"], zorder=3)
             sizes.annotate(formatting.size(value), (value, row), xytext=(4, 0), textcoords="offset points", va="center")
             draw_dots(times, row, record, kind)
-        sizes.set_xlabel(_("image, above its base"))
+        sizes.set_xlabel(_("image, above the base, compiler included"))
         times.set_xlabel(record.label(record.main))
         return figure
 
@@ -228,7 +228,6 @@ def isolation(record: records.Record) -> Plot:
             unit = record.plan["metrics"][metric]["unit"]
             values = [s.values[metric] for s in record.samples if s.values.get(metric, 0) > 0]
             log_scale(page, axis, values, unit)
-            _three_ticks(axis, values, unit)
             axis.set_title(title, fontsize="medium", loc="left")
             page.rows(axis, [name(record, kind) for kind in record.arms])
             for row, kind in enumerate(record.arms):
@@ -241,9 +240,3 @@ def isolation(record: records.Record) -> Plot:
         described.append(f"{name(record, kind)}: {', '.join(said)}")
     alt = _("Four panels on logarithmic axes, a row for each runtime.") + " " + "; ".join(described) + "."
     return finish(draw, alt, caption(record), f"isolation-{record.created}", 9)
-
-
-def _three_ticks(axes: Axes, values: list[float], unit: str) -> None:
-    """A logarithmic axis that is long enough for three ticks, and at its right for a row's value."""
-    low, high = min(values, default=1) / 1.6, max(values, default=1)
-    axes.set_xlim(low, max(high * (high / low) ** 0.6, low * (70 if unit == "B" else 1100)))

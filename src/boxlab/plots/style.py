@@ -2,18 +2,20 @@
 drawings, one for a page and one for a phone."""
 
 import io
+import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, MultipleLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, MultipleLocator, NullFormatter
 
 from boxlab import records
 from boxlab.language import _
@@ -105,6 +107,15 @@ class Page:
 
 
 WIDE, NARROW = Page(6.4, narrow=False), Page(3.3, narrow=True)
+STEPS = {
+    10: ((1, (1, 2, 3, 5)), (1, (1, 2, 5)), (1, (1, 3)), *((power, (1,)) for power in (1, 2, 3, 6))),
+    2: ((1, (1, 1.5)), *((power, (1,)) for power in (1, 2, 4, 6, 10))),
+}
+"""Ticks of a logarithmic axis, by the base of its numbers: the power of the base that they repeat in, and where in it they stand."""
+
+APART = 0.22
+"""How far apart two of them are at least, as a part of the axis."""
+
 MOST_NARROW_PT = 8.5
 """The largest letters of a narrow drawing."""
 
@@ -153,14 +164,28 @@ def colour(record: records.Record, kind: str) -> str:
 
 
 def log_scale(page: Page, axes: Axes, values: list[float], unit: str) -> None:
-    """A logarithmic x axis in the words of `unit`, with room for notes at its right."""
+    """A logarithmic x axis in the words of `unit`, with room for notes at its right, and at least three ticks."""
+    low, high = min(values, default=1) / 1.6, max(values, default=1) * (8 if page.narrow else 4.5)
+    ticks, high = _log_ticks(low, high, 2 if unit == "B" else 10)
     axes.set_xscale("log")
-    if values:
-        axes.set_xlim(min(values) / 1.6, max(values) * (8 if page.narrow else 4))
-    axes.xaxis.set_major_locator(LogLocator(4 if unit == "B" else 10, subs=(1.0,), numticks=5))
+    axes.set_xlim(low, high)
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: short(x, unit)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(axis="x", which="major", zorder=0)
+
+
+def _log_ticks(low: float, high: float, base: int) -> tuple[list[float], float]:
+    """Round numbers between two ends, three or more, as close as their labels allow; and the end, moved where it takes that."""
+    while True:
+        for power, steps in STEPS[base]:
+            factor = float(base**power)
+            first, last = (math.floor(math.log(end, factor)) for end in (low, high))
+            ticks = [t for n in range(first, last + 1) for step in steps if low <= (t := step * factor**n) <= high]
+            apart = math.log(high / low) * APART
+            if len(ticks) >= 3 and all(math.log(b / a) >= apart for a, b in pairwise(ticks)):
+                return ticks, high
+        high *= 1.25
 
 
 def linear_scale(page: Page, axes: Axes, longest: float, unit: str) -> None:
