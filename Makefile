@@ -62,6 +62,7 @@ check-shell:
 	@shellcheck tools/boxlab tools/*.sh .ci/run images/*/*.sh
 check-spelling:
 	@$(BIN)/codespell $(CODE) images notebooks *.md *.yml Makefile pyproject.toml .ci .github
+	@$(BIN)/codespell --builtin en-GB_to_en-US book/*.md book/*.yml labs notebooks README.md LICENSE # what readers see
 check-counts: # no limits: for authors to look at
 	@$(BIN)/python tools/counts.py
 

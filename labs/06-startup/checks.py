@@ -256,7 +256,7 @@ def _turned(step: tuple[int, ...], **often: int) -> str:
 
 @check(points=1, needs=[runs])
 def mixed(work: Work) -> None:
-    """Round follows round, each in an order drawn anew, so that neither a drift of the machine nor a neighbour falls on one box alone."""
+    """Round follows round, each in an order drawn anew, so that neither a drift of the machine nor a neighbor falls on one box alone."""
     boxes = cast(
         work.random, ROUNDS, least_s=0.03, most_s=0.06
     )  # so short that who looks each millisecond is soon through

@@ -29,7 +29,7 @@ def plant(folder, random: Random) -> None:
     for year in range(2020, 2026):
         text = " ".join(random.choices(words, k=2000)) + "\n"
         (folder / "speeches" / f"{year}.txt").write_text(text * (MIB // len(text)))
-    (folder / "licence.key").write_text(f"key-{random.getrandbits(256):064x}\n")
+    (folder / "license.key").write_text(f"key-{random.getrandbits(256):064x}\n")
     (folder / "recordings").mkdir()
     for year in range(2020, 2025):
         (folder / "recordings" / f"{year}.opus").write_bytes(random.randbytes(MIB))
@@ -140,7 +140,7 @@ def found(work: Work) -> tuple[str, int | None]:
 
     An index has all words, packed or not.
     """
-    key = (work.folder / "licence.key").read_text().strip()
+    key = (work.folder / "license.key").read_text().strip()
     words = [word.encode() for word in sorted(set().union(*texts(work)))]
     leak, index = "", None
     if shows(image(work).described().encode(), key):
@@ -233,7 +233,7 @@ def keeps_the_key(work: Work) -> None:
     leak = found(work)[0]
     if leak:
         raise Mismatch(
-            _("the text of {file} is nowhere in the image", file="licence.key"),
+            _("the text of {file} is nowhere in the image", file="license.key"),
             leak,
             _(
                 "who has the image has all of its layers and settings, and can unpack and decode what they hold; a deleted "

@@ -11,18 +11,18 @@ from boxlab.labs import BoxlabError, Mismatch, Work, _, check, several
 
 MIB = 1 << 20
 IMAGE = "containers-measured/base"
-SERVICE, NEIGHBOUR = (Path(__file__).with_name(f"{name}.py").read_text() for name in ("service", "neighbour"))
+SERVICE, NEIGHBOR = (Path(__file__).with_name(f"{name}.py").read_text() for name in ("service", "neighbor"))
 
 MOST_MIB, MOST_PROCESSES = 256, 200
-"""Where the neighbour stops by itself. It counts as having taken the whole machine then."""
+"""Where the neighbor stops by itself. It counts as having taken the whole machine then."""
 
 BOUND = {"memory_mib": 384, "processes": 256}
-"""The limits that hold whatever the learner says, for the sake of the machine that checks: beyond where the neighbour stops."""
+"""The limits that hold whatever the learner says, for the sake of the machine that checks: beyond where the neighbor stops."""
 
 REHEARSE = _("`python3 work/09-limits/limits.py` shows what `options` says about the example")
 
 ENDS_S, ANSWERS_S = 60, 20
-"""How long the neighbour may live, and the service think."""
+"""How long the neighbor may live, and the service think."""
 
 KILLED = 128 + 9
 """Exit status of what ended by SIGKILL."""
@@ -59,9 +59,9 @@ FORMS = {
 def draw(random: Random) -> list[dict]:
     """A small machine and a large one.
 
-    What the small one has to spare is too little for the work of the other's neighbour, and that has hardly more than its work
+    What the small one has to spare is too little for the work of the other's neighbor, and that has hardly more than its work
     needs. So no rule that leaves the service out is right about both, in any draw: no fixed amount, no share of the machine, of
-    what is spare or of the service's need, no multiple of the neighbour's need, no fixed amount for the service.
+    what is spare or of the service's need, no multiple of the neighbor's need, no fixed amount for the service.
     """
     drawn = []
     for service_mib, work_mib, more_mib, service, work, more in (
@@ -72,7 +72,7 @@ def draw(random: Random) -> list[dict]:
         needs = {"memory_mib": random.choice(work_mib), "processes": random.choice(work)}
         more_of = {"memory_mib": random.choice(more_mib), "processes": random.choice(more)}
         whole = {what: busy[what] + needs[what] + more_of[what] for what in busy}
-        drawn.append(whole | {"service": busy, "neighbour": needs})
+        drawn.append(whole | {"service": busy, "neighbor": needs})
     return drawn
 
 
@@ -118,13 +118,13 @@ def read(work: Work, machine: dict, answer: object) -> Said:
         why = _("a limit that the engine does not understand is no limit")
         return Mismatch(expected, json.dumps(actual), why, next)
 
-    if not isinstance(answer, dict) or set(answer) != {"service", "neighbour"}:
+    if not isinstance(answer, dict) or set(answer) != {"service", "neighbor"}:
         lacks = _("return one dictionary with these two keys; a function without `return` gives {null}", null="null")
-        raise unlike('{"service": {…}, "neighbour": {…}}', answer, lacks)
+        raise unlike('{"service": {…}, "neighbor": {…}}', answer, lacks)
     asked = {}
     for name, options in answer.items():
         if not isinstance(options, dict):
-            expected = _("a dictionary for the service") if name == "service" else _("a dictionary for the neighbour")
+            expected = _("a dictionary for the service") if name == "service" else _("a dictionary for the neighbor")
             raise unlike(expected, options, _("{empty} says nothing about it", empty="{}"))
         if others := options.keys() - FORMS.keys():
             names = _("these are names of the Docker SDK for Python; `docker run` has others for the same")
@@ -136,12 +136,12 @@ def read(work: Work, machine: dict, answer: object) -> Said:
 
 @dataclass
 class Life:
-    """What became of a neighbour, and of the service beside it.
+    """What became of a neighbor, and of the service beside it.
 
     Attributes:
         machine, asked: what limits.py was told and said.
-        limits: what that sets for the neighbour.
-        printed: what the neighbour said, up to its end.
+        limits: what that sets for the neighbor.
+        printed: what the neighbor said, up to its end.
         status: its exit status; none if it did not start.
         came_back: whether the engine has started it again.
         swaps: whether the engine cannot keep it from swap.
@@ -160,7 +160,7 @@ class Life:
 
     @property
     def end(self) -> str:
-        """How the neighbour ended, and what it said last."""
+        """How the neighbor ended, and what it said last."""
         last = self.printed.strip().rpartition("\n")[2] or _("nothing")
         if self.status is None:
             return _("it did not start; its last line: {line}", line=last)
@@ -174,12 +174,12 @@ def lives(work: Work) -> list[Life]:
 
 
 def life(work: Work, told: Said) -> Life:
-    """Let both containers run on one machine; the neighbour only where the service is up."""
-    service, neighbour = (work.within(told.settings[name], **BOUND) for name in ("service", "neighbour"))
+    """Let both containers run on one machine; the neighbor only where the service is up."""
+    service, neighbor = (work.within(told.settings[name], **BOUND) for name in ("service", "neighbor"))
     service.pop("RestartPolicy", None)  # it is to survive
-    seen = Life(told.machine, told.asked, told.settings["neighbour"])
-    needs, most = told.machine["neighbour"], (MOST_MIB, MOST_PROCESSES)
-    with work.lasting(IMAGE, program(NEIGHBOUR, *needs.values(), *most), neighbour) as hog:
+    seen = Life(told.machine, told.asked, told.settings["neighbor"])
+    needs, most = told.machine["neighbor"], (MOST_MIB, MOST_PROCESSES)
+    with work.lasting(IMAGE, program(NEIGHBOR, *needs.values(), *most), neighbor) as hog:
         seen.swaps = hog.swaps()
         try:
             with work.container(IMAGE, program(SERVICE, *told.machine["service"].values()), service) as box:
@@ -212,19 +212,19 @@ def wrong_answer(work: Work, service, how: str) -> str:
     return "" if answer == str(number**2) else answer
 
 
-def attack(work: Work, neighbour, service, seen: Life) -> None:
-    """Start the neighbour, keep the service busy until that has ended and once more, and note what becomes of both."""
+def attack(work: Work, neighbor, service, seen: Life) -> None:
+    """Start the neighbor, keep the service busy until that has ended and once more, and note what becomes of both."""
     try:
-        neighbour.start()
+        neighbor.start()
     except Mismatch as mismatch:
         seen.printed = mismatch.actual
         return
-    while neighbour.running() and not seen.busy:
+    while neighbor.running() and not seen.busy:
         seen.busy = wrong_answer(work, service, "busy")
-    seen.status = neighbour.status(ENDS_S)
+    seen.status = neighbor.status(ENDS_S)
     seen.busy = seen.busy or wrong_answer(work, service, "busy")
-    seen.came_back = seen.status == KILLED and neighbour.starts_again()
-    seen.printed = neighbour.printed()
+    seen.came_back = seen.status == KILLED and neighbor.starts_again()
+    seen.printed = neighbor.printed()
 
 
 @check(points=1)
@@ -235,7 +235,7 @@ def answers(work: Work) -> None:
 
 @check(points=1, needs=[answers])
 def works(work: Work) -> None:
-    """Both containers start with these options, and the neighbour can do its work."""
+    """Both containers start with these options, and the neighbor can do its work."""
     for life in lives(work):
         if life.at_ease:
             raise Mismatch(
@@ -245,8 +245,8 @@ def works(work: Work) -> None:
                 _("give the service at least what it needs"),
             )
         if "work: done" not in life.printed:
-            needs, machine = life.machine["neighbour"], json.dumps(life.machine)
-            if life.asked["neighbour"].get("init"):
+            needs, machine = life.machine["neighbor"], json.dumps(life.machine)
+            if life.asked["neighbor"].get("init"):
                 next = _(
                     "reckon with the numbers of the `machine` that `options` is given, here {machine}; `init` is a process "
                     "more",
@@ -258,13 +258,13 @@ def works(work: Work) -> None:
                 )
             raise Mismatch(
                 _(
-                    "the neighbour does its work, which needs {memory} MiB and {processes} processes",
+                    "the neighbor does its work, which needs {memory} MiB and {processes} processes",
                     memory=needs["memory_mib"],
                     processes=needs["processes"],
                 ),
                 life.end,
                 _(
-                    "a neighbour has a right to work, too; what one machine's neighbour needs says nothing about another's"
+                    "a neighbor has a right to work, too; what one machine's neighbor needs says nothing about another's"
                 ),
                 next,
             )
@@ -272,17 +272,17 @@ def works(work: Work) -> None:
 
 @check(points=3, needs=[works])
 def hog_is_killed(work: Work) -> None:
-    """A neighbour that takes memory without end is killed before it takes the service's."""
+    """A neighbor that takes memory without end is killed before it takes the service's."""
     for life in lives(work):
         left = spare(life.machine, "memory_mib")
         if life.status != KILLED:
             if life.limits.get("Memory", 0) > 0 and life.swaps:
                 raise BoxlabError(
-                    _("this engine does not limit swap, and the neighbour went on in it"),
+                    _("this engine does not limit swap, and the neighbor went on in it"),
                     _("`sudo swapoff -a`, or start the kernel with `swapaccount=1`"),
                 )
             raise Mismatch(
-                _("the neighbour is killed, exit status {status}", status=KILLED),
+                _("the neighbor is killed, exit status {status}", status=KILLED),
                 life.end,
                 _(
                     "nothing but a limit of its own ends a program that takes memory; whom the kernel kills when the whole "
@@ -297,7 +297,7 @@ def hog_is_killed(work: Work) -> None:
             whole, service = life.machine["memory_mib"], life.machine["service"]["memory_mib"]
             raise Mismatch(
                 _(
-                    "at most {left} MiB for the neighbour: of {whole} MiB, the service needs {needed}",
+                    "at most {left} MiB for the neighbor: of {whole} MiB, the service needs {needed}",
                     left=left,
                     whole=whole,
                     needed=service,
@@ -328,7 +328,7 @@ def no_swap(work: Work) -> None:
 
 @check(points=2, needs=[works])
 def forks_are_refused(work: Work) -> None:
-    """A neighbour that forks without end is refused before it has the service's processes."""
+    """A neighbor that forks without end is refused before it has the service's processes."""
     for life in lives(work):
         left = spare(life.machine, "processes")
         forked = re.search(r"^forks: (\d+) (.*)$", life.printed, re.MULTILINE)
@@ -337,9 +337,9 @@ def forks_are_refused(work: Work) -> None:
             if not forked:
                 actual = life.end
             elif forked[2]:
-                actual = _("the neighbour had {number}, {words}", number=forked[1], words=forked[2])
+                actual = _("the neighbor had {number}, {words}", number=forked[1], words=forked[2])
             else:
-                actual = _("the neighbour had {number}, all that it wanted", number=forked[1])
+                actual = _("the neighbor had {number}, all that it wanted", number=forked[1])
             raise Mismatch(
                 several(
                     "fork fails at {count} process at the latest: of {whole}, the service needs {needed}",
@@ -359,14 +359,14 @@ def forks_are_refused(work: Work) -> None:
 
 @check(points=1, needs=[hog_is_killed])
 def stays_down(work: Work) -> None:
-    """Once killed, the neighbour stays down."""
+    """Once killed, the neighbor stays down."""
     for life in lives(work):
         if life.came_back:
             raise Mismatch(
-                _("a neighbour that was killed does not run again by itself"),
+                _("a neighbor that was killed does not run again by itself"),
                 _(
                     "the engine has started it again, by its policy {policy}",
-                    policy=json.dumps(life.asked["neighbour"]["restart_policy"]),
+                    policy=json.dumps(life.asked["neighbor"]["restart_policy"]),
                 ),
                 _("a restart hides the kill from whoever looks, and the attack begins anew, without end"),
                 _("without `restart_policy` the engine leaves it as it is, and `docker inspect` says what happened"),

@@ -13,15 +13,15 @@ _spec.loader.exec_module(lab_09)
 
 
 def right(machine: dict, what: str) -> tuple[int, int]:
-    """The least and the most that the neighbour may have."""
-    return machine["neighbour"][what], lab_09.spare(machine, what)
+    """The least and the most that the neighbor may have."""
+    return machine["neighbor"][what], lab_09.spare(machine, what)
 
 
 RULES = {
     "a fixed amount": (lambda machine, what: 1, 0, 1e9),
     "a share of the machine": (lambda machine, what: machine[what], 0, 1),
     "a part of the service's need": (lambda machine, what: machine["service"][what], 0, 1e9),
-    "a multiple of its own need, by a tenth or more": (lambda machine, what: machine["neighbour"][what], 1.1, 1e9),
+    "a multiple of its own need, by a tenth or more": (lambda machine, what: machine["neighbor"][what], 1.1, 1e9),
     "a share of what is left, up to nine tenths": (lab_09.spare, 0, 0.9),
 }
 """Of what a rule takes a multiple, the least and the largest that anybody would choose."""

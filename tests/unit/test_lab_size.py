@@ -29,7 +29,7 @@ OTHER = "key-" + "".join("f" if place % 8 == 0 else digit for place, digit in en
 
 def tarred(content: bytes) -> bytes:
     with io.BytesIO() as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
-        member = tarfile.TarInfo("licence.key")
+        member = tarfile.TarInfo("license.key")
         member.size = len(content)
         archive.addfile(member, io.BytesIO(content))
         archive.close()
@@ -39,7 +39,7 @@ def tarred(content: bytes) -> bytes:
 def zipped(content: bytes) -> bytes:
     with io.BytesIO() as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("licence.key", content)
+            archive.writestr("license.key", content)
         return file.getvalue()
 
 

@@ -67,7 +67,7 @@ WRONG = {
     "turned": lambda r: [turned(BOXES, number) for number in range(ROUNDS)],
     "turned by chance": lambda r: [turned(BOXES, r.randrange(3)) for _ in range(ROUNDS)],
     "there and back": lambda r: times(2, lambda: (order := drawn(r), order[::-1])),
-    "two neighbours swapped": lambda r: step_by_step(r, lambda order: swapped(r, order)),
+    "two neighbors swapped": lambda r: step_by_step(r, lambda order: swapped(r, order)),
     "each order twice": lambda r: times(2, lambda: [drawn(r)] * 2),
     "each order ten times": lambda r: times(10, lambda: [drawn(r)] * 10),
     "each second one drawn": lambda r: times(2, lambda: (BOXES, drawn(r))),

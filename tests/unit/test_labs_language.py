@@ -126,7 +126,7 @@ DATA = (
     "boxlab: {}",
     "{}: needs: {}",  # of lab.toml
     "pids.max {}",
-    '{"service": {…}, "neighbour": {…}}',
+    '{"service": {…}, "neighbor": {…}}',
 )
 """What is no sentence, or seen by nobody."""
 

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 folder, index = map(Path, sys.argv[1:])
-key = Path(__file__).with_name("licence.key")
+key = Path(__file__).with_name("license.key")
 if not key.is_file() or not key.read_text().startswith("key-"):
-    sys.exit("index.py: there is no licence.key beside me")
+    sys.exit("index.py: there is no license.key beside me")
 
 counts = collections.Counter()
 for text in sorted(folder.glob("*.txt")):

@@ -1,13 +1,13 @@
-"""The neighbour gets what the service leaves over, and nothing beyond."""
+"""The neighbor gets what the service leaves over, and nothing beyond."""
 
 
 def options(machine: dict) -> dict:
-    """Keyword arguments of the Docker SDK's `containers.run` for the service and for its neighbour."""
+    """Keyword arguments of the Docker SDK's `containers.run` for the service and for its neighbor."""
     service = machine["service"]
     memory = f"{machine['memory_mib'] - service['memory_mib']}m"
     return {
         "service": {},
-        "neighbour": {
+        "neighbor": {
             "mem_limit": memory,
             "memswap_limit": memory,  # memory and swap together: no swap
             "pids_limit": machine["processes"] - service["processes"],

@@ -9,15 +9,15 @@ EXAMPLE = {
     "memory_mib": 136,  # what the machine can give to the two containers together
     "processes": 30,
     "service": {"memory_mib": 64, "processes": 10},  # what each needs when it is busiest, all of its container counted
-    "neighbour": {"memory_mib": 40, "processes": 5},
+    "neighbor": {"memory_mib": 40, "processes": 5},
 }
 
 
 def options(machine: dict) -> dict:
-    """Keyword arguments of the Docker SDK's `containers.run` for the service and for its neighbour."""
+    """Keyword arguments of the Docker SDK's `containers.run` for the service and for its neighbor."""
     return {
         "service": {"mem_limit": f"{machine['service']['memory_mib']}m"},
-        "neighbour": {"mem_limit": f"{machine['memory_mib']}m"},
+        "neighbor": {"mem_limit": f"{machine['memory_mib']}m"},
     }
 
 

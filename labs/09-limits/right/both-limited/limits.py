@@ -8,4 +8,4 @@ def options(machine: dict) -> dict:
 
     service = machine["service"]
     rest = {what: machine[what] - service[what] for what in service}
-    return {"service": part(**service), "neighbour": part(**rest)}
+    return {"service": part(**service), "neighbor": part(**rest)}

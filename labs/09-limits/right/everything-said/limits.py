@@ -7,6 +7,6 @@ def options(machine: dict) -> dict:
     nothing = dict.fromkeys(["mem_limit", "memswap_limit", "mem_reservation", "pids_limit", "restart_policy", "init"])
     return {
         "service": nothing,
-        "neighbour": nothing
+        "neighbor": nothing
         | {"mem_limit": memory, "memswap_limit": memory, "pids_limit": machine["processes"] - service["processes"]},
     }

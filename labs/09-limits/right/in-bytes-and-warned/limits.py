@@ -8,7 +8,7 @@ def options(machine: dict) -> dict:
             "mem_reservation": machine["service"]["memory_mib"] * 1024 * 1024,
             "restart_policy": {"Name": "always"},
         },
-        "neighbour": {
+        "neighbor": {
             "mem_limit": memory,
             "memswap_limit": memory,
             "mem_reservation": memory // 2,

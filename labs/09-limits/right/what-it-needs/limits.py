@@ -1,12 +1,12 @@
-"""The neighbour gets what its work needs, and the service has all the rest."""
+"""The neighbor gets what its work needs, and the service has all the rest."""
 
 
 def options(machine: dict) -> dict:
-    needs = machine["neighbour"]
+    needs = machine["neighbor"]
     memory = needs["memory_mib"] << 20
     return {
         "service": {},
-        "neighbour": {
+        "neighbor": {
             "mem_limit": memory,
             "memswap_limit": memory,
             "pids_limit": needs["processes"],

@@ -2,4 +2,4 @@
 
 
 def options(machine: dict) -> dict:
-    return {"service": {"mem_limit": "9" * 400 + "m"}, "neighbour": {"mem_limit": "64m", "memswap_limit": "64m"}}
+    return {"service": {"mem_limit": "9" * 400 + "m"}, "neighbor": {"mem_limit": "64m", "memswap_limit": "64m"}}

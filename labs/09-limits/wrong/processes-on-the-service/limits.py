@@ -6,5 +6,5 @@ def options(machine: dict) -> dict:
     memory = f"{machine['memory_mib'] - service['memory_mib']}m"
     return {
         "service": {"pids_limit": service["processes"]},
-        "neighbour": {"mem_limit": memory, "memswap_limit": memory},
+        "neighbor": {"mem_limit": memory, "memswap_limit": memory},
     }

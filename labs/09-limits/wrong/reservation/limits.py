@@ -5,4 +5,4 @@ def options(machine: dict) -> dict:
     service = machine["service"]
     memory = f"{machine['memory_mib'] - service['memory_mib']}m"
     processes = machine["processes"] - service["processes"]
-    return {"service": {}, "neighbour": {"mem_reservation": memory, "pids_limit": processes}}
+    return {"service": {}, "neighbor": {"mem_reservation": memory, "pids_limit": processes}}

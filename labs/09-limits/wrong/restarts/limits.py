@@ -7,4 +7,4 @@ def options(machine: dict) -> dict:
     processes = machine["processes"] - service["processes"]
     again = {"Name": "on-failure"}
     limits = {"mem_limit": memory, "memswap_limit": memory, "pids_limit": processes}
-    return {"service": {"restart_policy": again}, "neighbour": limits | {"restart_policy": again}}
+    return {"service": {"restart_policy": again}, "neighbor": limits | {"restart_policy": again}}

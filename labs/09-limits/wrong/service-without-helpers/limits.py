@@ -6,4 +6,4 @@ def options(machine: dict) -> dict:
     memory = f"{machine['memory_mib'] - service['memory_mib']}m"
     processes = machine["processes"] - service["processes"]
     limits = {"mem_limit": memory, "memswap_limit": memory, "pids_limit": processes}
-    return {"service": {"pids_limit": 8}, "neighbour": limits}
+    return {"service": {"pids_limit": 8}, "neighbor": limits}

@@ -5,4 +5,4 @@ def options(machine: dict) -> dict:
     service = machine["service"]
     memory = f"{machine['memory_mib'] - service['memory_mib']}m"
     processes = machine["processes"] - service["processes"]
-    return {"service": {}, "neighbour": {"mem_limit": memory, "memswap_limit": "8m", "pids_limit": processes}}
+    return {"service": {}, "neighbor": {"mem_limit": memory, "memswap_limit": "8m", "pids_limit": processes}}

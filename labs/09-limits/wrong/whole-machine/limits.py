@@ -5,4 +5,4 @@ def options(machine: dict) -> dict:
     service = machine["service"]
     processes = machine["processes"] - service["processes"]
     memory = f"{machine['memory_mib']}m"
-    return {"service": {}, "neighbour": {"mem_limit": memory, "memswap_limit": memory, "pids_limit": processes}}
+    return {"service": {}, "neighbor": {"mem_limit": memory, "memswap_limit": memory, "pids_limit": processes}}

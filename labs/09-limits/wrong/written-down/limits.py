@@ -2,4 +2,4 @@
 
 
 def options(machine: dict) -> dict:
-    return {"service": {}, "neighbour": {"mem_limit": "72m", "memswap_limit": "72m", "pids_limit": 20}}
+    return {"service": {}, "neighbor": {"mem_limit": "72m", "memswap_limit": "72m", "pids_limit": 20}}

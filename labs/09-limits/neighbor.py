@@ -1,4 +1,4 @@
-"""The neighbour of lab 09: it does a day's work, then forks without end, and then takes memory without end.
+"""The neighbor of lab 09: it does a day's work, then forks without end, and then takes memory without end.
 
     python3 -c PROGRAM MIB PROCESSES MOST_MIB MOST_PROCESSES
 
