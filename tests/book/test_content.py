@@ -144,7 +144,6 @@ def test_pictures_have_words_for_those_who_do_not_see(pages):
 
 
 CHAPTERS = [path for path in PROSE if path.name[0].isdigit()]
-REWRITTEN = [path for path in CHAPTERS if "```{transcript}" in path.read_text()]
 """By the style that begins with commands; the others await it."""
 
 
@@ -154,12 +153,12 @@ def test_each_chapter_has_its_parts():
         text = path.read_text()
         assert "## Key points" in text and "## Next" in text, path.name
         assert "```{figure} assets/" in text and ":alt:" in text, path.name
-        assert f"[notebook](../notebooks/{path.stem}.ipynb)" in text or path not in REWRITTEN, path.name
+        assert f"[notebook](../notebooks/{path.stem}.ipynb)" in text, path.name
         assert re.search(rf"\{{download\}}`[^`]+ <\.\./notebooks/{path.stem}\.ipynb>`", text), path.name
 
 
-@pytest.mark.parametrize("path", REWRITTEN, ids=lambda path: path.name)
-def test_a_rewritten_chapter_has_commands_a_guess_and_exercises(path):
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.name)
+def test_a_chapter_has_commands_a_guess_and_exercises(path):
     text = path.read_text()
     facts = text.split("\n\n")[1]
     assert re.fullmatch(r"\*\d+ minutes · .+ · \[notebook\].+ · \[lab\].+\*", facts), facts
@@ -173,16 +172,6 @@ def test_a_rewritten_chapter_has_commands_a_guess_and_exercises(path):
     assert 3 <= asked <= 5 and 2 * run >= asked
     assert "```{choice}" not in text, "its title may hold `code`, so it begins with colons"
     assert text.count("{admonition}") <= 1 and ":class: warning" not in text
-
-
-@pytest.mark.parametrize("path", [path for path in CHAPTERS if path not in REWRITTEN], ids=lambda path: path.name)
-def test_a_chapter_of_the_former_style_has_its_parts(path):
-    text = path.read_text()
-    for part in ("## Predict", "## What this does not show", "## Check yourself"):
-        assert part in text, part
-    assert "**Time:**" in text and "**Questions:**" in text and "**You will be able to**" in text
-    assert 3 <= text.count(":::{dropdown}") <= 5
-    assert "A misconception corrected" in text
 
 
 def test_each_chapter_takes_twelve_to_twenty_five_minutes():
