@@ -39,6 +39,7 @@ NEW_MOUNTS, NEW_NAME, RECURSIVE, PRIVATE, DETACH = (
     2,
 )  # linux/sched.h, linux/mount.h
 LAYERS = 16
+LOOK_S = 1.0
 MOST_BYTES = 1 << 14
 SIGNALS_CREDENTIALS = 2  # SCM_CREDENTIALS, linux/socket.h
 
@@ -282,11 +283,15 @@ def attempt(files: dict[str, str], arguments: list[str], play: dict, seconds: fl
         enter("python3", "container.py", *arguments), stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     theirs.close()
-    output, deadline = b"", time.monotonic() + seconds
+    output, left = b"", seconds
     ended, printing, talking = os.pidfd_open(process.pid), process.stdout.fileno(), ours.fileno()
     awaited = {ended, printing, talking}
     while ended in awaited:
-        ready, _, _ = select.select(awaited, [], [], max(0.0, deadline - time.monotonic()))
+        looked = time.monotonic()
+        ready, _, _ = select.select(awaited, [], [], min(LOOK_S, max(0.0, left)))
+        left -= min(LOOK_S, time.monotonic() - looked)  # no more counts: the machine may have been stopped meanwhile
+        if not ready and left > 0:
+            continue
         if not ready or len(output) > MOST_BYTES:
             seen["trouble"] = (
                 f"it printed more than {MOST_BYTES >> 10} KiB" if ready else f"it did not end within {seconds:g} s"
@@ -313,10 +318,10 @@ def attempt(files: dict[str, str], arguments: list[str], play: dict, seconds: fl
         else:
             awaited.discard(ended)
     status = None if seen["trouble"] else process.wait()
-    while (
-        any(map(ends, set((after := state())["processes"]) - set(before["processes"]))) and time.monotonic() < deadline
-    ):
+    looked = time.monotonic()
+    while any(map(ends, set((after := state())["processes"]) - set(before["processes"]))) and left > 0:
         time.sleep(0.02)
+        left, looked = left - min(LOOK_S, time.monotonic() - looked), time.monotonic()
     return seen | {"status": status, "output": output.decode(errors="replace"), "after": after}
 
 

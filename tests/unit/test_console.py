@@ -5,6 +5,7 @@ import pytest
 from waiting import HANG_S, until
 
 from boxlab.errors import NotReady
+from boxlab.runtimes import console as console_module
 from boxlab.runtimes.box import WORKLOAD_MARKS
 from boxlab.runtimes.console import AWAKE, LIMIT_BYTES, SILENT_S, Console
 from boxlab.runtimes.spawn import HostProcess, _Frames
@@ -120,6 +121,19 @@ def test_a_serial_port_that_says_nothing_is_woken():
     box = Console(stuck, WORKLOAD_MARKS, time.monotonic(), serial=True)
     assert box.wait_for("ready", HANG_S) == "1"
     assert (stuck.sent, box.woken) == (AWAKE, 1) and stuck.patience[0] <= SILENT_S
+
+
+def test_the_time_for_which_this_machine_slept_is_none_of_the_boxs(monkeypatch):
+    class Slept(Stuck):
+        now = 0.0
+
+        def read(self, timeout_s):
+            Slept.now += timeout_s if self.patience else 3600
+            self.patience.append(timeout_s)
+            return b"workload: ready 1\n" if len(self.patience) == 3 else None
+
+    monkeypatch.setattr(console_module.time, "monotonic", lambda: Slept.now)
+    assert Console(Slept(), WORKLOAD_MARKS, 0.0, serial=True).wait_for("ready", 10) == "1"
 
 
 def test_what_is_no_serial_port_is_left_alone():

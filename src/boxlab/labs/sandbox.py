@@ -195,6 +195,10 @@ def run(
 
 LATE = _("it did not end")
 
+LOOK_S = 1.0
+"""How often we look whether a program has had its time. Between two looks no more than this counts, so that a machine that
+sleeps, or that is frozen, takes none of it."""
+
 
 @dataclass
 class _Talk:
@@ -256,11 +260,13 @@ def _listen(box: _Box, talk: _Talk, ended: bytes, limits: Limits, serve: Serve |
     """
     from boxlab.runtimes.spawn import OUT_OF_MEMORY
 
-    deadline, rest = time.monotonic() + limits.seconds, b""
+    left, rest = limits.seconds, b""
     while True:
-        chunk = box.spawned().read(max(0.0, deadline - time.monotonic()))
+        looked = time.monotonic()
+        chunk = box.spawned().read(min(LOOK_S, max(0.0, left)))
+        left -= min(LOOK_S, time.monotonic() - looked)
         if chunk is None:
-            talk.trouble = LATE
+            talk.trouble = LATE if left <= 0 else ""
         elif not chunk:
             if (reason := box.spawned().exit_reason()) != OUT_OF_MEMORY:
                 said = printed(rest[-300:].decode(errors="replace"))

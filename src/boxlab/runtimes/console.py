@@ -13,6 +13,9 @@ LIMIT_BYTES = 1 << 20
 """A box that prints more than this before it is ready is given up."""
 
 
+ASLEEP_S = 5.0
+"""Between two looks at a serial port, a second apart, so much more time passes only where nobody could look."""
+
 AWAKE, SILENT_S = b"\x11", 1.0
 """What is sent to a machine's serial port that has said nothing for so long: XON, which its terminal takes and passes on to nobody.
 
@@ -103,8 +106,13 @@ class Console:
 
     def _read(self, awaited: str, deadline: float, late: str) -> None:
         """Take in what has arrived; `deadline` is on the host's monotonic clock, and `late` says that it has passed."""
+        looked = time.monotonic()
         while (chunk := self._source.read(self._patience(deadline))) is None and self._serial:
-            if time.monotonic() >= deadline:
+            now = time.monotonic()
+            if now - looked > ASLEEP_S:  # this machine was, or we were held: no time of the box's
+                deadline += now - looked
+            looked = now
+            if now >= deadline:
                 break
             with contextlib.suppress(NotReady):  # it has ended, which the next read says
                 self._source.send(AWAKE)
