@@ -10,7 +10,7 @@ from random import Random
 from types import SimpleNamespace
 
 import numpy as np
-from scipy.stats import binom
+from scipy.special import bdtrik  # scipy.stats takes a second and more to import
 
 from boxlab.labs import Mismatch, Work, _, check, several
 
@@ -218,7 +218,7 @@ def uneven(orders: list[tuple[str, ...]]) -> str:
     stands = Counter((box, place) for order in orders for place, box in enumerate(order))
     follows = Counter(pair for order in orders for pair in pairwise(order))
     became = Counter(tuple(before.index(box) for box in order) for before, order in pairwise(orders))
-    least, most = binom.interval(1 - 2 * BY_CHANCE, of, 1 / len(boxes))
+    least, most = np.ceil(bdtrik([BY_CHANCE, 1 - BY_CHANCE], of, 1 / len(boxes)))  # quantiles of the binomial distribution
     for box, place in product(boxes, places):
         if not least <= stands[box, place] <= most:
             return _(

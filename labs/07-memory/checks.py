@@ -7,7 +7,7 @@ from functools import cache
 from random import Random
 
 import numpy as np
-from scipy.stats import t as student_t
+from scipy.special import stdtrit  # scipy.stats takes a second and more to import
 
 from boxlab.labs import BoxlabError, Mismatch, Work, _, check, several
 
@@ -102,7 +102,7 @@ def tolerance(readings: list[dict], further: dict) -> float:
     residuals = np.array([truth(reading) - line.at(reading["containers"]) for reading in readings])
     away = (further["containers"] - counts.mean()) ** 2 / ((counts - counts.mean()) ** 2).sum()
     error = math.sqrt((residuals**2).sum() / (n - 2) * (1 + 1 / n + away))
-    return max(float(student_t.ppf((1 + CONFIDENCE) / 2, n - 2)) * error, LEAST * truth(further))
+    return max(float(stdtrit(n - 2, (1 + CONFIDENCE) / 2)) * error, LEAST * truth(further))
 
 
 @dataclass(frozen=True)
