@@ -23,8 +23,16 @@ from census import census, disk, grown  # noqa: E402  # by then
 from boxlab import sweep  # noqa: E402
 
 ALL_LABS = "tests/labs/test_all_labs.py::"
-MEASURING = ("tests/engine/test_experiments.py", "tests/vm/", "notebooks/", f"{ALL_LABS}test_the_lab_is_proven[07-")
-"""One after another: measurements side by side would measure each other."""
+MEASURING = (
+    "tests/engine/test_boxes.py::test_an_interrupted_experiment",
+    "tests/engine/test_experiments.py",
+    "tests/engine/test_owners.py",
+    "tests/vm/",
+    "notebooks/",
+    f"{ALL_LABS}test_the_lab_is_proven[07-",
+)
+"""One after another: measurements side by side would measure each other, and notebooks call images by the name that all checkouts
+share, which two checkouts at work move."""
 
 APART = ("tests/unit/", ALL_LABS)
 """Each test by itself, wherever a process is free."""

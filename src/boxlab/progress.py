@@ -80,7 +80,7 @@ def waiting(what: str, after_s: float = 1) -> Iterator[None]:
     if what in _SAID:
         yield
         return
-    timer = threading.Timer(NOTEBOOK_S if "ipykernel" in sys.modules else after_s, _say, [what])
+    timer = threading.Timer(NOTEBOOK_S if _in_notebook() else after_s, _say, [what])
     timer.daemon = True
     timer.start()
     try:

@@ -14,9 +14,11 @@ TAG = images.passing("lab-99-interrupted")
 BUILD = f"""
 import sys
 from pathlib import Path
-from boxlab import builder, engine
+from boxlab import builder, engine, interrupts
 builder.chosen = lambda: builder.Way(sys.argv[1])
-builder.build(Path(sys.argv[2]), "{TAG}", labels=engine.labels(), watch=lambda line: print(line, flush=True))
+interrupts.listen()  # as a command of ours: an interrupt that Python drops in a finalizer strikes again
+with interrupts.raised():
+    builder.build(Path(sys.argv[2]), "{TAG}", labels=engine.labels(), watch=lambda line: print(line, flush=True))
 """
 
 

@@ -189,7 +189,8 @@ def test_an_edit_runs_less_again_where_the_order_is_right(tmp_path, monkeypatch)
     def watched(folder, tag, **options):
         built = build(folder, tag, **options)
         kind = tag.rpartition("rung-")[2].removesuffix(f"-{marks.owner()}")
-        ran.setdefault(kind, []).append("ran 21" in built.output)
+        if not built.trouble:  # a build whose cache the engine has lost is made again
+            ran.setdefault(kind, []).append("ran 21" in built.output)
         return built
 
     monkeypatch.setattr(builder, "build", watched)

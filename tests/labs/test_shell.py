@@ -41,6 +41,7 @@ def test_the_machine_has_the_learners_files_and_ends_with_its_shell(by_hand):
         terminal.expect("number 1, called mine")
         terminal.type("python3 -c 'bytearray(100 << 20)'; echo status $?\r")
         terminal.expect("status 137")
+        terminal.expect("machine# ")  # of the container's shell: it has the same prompt
         terminal.type(END)
         terminal.expect("machine# ")
         terminal.type("sleep 1000\r")

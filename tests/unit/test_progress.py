@@ -56,8 +56,8 @@ def test_a_notebook_is_not_told_at_once(monkeypatch):
         start = cancel = lambda self: None
 
     monkeypatch.setattr(progress.threading, "Timer", Timer)
-    for modules in ({"ipykernel": sys}, {}):
-        monkeypatch.setattr(sys, "modules", {k: v for k, v in sys.modules.items() if k != "ipykernel"} | modules)
+    for notebook in (True, False):
+        monkeypatch.setattr(progress, "_in_notebook", lambda notebook=notebook: notebook)
         with progress.waiting("a slow engine"):
             pass
     assert after == [progress.NOTEBOOK_S, 1]
