@@ -218,7 +218,8 @@ def uneven(orders: list[tuple[str, ...]]) -> str:
     stands = Counter((box, place) for order in orders for place, box in enumerate(order))
     follows = Counter(pair for order in orders for pair in pairwise(order))
     became = Counter(tuple(before.index(box) for box in order) for before, order in pairwise(orders))
-    least, most = np.ceil(bdtrik([BY_CHANCE, 1 - BY_CHANCE], of, 1 / len(boxes)))  # quantiles of the binomial distribution
+    # Quantiles of the binomial distribution.
+    least, most = np.ceil(bdtrik([BY_CHANCE, 1 - BY_CHANCE], of, 1 / len(boxes)))
     for box, place in product(boxes, places):
         if not least <= stands[box, place] <= most:
             return _(
