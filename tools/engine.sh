@@ -42,9 +42,9 @@ fetch() {
   if [ ! -x "$ROOT/usr/bin/docker" ]; then
     command -v mmdebstrap >/dev/null || fail "mmdebstrap is not installed" "apt-get install mmdebstrap"
     say "fetching the packages of Debian sid (half a minute)"
-    rm -rf "$ROOT.new"
+    rm -rf --one-file-system "$ROOT.new"
     mkdir -p "$HOME_"
-    mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' \
+    unshare --mount --propagation private mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' \
       --include=docker.io,docker-cli,docker-buildx,docker-compose,crun,iptables,procps,ca-certificates \
       sid "$ROOT.new" 2>"$HOME_/fetch.log" || fail "the packages of Debian sid could not be had" "see $HOME_/fetch.log"
     mv "$ROOT.new" "$ROOT"

@@ -53,8 +53,8 @@ make_disk() {
   mkdir -p "$HERE"
   if [ ! -d "$ROOT" ]; then
     say "fetching the packages of Debian's $SUITE (a minute or two)"
-    rm -rf "$ROOT.new"
-    mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' --include="$COMMON,$PACKAGES" \
+    rm -rf --one-file-system "$ROOT.new"
+    unshare --mount --propagation private mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' --include="$COMMON,$PACKAGES" \
       "$SUITE" "$ROOT.new" 2>"$HERE/fetch.log" || fail "they could not be had" "see $HERE/fetch.log"
     mv "$ROOT.new" "$ROOT"
   fi

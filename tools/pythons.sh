@@ -28,9 +28,9 @@ command -v mmdebstrap >/dev/null || fail "mmdebstrap is not installed" "apt-get 
 
 if [ ! -d "$ROOT" ]; then
   say "fetching Python $VERSION from Debian's $SUITE (half a minute)"
-  rm -rf "$ROOT.new"
+  rm -rf --one-file-system "$ROOT.new"
   mkdir -p "$HERE"
-  mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' \
+  unshare --mount --propagation private mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' \
     --include="python3,python$VERSION-venv,make,git,ca-certificates,procps,iproute2" \
     "$SUITE" "$ROOT.new" 2>"$HERE/fetch.log" || fail "it could not be had" "see $HERE/fetch.log"
   chroot "$ROOT.new" git config --system safe.directory '*' # the files' owner need not be root

@@ -281,7 +281,8 @@ def _from_packages(tag: str) -> _Origin:
             ),
         )
     excluded = ("/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/man/*")
-    command = ["mmdebstrap", "--variant=minbase", "--include=ca-certificates,python3,python3-venv"]
+    command = ["unshare", "--mount", "--propagation=private"] if os.geteuid() == 0 else []  # its mounts end with it
+    command += ["mmdebstrap", "--variant=minbase", "--include=ca-certificates,python3,python3-venv"]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in excluded]
     tarball = paths.scratch() / f"base-{marks.RUN}.tar"
     try:

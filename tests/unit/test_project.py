@@ -73,6 +73,18 @@ def test_checks_of_labs_import_the_library_of_labs_alone_and_what_learners_have_
     assert reaching == REACHING
 
 
+def test_what_mounts_a_root_file_system_has_mounts_that_end_with_it():
+    """Killed, mmdebstrap leaves /proc, /sys and more mounted where the next run would begin with `rm -rf`."""
+    scripts = {path: path.read_text() for path in (paths.ROOT / "tools").glob("*.sh")}
+    fetching = {
+        path.name: re.findall(r"^.*mmdebstrap --quiet.*$", text, re.MULTILINE) for path, text in scripts.items()
+    }
+    calls = [(name, line.strip()) for name, lines in fetching.items() for line in lines]
+    assert {name for name, _ in calls} == {"engine.sh", "machines.sh", "pythons.sh", "setup.sh"}
+    for name, line in calls:
+        assert line.startswith("unshare --mount --propagation private ") or "--variant=extract" in line, (name, line)
+
+
 def test_hooks_before_a_commit_are_the_parts_of_make_check():
     parts = re.search(r"^CHECKS := (.*)$", (paths.ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
     (local,) = yaml.safe_load((paths.ROOT / ".pre-commit-config.yaml").read_text())["repos"]
