@@ -257,22 +257,27 @@ _STEP = re.compile(
 
 
 class _Output:
-    """What a build prints: its end, and the images of the classic builder's steps, stage by stage."""
+    """What a build prints: its end, and the images that the classic builder's steps have made, stage by stage.
+
+    What a stage is FROM is not among them: it was there before.
+    """
 
     def __init__(self, watch: Callable[[str], None]):
         self.tail = ""
         self.stages: list[list[str]] = [[]]
-        self._watch, self._line = watch, ""
+        self._watch, self._line, self._from = watch, "", False
 
     def add(self, text: str) -> None:
         self.tail = (self.tail + text)[-OUTPUT_CHARS:]
         *lines, rest = (self._line + text).split("\n")
         self._line = rest[-OUTPUT_CHARS:]
         for line in map(str.rstrip, lines):
-            if made := re.match(r" ---> ([0-9a-f]{12,})$", line):
+            if (made := re.match(r" ---> ([0-9a-f]{12,})$", line)) and not self._from:
                 self.stages[-1].append(made[1])
-            elif re.match(r"Step \d+/\d+ : FROM ", line, re.IGNORECASE):
-                self.stages.append([])
+            elif step := re.match(r"Step \d+/\d+ : (FROM )?", line, re.IGNORECASE):
+                if step[1]:
+                    self.stages.append([])
+                self._from = bool(step[1])
             self._watch(line)
 
     def steps(self) -> list[str]:

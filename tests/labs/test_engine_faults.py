@@ -224,6 +224,7 @@ def test_an_edit_of_a_dockerfile_leaves_nothing_of_the_old_images(work, builder)
             for image in engine.images(filters={"reference": f"{images.LAB_PREFIX}99-toy-*"})
             for name in image.tags
         }
+        assert all(name.startswith(images.LAB_PREFIX) for name in kept), "what a stage is FROM is no step of it"
         steps = {name for name in kept if ":step-" in name}
         assert len(kept) == len(steps) + 1 and (len(steps) > 0) == ("classic" in builder)
         waiting.until(lambda: unnamed() <= before)

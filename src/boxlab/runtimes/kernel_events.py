@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from boxlab import engine
+from boxlab.interrupts import deferred
 from boxlab.language import _
 from boxlab.runtimes.box import Observation
 
@@ -117,9 +118,10 @@ def watch() -> Iterator[Events]:
         try:
             yield events
         finally:
-            ended.set()
-            reader.join()
-            _order(listener, _PROC_CN_MCAST_IGNORE)
+            with deferred():
+                ended.set()
+                reader.join()
+                _order(listener, _PROC_CN_MCAST_IGNORE)
 
 
 def _listen() -> socket.socket:
@@ -143,15 +145,17 @@ def _order(listener: socket.socket, what: int) -> None:
 
 def _collect(listener: socket.socket, events: Events, ended: threading.Event) -> None:
     while True:
-        ready, _, _ = select.select([listener], [], [], 0 if ended.is_set() else _POLL_S)
-        if not ready:
-            if ended.is_set():
-                return
-            continue
         try:
+            ready, _, _ = select.select([listener], [], [], 0 if ended.is_set() else _POLL_S)
+            if not ready:
+                if ended.is_set():
+                    return
+                continue
             data = listener.recv(4096)
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:
+        except (OSError, ValueError) as error:
+            if listener.fileno() < 0:  # closed under us: who waited for us was interrupted
+                return
+            if not isinstance(error, OSError) or error.errno != errno.ENOBUFS:
                 raise
             events.lost = True  # they came faster than we read
             continue
