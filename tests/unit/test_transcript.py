@@ -7,6 +7,7 @@ import time
 
 import psutil
 import pytest
+import waiting
 
 from boxlab import transcript
 from boxlab.errors import BoxlabError
@@ -73,7 +74,14 @@ def test_an_interrupt_ends_what_was_started(tmp_path):
         transcript.run(f"sleep 600 & echo $! >{tmp_path}/pid; wait")
     thread.join()
     pid = int((tmp_path / "pid").read_text())
-    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    waiting.until(lambda: not runs(pid))  # the kernel takes a moment
+
+
+def runs(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_in_a_notebook_it_looks_like_a_terminal():
