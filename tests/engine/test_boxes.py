@@ -47,7 +47,7 @@ def test_three_verbs(kind):
         box.stop()
         assert spawned.exit_reason() == "exit status 0", "it ended when told to, not by force"
     assert ours() == before
-    assert sweep.processes() == []
+    wait_until(lambda: not sweep.processes())
 
 
 def test_the_container_is_held_to_the_workloads_limits():
@@ -167,7 +167,7 @@ def test_an_interrupted_experiment_leaves_nothing_and_keeps_its_samples(number):
     finally:
         record.unlink(missing_ok=True)
     wait_until(lambda: ours() == before)
-    assert sweep.processes() == []
+    wait_until(lambda: not sweep.processes())
 
 
 def test_clean_removes_what_we_made_and_not_what_a_reader_made_of_our_images():
