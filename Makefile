@@ -49,7 +49,7 @@ unit: $(if $(PYTHON),,$(INSTALLED)) ## only the tests that need no engine, in se
 check: $(INSTALLED) ## look at the sources without running them, in seconds (or ONLY=… a part of it)
 	@began=$$(date +%s); \
 	  $(MAKE) --no-print-directory --keep-going --jobs $(filter --output-sync,$(.FEATURES:%=--%)) $(addprefix check-,$(or $(ONLY),$(CHECKS))); \
-	  status=$$?; $(if $(ONLY),,$(BIN)/python tools/counts.py;) echo "check: took $$(($$(date +%s) - began)) s"; exit $$status
+	  status=$$?; $(if $(ONLY),,$(BIN)/python tools/counts.py || status=1;) echo "check: took $$(($$(date +%s) - began)) s"; exit $$status
 check-style:
 	@$(BIN)/ruff check --quiet $(CODE)
 check-format:

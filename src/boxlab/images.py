@@ -281,8 +281,14 @@ def _from_packages(tag: str) -> _Origin:
             ),
         )
     excluded = ("/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/man/*")
-    command = ["unshare", "--mount", "--propagation=private"] if os.geteuid() == 0 else []  # its mounts end with it
-    command += ["mmdebstrap", "--variant=minbase", "--include=ca-certificates,python3,python3-venv"]
+    apart = ["unshare", "--mount", "--propagation=private"]  # what it mounts ends with it
+    may_be = bool(shutil.which(apart[0])) and not subprocess.run([*apart, "true"], capture_output=True).returncode
+    command = [
+        *(apart if may_be else []),
+        "mmdebstrap",
+        "--variant=minbase",
+        "--include=ca-certificates,python3,python3-venv",
+    ]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in excluded]
     tarball = paths.scratch() / f"base-{marks.RUN}.tar"
     try:

@@ -110,19 +110,17 @@ def test_errors_are_in_the_language(arguments, ask, tmp_path):
 
 
 DRAW = """
-import json, re
+import json, re, sys
+sys.path.append(sys.argv[1])
+import drawn
 from boxlab import paths, plots, prose, records, tables
-drawn = {
-    "startup": [plots.startup, plots.phases], "onion": [plots.ladder], "memory": [plots.memory], "size": [plots.size],
-    "density": [plots.density], "dockerfile": [plots.dockerfile], "isolation": [plots.isolation],
-}
 said = {}
 for file in sorted(paths.RESULTS.glob("*[!l].json")):
     record = records.load(file)
     texts = [str(text) for text in prose.texts(record).values()]
     for table in [tables.summary(record)] + [tables.levels(record)] * bool(record.levels):
         texts += [table.index.name, *map(str, table.index), *map(str, table.columns), *map(str, table.to_numpy().ravel())]
-    for plot in [draw(record) for draw in drawn.get(record.experiment, [])] + [plots.compare(record, record)]:
+    for plot in [draw(record) for draw in drawn.BY_EXPERIMENT.get(record.experiment, [])] + [plots.compare(record, record)]:
         texts += [plot.alt, plot.caption, *re.findall(r"<text[^>]*>([^<]*)</text>", plot.svg + plot.narrow)]
     texts += [text for sample in record.samples for text in record.said(sample).values()]
     said[file.stem] = texts
@@ -138,7 +136,7 @@ RECORDS = [file.stem for file in sorted(paths.RESULTS.glob("*.json")) if not fil
 @pytest.fixture(scope="module")
 def shown(ask):
     """All that is drawn, tabled and quoted from each stored record."""
-    return json.loads(ask("-c", DRAW, BOXLAB_LANGUAGE=language.PSEUDO)[0])
+    return json.loads(ask("-c", DRAW, paths.ROOT / "tests", BOXLAB_LANGUAGE=language.PSEUDO)[0])
 
 
 @pytest.mark.parametrize("name", RECORDS)

@@ -1,6 +1,7 @@
 import itertools
 import re
 
+import drawn
 import pretended_run as runs
 import pytest
 
@@ -114,20 +115,20 @@ def test_parts_are_stacked_and_named():
 @pytest.fixture
 def figures(monkeypatch):
     """Draws a plot and returns its figures: that of a page and that of a phone."""
-    drawn = []
+    made = []
 
     def finish(draw, _alt, _caption, _salt, font_size=10):
         for page in (style.WIDE, style.NARROW):
             with style.drawing(draw, page, font_size) as figure:
                 figure.draw_without_rendering()
-                drawn.append(figure)
+                made.append(figure)
 
     for module in (starts, resources, comparison):
         monkeypatch.setattr(module, "finish", finish)
 
     def figures(draw, *arguments):
         draw(*arguments)
-        return drawn[-2:]
+        return made[-2:]
 
     return figures
 
@@ -147,25 +148,13 @@ def words(figure):
     return [(text.get_text(), text.get_window_extent()) for text in found if text.get_text() and text.get_visible()]
 
 
-STORED = {
-    "startup": [
-        plots.startup,
-        *(lambda run, kind=kind: plots.phases(run, (kind,)) for kind in ("container", "microvm", "full-vm")),
-    ],
-    "onion": [plots.ladder, lambda run: plots.phases(run, ("runc", "engine-none", "engine-bridge"))],
-    "memory": [plots.memory],
-    "size": [plots.size],
-    "density": [plots.density],
-    "dockerfile": [plots.dockerfile],
-    "isolation": [plots.isolation],
-}
 RUNS = [path for path in sorted(paths.RESULTS.glob("*.json")) if not path.stem.endswith(".local")]
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
 def test_on_a_page_and_on_a_phone_no_word_is_cut_or_lies_over_another(path, figures):
     run = records.load(path)
-    for draw in STORED.get(run.experiment, []):
+    for draw in drawn.BY_EXPERIMENT.get(run.experiment, []):
         for figure in figures(draw, run):
             written = words(figure)
             assert len(written) > 5

@@ -107,6 +107,7 @@ class Page:
 
 
 WIDE, NARROW = Page(6.4, narrow=False), Page(3.3, narrow=True)
+
 STEPS = {
     10: ((1, (1, 2, 3, 5)), (1, (1, 2, 5)), (1, (1, 3)), *((power, (1,)) for power in (1, 2, 3, 6))),
     2: ((1, (1, 1.5)), *((power, (1,)) for power in (1, 2, 4, 6, 10))),

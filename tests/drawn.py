@@ -1,0 +1,15 @@
+"""What is drawn of each experiment's record, on the book's pages and in its notebooks."""
+
+from functools import partial
+
+from boxlab import plots
+
+BY_EXPERIMENT = {
+    "startup": [plots.startup, *(partial(plots.phases, kinds=(kind,)) for kind in ("container", "microvm", "full-vm"))],
+    "onion": [plots.ladder, partial(plots.phases, kinds=("runc", "engine-none", "engine-bridge"))],
+    "memory": [plots.memory],
+    "size": [plots.size],
+    "density": [plots.density],
+    "dockerfile": [plots.dockerfile],
+    "isolation": [plots.isolation],
+}
