@@ -9,7 +9,8 @@ export RUN
 BIN := .venv/bin
 # Tests run in two processes: what measures in one, all else beside it. More would only disturb it.
 WORKERS := 2
-TOGETHER := --census --numprocesses=$(WORKERS)
+TOGETHER := --numprocesses=$(WORKERS)
+PYTEST := $(BIN)/python tests/run.py
 INSTALLED := .venv/.installed
 MESSAGES := _build/boxlab.pot
 CATALOGUES := src/boxlab/locale
@@ -34,17 +35,17 @@ test: host $(INSTALLED) ## prove it: library, engine, virtual machines, notebook
 	@$(BIN)/boxlab prepare
 	@EXECUTE=off BOOK_OUT=_build/test tools/book.sh
 	@# Notebooks are tests as well: nbval runs them and compares the outputs of their deterministic cells.
-	@$(BIN)/pytest $(TOGETHER) --nbval --nbval-current-env --nbval-cell-timeout=1200 tests notebooks
+	@$(PYTEST) $(TOGETHER) --census --nbval --nbval-current-env --nbval-cell-timeout=1200 tests notebooks
 
 test-engines: export PROFILE := quick
 test-engines: export BOXLAB_TERMINAL :=
 test-engines: PARTS := tests
 test-engines: host $(INSTALLED) ## only the tests that depend on the kind of engine (DOCKER_HOST says which), in minutes
 	@$(BIN)/boxlab prepare
-	@$(BIN)/pytest $(TOGETHER) -p no:nbval -m engines tests
+	@$(PYTEST) $(TOGETHER) --census -pno:nbval -mengines tests
 
 unit: $(if $(PYTHON),,$(INSTALLED)) ## only the tests that need no engine, in seconds; PYTHON=3.14 with that one
-	@$(if $(PYTHON),tools/pythons.sh $(PYTHON) make unit,$(BIN)/pytest -p no:nbval --numprocesses=$(WORKERS) tests/unit)
+	@$(if $(PYTHON),tools/pythons.sh $(PYTHON) make unit,$(PYTEST) $(TOGETHER) -pno:nbval tests/unit)
 
 check: $(INSTALLED) ## look at the sources without running them, in seconds (or ONLY=… a part of it)
 	@began=$$(date +%s); \

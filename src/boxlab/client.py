@@ -49,7 +49,9 @@ FIXES = {
     ),
     r"no space left|quota exceeded": _("see what fills the disk with `docker system df` and `df -h`"),
     r"toomanyrequests": _("wait an hour, or `docker login`: the registry counts what is pulled without an account"),
-    r"GLIBC|not found|cannot execute": _("install Docker's command line anew, as made for this system"),
+    r"GLIBC|(docker|command)['\"]?:? not found|cannot execute": _(
+        "install Docker's command line anew, as made for this system"
+    ),
     r"Cannot connect|error during connect|Unavailable|EOF|connection (reset|refused)": _(
         "restart the engine, and try again"
     ),

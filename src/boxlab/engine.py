@@ -232,14 +232,18 @@ def images(**which: Any) -> list[SdkImage]:
         what the SDK raises: see `plain_errors`.
     """
     client, found = connect(), []
-    for identity in dict.fromkeys(row["Id"] for row in _listed(**which)):
+    for identity in dict.fromkeys(row["Id"] for row in listed(**which)):
         with suppress(docker.errors.NotFound):
             found.append(client.images.get(identity))
     return found
 
 
-def _listed(tries: int = 20, **which: Any) -> list[dict[str, Any]]:
-    """The engine's own list of images: containerd's store fails to make one while an image is being removed."""
+def listed(tries: int = 20, **which: Any) -> list[dict[str, Any]]:
+    """The engine's own list of images, a row each: containerd's store fails to make one while an image is being removed.
+
+    Raises:
+        what the SDK raises: see `plain_errors`.
+    """
     for _try in range(tries):
         with suppress(docker.errors.NotFound):
             return _rows(**which)

@@ -321,7 +321,7 @@ def _things() -> Iterator[_Thing]:
         name = found["Name"]
         found["Created"] = found.get("CreatedAt") or 0
         yield _thing("volume", name, f"{name} {found['Created']}", found, "", partial(api.remove_volume, name))
-    for found in api.images():
+    for found in engine.listed():
         for name in [short_name(tag) for tag in found["RepoTags"] or () if tag != "<none>:<none>"] or [""]:
             yield _thing("image", name, found["Id"], found, "", partial(api.remove_image, name or found["Id"]))
 

@@ -187,7 +187,7 @@ def test_a_book_is_read_at_once_then_measured_and_goes_on_when_interrupted(proje
         assert building.returncode == 130
         assert complained == "book: interrupted; the next `make book` goes on where it was\n"
         assert (project / "notebooks" / "ended").exists()
-        assert processes(project) == []
+        psutil.wait_procs(processes(project))
         assert not (project / "_build" / "tmp").exists()
         if number == signal.SIGTERM:
             assert re.search(

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import waiting
 
 from boxlab import engine, images, marks, sweep
 from boxlab.errors import EngineError
@@ -75,12 +76,13 @@ def test_it_is_gone_with_the_process_that_started_it(second):
         "from boxlab.second_engine import SecondEngine; e = SecondEngine(); print(e._container.id, flush=True); input()"
     )
     client = engine.connect()
-    volumes = {volume.name for volume in client.volumes.list()}
     owner = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with owner:
         started = owner.stdout.readline().strip()
         container = client.containers.get(started)
+        volumes = {mount["Name"] for mount in container.attrs["Mounts"] if mount["Type"] == "volume"}
+        assert volumes
         owner.kill()
         container.wait(condition="removed")
-    assert {volume.name for volume in client.volumes.list()} == volumes
+    waiting.until(lambda: not volumes & {volume.name for volume in client.volumes.list()})
     assert not [item for item in sweep.of_run(marks.RUN) if started.startswith(item.name)]

@@ -2,6 +2,7 @@
 
 import docker.errors
 import pytest
+import waiting
 
 from boxlab import engine, images, marks, sweep
 from boxlab.errors import EngineError
@@ -53,7 +54,7 @@ REFUSED = [
 def nothing_stays():
     images.ensure("base")
     yield
-    assert [item for item in sweep.of_run(marks.RUN) if item.kind == "container"] == []
+    waiting.until(lambda: "container" not in {item.kind for item in sweep.of_run(marks.RUN)})
 
 
 @pytest.mark.parametrize("asked", REFUSED, ids=lambda asked: str(asked)[:60].encode("ascii", "replace").decode())

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 import toy_lab
+import waiting
 
 from boxlab import cgroups, paths, sweep
 from boxlab.errors import BoxlabError
@@ -27,10 +28,10 @@ def box(request, containers):
     scratch = set(paths.scratch().iterdir())
     yield containers if request.param == "container" else sandbox.Processes("no engine")
     ours = psutil.Process().children(recursive=True)
-    assert [process for process in ours if process.pid not in before] == []
+    assert [process for process in ours if process.pid not in before and process.is_running()] == []
     assert [group for group in cgroups.ours() if sandbox.marks.RUN in group.name] == []
     assert set(paths.scratch().iterdir()) == scratch
-    assert [item for item in sweep.of_run(sandbox.marks.RUN, True) if item.kind == "container"] == []
+    waiting.until(lambda: "container" not in {item.kind for item in sweep.of_run(sandbox.marks.RUN)})
 
 
 def run(box, script, files=None, **options):

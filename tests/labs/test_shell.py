@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+import waiting
 from click.testing import CliRunner
 from pseudo_terminal import Terminal
 
@@ -28,7 +29,7 @@ def by_hand(tmp_path, monkeypatch):
 
 
 def nothing_runs():
-    return [item for item in sweep.leftovers() if item.kind == "process"] == []
+    waiting.until(lambda: not sweep.processes())
 
 
 def test_the_machine_has_the_learners_files_and_ends_with_its_shell(by_hand):
@@ -44,27 +45,27 @@ def test_the_machine_has_the_learners_files_and_ends_with_its_shell(by_hand):
         terminal.expect("machine# ")  # of the container's shell: it has the same prompt
         terminal.type(END)
         terminal.expect("machine# ")
-        terminal.type("sleep 1000\r")
-        terminal.expect("sleep 1000")
+        terminal.type("sh -c 'echo now $((6 * 7)); exec sleep 1000'\r")
+        terminal.expect("now 42")  # it is in front: a Ctrl-C before that is the shell's
         terminal.type("\x03")
         terminal.expect("machine# ")
         terminal.type(END)
         terminal.expect("status 0")
         terminal.expect("as it was")
         assert terminal.status() == 0
-    assert nothing_runs()
+    nothing_runs()
 
 
 def test_one_that_hangs_is_left(by_hand):
     with Terminal(["bash", "-c", AROUND, by_hand]) as terminal:
         terminal.expect("machine# ")
-        terminal.type("trap '' INT; cat\r")
-        terminal.expect("cat")
+        terminal.type("trap '' INT; echo now $((6 * 7)); cat\r")
+        terminal.expect("now 42")
         terminal.type(LEFT)
         terminal.expect("status 0")
         terminal.expect("as it was")
         assert terminal.status() == 0
-    assert nothing_runs()
+    nothing_runs()
 
 
 def test_without_a_terminal_it_says_so(by_hand):

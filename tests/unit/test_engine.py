@@ -5,7 +5,7 @@ import psutil
 import pytest
 import requests
 
-from boxlab import engine, leftover, marks, paths, sweep
+from boxlab import client, engine, leftover, marks, names, paths, sweep
 from boxlab.errors import EngineError
 from boxlab.runtimes.spawn import HostProcess
 
@@ -112,3 +112,40 @@ def test_an_owner_is_a_checkout_and_its_user(monkeypatch):
     assert len(owners) == 3
     monkeypatch.setenv(marks.OWNER_MARK, "started by")
     assert marks.owner() == "started by"
+
+
+def test_a_list_of_images_that_one_of_them_leaves_meanwhile_is_asked_for_again(monkeypatch):
+    """As containerd's store fails: a digest whose content has just gone."""
+    gone = docker.errors.NotFound("content digest sha256:2d9e: not found")
+
+    class Store:
+        def __init__(self):
+            self.api, self.answers = self, [gone, gone, [{"Id": "one", "RepoTags": ["py:latest"], "Created": 1}]]
+
+        def images(self, **_which):
+            answer = self.answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        def containers(self, **_which):
+            return []
+
+        networks = containers
+
+        def volumes(self):
+            return {"Volumes": None}
+
+        remove_image = None
+
+    store = Store()
+    monkeypatch.setattr(engine, "connect", lambda: store)
+    assert [thing.name for thing in names._things()] == ["py:latest"]
+    assert store.answers == []
+
+
+def test_what_an_engine_has_not_is_no_fault_of_the_docker_command():
+    said = engine.explain(docker.errors.NotFound("content digest sha256:2d9e: not found"))
+    assert "content digest" in said.args[0] and said.fix == ""
+    for line in ("sh: 1: docker: not found", "bash: docker: command not found", "version `GLIBC_2.34' not found"):
+        assert "command line anew" in client.fix_for(line)

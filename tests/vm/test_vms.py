@@ -51,7 +51,7 @@ def test_a_restored_vm_goes_on_from_where_it_was_saved(container_files):
         assert first["files_sha256"] == container_files
     with runtime.start(WORKLOAD) as again:
         assert again.observe().inside["boot_id"] == first["boot_id"]  # the same boot, resumed twice
-    assert sweep.leftovers() == []
+    waiting.until(lambda: not sweep.leftovers())
 
 
 def test_a_clone_may_lie_in_a_folder_of_any_name(monkeypatch, tmp_path):
@@ -77,7 +77,7 @@ def test_a_broken_snapshot_is_a_failure_and_leaves_nothing():
             runtime.start(WORKLOAD)
     finally:
         runtime.guest.state.write_bytes(whole)
-    assert sweep.leftovers() == []
+    waiting.until(lambda: not sweep.leftovers())
 
 
 def test_a_workload_in_a_vm_can_be_asked():
@@ -115,7 +115,7 @@ def test_instances_of_a_machine_are_started_together_and_all_stopped():
     run = experiments.density(["restored-vm"], levels=[0, 1, 3], seed=2)
     assert run.complete and not run.failures("restored-vm")
     assert run.line("restored-vm", least=0).slope.value > 1 << 20
-    assert sweep.leftovers() == []
+    waiting.until(lambda: not sweep.leftovers())
 
 
 @pytest.mark.parametrize(("trial", "outcome"), [("memory-microvm", "killed"), ("pids-microvm", "nothing")])
@@ -136,7 +136,7 @@ def test_a_machine_larger_than_the_host_is_a_failure_in_one_line():
     run = experiments.startup(["microvm"], rounds=1, workload=runtimes.Workload(memory_mib=1 << 30))
     reason = run.failures("microvm")[0]
     assert "it ended before 'ready'" in reason and "memory" in reason
-    assert sweep.leftovers() == []
+    waiting.until(lambda: not sweep.leftovers())
 
 
 def test_a_machine_has_whole_processors():
@@ -178,7 +178,8 @@ def test_a_host_without_qemu_needs_nothing_but_the_engine(qemu_in_a_container, c
         assert set(runtime.phases) <= set(box.marks)
         assert box.observe().inside["files_sha256"] == container_files
         assert "QEMU in a container" in labels.accelerator(runtime.details())
-    assert not engine.connect().containers.list(all=True, filters={"label": f"{engine.OWNER_LABEL}={marks.owner()}"})
+    ours = {"label": f"{engine.OWNER_LABEL}={marks.owner()}"}
+    waiting.until(lambda: not engine.connect().containers.list(all=True, ignore_removed=True, filters=ours))
 
 
 def test_a_killed_owner_leaves_no_vm():
