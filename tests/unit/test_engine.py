@@ -136,7 +136,7 @@ def test_a_list_of_images_that_one_of_them_leaves_meanwhile_is_asked_for_again(m
         def volumes(self):
             return {"Volumes": None}
 
-        remove_image = None
+        remove_image = containers
 
     store = Store()
     monkeypatch.setattr(engine, "connect", lambda: store)
