@@ -116,13 +116,12 @@ start() {
 # Within the mount namespace: make its root file system the root, and become its processes.
 inside() {
   echo $$ >"$HERE/run/pid"
-  readlink /proc/$$/ns/mnt | tr -dc 0-9 >"$HERE/run/namespace"
   mkdir -p "$ROOT"/{old,sock,var/lib/docker,var/lib/containerd}
   mount --bind "$ROOT" "$ROOT"
   mount -t proc proc "$ROOT/proc"
   mount --rbind /sys "$ROOT/sys"
   mount --rbind /dev "$ROOT/dev"
-  mount -t tmpfs tmpfs "$ROOT/run"
+  mount -t tmpfs "$NETWORK" "$ROOT/run" # by this name its processes are known: the kernel gives numbers anew, of namespaces too
   mount -t tmpfs tmpfs "$ROOT/tmp"
   mount --bind "$HERE/run" "$ROOT/sock"
   mount --bind "$HERE/docker" "$ROOT/var/lib/docker"
@@ -148,11 +147,10 @@ wait
 END
 }
 
-# Process ids in the engine's mount namespace, and in the control groups of its containers.
+# Process ids of the engine, which see the mount of its name, and of those in the control groups of its containers.
 members() {
-  local namespace group
-  namespace=$(cat "$HERE/run/namespace" 2>/dev/null || true)
-  [ -z "$namespace" ] || find /proc -maxdepth 3 -path '/proc/[0-9]*/ns/mnt' -lname "mnt:?$namespace?" 2>/dev/null | cut -d / -f 3 || true
+  local group
+  grep -slF -- "- tmpfs $NETWORK " /proc/[0-9]*/mountinfo | cut -d / -f 3 || true
   for group in $(groups); do find "$group" -name cgroup.procs -exec cat {} + 2>/dev/null || true; done
 }
 groups() { find /sys/fs/cgroup -maxdepth 2 -name "$GROUP" 2>/dev/null; }
