@@ -27,12 +27,12 @@ def checkout():
 def test_a_process_that_got_the_number_of_an_engine_that_ended_is_let_alone(checkout):
     run = checkout / ".cache/engine/containerd/run"
     command = ["unshare", "--mount", "sh", "-c", "readlink /proc/$$/ns/mnt; exec cat"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as anothers:
-        namespace = "".join(filter(str.isdigit, anothers.stdout.readline()))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        namespace = "".join(filter(str.isdigit, other.stdout.readline()))
         (run / "namespace").write_text(namespace)
-        (run / "pid").write_text(str(anothers.pid))
+        (run / "pid").write_text(str(other.pid))
         subprocess.run(["tools/engine.sh", "stop"], cwd=checkout, check=True)
-        assert anothers.communicate("still here")[0] == "still here"
+        assert other.communicate("still here")[0] == "still here"
 
 
 def test_what_has_the_mount_of_its_name_is_ended(checkout):
