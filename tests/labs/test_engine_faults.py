@@ -301,6 +301,7 @@ def proxied(places, monkeypatch):
     proxy = Proxy(path)
     toy = toy_lab.make(places / "labs", CHECKS, TOML)
     monkeypatch.setattr(runner, "END_S", 3)
+    monkeypatch.setattr(runner, "CLEAR_S", 3)
     result = {}
 
     def check(environment: dict[str, str]):
