@@ -12,4 +12,5 @@ BY_EXPERIMENT = {
     "density": [plots.density],
     "dockerfile": [plots.dockerfile],
     "isolation": [plots.isolation],
+    "stop": [plots.stop],
 }

@@ -20,7 +20,7 @@ from boxlab.runtimes.spawn import EngineContainer
 READY_S = 180
 """How long it may take to answer, in seconds; only what hangs takes as long."""
 
-RIGHTS = {
+RIGHTS: dict[str, Any] = {
     "cap_add": ["NET_ADMIN", "SYS_ADMIN"],
     "security_opt": ["seccomp=unconfined", "apparmor=unconfined"],
     "device_cgroup_rules": ["a *:* rwm"],

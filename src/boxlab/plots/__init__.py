@@ -3,6 +3,7 @@
 from boxlab.plots.comparison import compare
 from boxlab.plots.resources import density, dockerfile, isolation, memory, size
 from boxlab.plots.starts import ladder, phases, startup
+from boxlab.plots.stops import stop
 from boxlab.plots.style import COLOURS, PARTS, Plot
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "phases",
     "size",
     "startup",
+    "stop",
 ]

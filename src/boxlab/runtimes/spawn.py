@@ -135,6 +135,7 @@ class EngineContainer:
 
     Args:
         host: settings of the engine's HostConfig that `options`, the SDK's create_host_config, do not know.
+        stop_signal: what the engine stops it with in place of SIGTERM.
 
     Attributes:
         times: when each call to the engine had returned, on the host's monotonic clock.
@@ -146,6 +147,7 @@ class EngineContainer:
         command: list[str] | None = None,
         hostname: str | None = None,
         host: dict[str, Any] | None = None,
+        stop_signal: str | None = None,
         **options: Any,
     ):
         with engine.plain_errors():
@@ -157,6 +159,7 @@ class EngineContainer:
                 command,
                 stdin_open=True,
                 hostname=hostname or None,
+                stop_signal=stop_signal,
                 labels=engine.labels(),
                 host_config=api.create_host_config(auto_remove=True, **options) | (host or {}),
             )["Id"]
