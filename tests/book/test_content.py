@@ -41,6 +41,7 @@ ALLOWED = {
     "10 GB": "an example in a question",
     "500 MB": "an example in a question",
     "60 s": "a deadline in a question",
+    "3 seconds": "a grace that an experiment is given",
     # what a lab is made of
     "12 MiB": "what a lab's program takes",
     "24 MiB": "the size of a lab's file",

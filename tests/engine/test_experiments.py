@@ -33,7 +33,9 @@ from boxlab.runtimes import Container, Observation, Workload, console, kernel_ev
 WORKLOAD = Workload()
 
 # The package's names are the functions; these are the modules of the same names.
-density, limits, onion = (import_module(f"boxlab.experiments.{name}") for name in ("density", "limits", "onion"))
+density, limits, onion, stop = (
+    import_module(f"boxlab.experiments.{name}") for name in ("density", "limits", "onion", "stop")
+)
 
 
 @pytest.fixture(autouse=True)
@@ -235,6 +237,22 @@ def test_a_runtime_that_the_engine_does_not_know_is_left_out_with_the_known_ones
     run = experiments.isolation(arms, rounds=1)
     assert "it knows" in run.plan["left_out"]["none"]["reason"] and "runc" in run.plan["left_out"]["none"]["reason"]
     assert run.median("runc", "stat").value > run.median("runc", "getppid").value
+
+
+def test_a_stop_is_told_by_its_cause_and_by_what_the_program_did(monkeypatch):
+    monkeypatch.setattr(stop, "GRACE_S", 1)
+    run = experiments.stop(rounds=1)
+    ends = {
+        kind: tuple(run.median(kind, metric).value for metric in ("saved", "killed", "status")) for kind in run.arms
+    }
+    assert ends == {
+        "shell": (0, 1, 137),
+        "exec": (0, 1, 137),
+        "handler": (1, 0, 0),
+        "init": (0, 0, 143),
+        "shell-init": (0, 0, 143),
+        "interrupt": (1, 0, 130),
+    }
 
 
 @pytest.mark.parametrize("layer", onion.layers(), ids=lambda layer: layer.kind)
