@@ -12,7 +12,7 @@ from markdown_it.token import Token
 ROOT = Path(__file__).resolve().parents[1]
 
 BOXES = re.compile(r"\{(?:admonition|note|warning|tip|important)\}")
-SHELL = "%%shell"
+SHELL = ("%%shell", "%%terminal")
 NOBODY = re.compile(r"\b(?:whoever|somebody|nobody|someone|no one)\b", re.IGNORECASE)
 CONTRACTION = re.compile(r"\b\w+(?:n't|'(?:re|ve|ll|d|m))\b|\b(?:it|that|there|what|here|let)'s\b", re.IGNORECASE)
 AROUND = ("Exercises", "Key points", "Next", "How far to trust this")

@@ -45,7 +45,7 @@ class Transcript(SphinxDirective):
         cell = path and cell_of(path, name, measured.HERE)
         if not cell:
             raise self.error(f"the page's notebook has no cell {name!r}")
-        if "".join(cell["source"]).startswith(f"%%{transcript.MAGIC}"):
+        if "".join(cell["source"]).startswith((f"%%{transcript.MAGIC}", f"%%{transcript.TERMINAL}")):
             shown = [block for step in self._steps(name, cell) for block in self._step(step)]
         elif self.content:
             raise self.error(f"cell {name!r} is no cell of commands: leave the directive empty")

@@ -1,9 +1,11 @@
-"""Commands in a notebook, each with what it printed: the cell magic `%%shell`, and what the book's pages take from its cells.
+"""Commands in a notebook, each with what it printed: the cell magics `%%shell` and `%%terminal`, and what the book's pages take
+from their cells.
 
 `%%bash` goes on after an error, and loses which command printed what.
 """
 
 import contextlib
+import io
 import os
 import re
 import secrets
@@ -21,11 +23,29 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 MAGIC = "shell"
+TERMINAL = "terminal"
+"""For commands that need a terminal: a line that begins with "$ " is one, and the lines below it are typed into it."""
+
 MIME = "application/vnd.containers-measured.transcript+json"
 """Under which a cell's output has its steps, beside the text that Jupyter shows."""
 
 FAILS = re.compile(r"(?P<command>.*?)\s+# fails: status (?P<status>\d+)$")
 """How a command says that it is meant to fail."""
+
+PROMPT = r"[#$>] (?:\x1b\[[\d;?]*[A-Za-z])*$"
+"""What a program has printed last that waits for a line: root's prompt, a user's, or Python's."""
+
+PROMPT_S = 60
+"""How long a prompt, or the end, may take to come."""
+
+KEYS = {"^P^Q": "\x10\x11", "^C": "\x03", "^D": "\x04"}
+"""Lines that stand for keys."""
+
+CONTROLS = re.compile(r"\x1b\[[\d;?]*[A-Za-z]|\r+(?=\n)|\x07|[^\n]*\r(?!\n)")
+"""What is not seen: what moves a terminal's cursor or is heard, and what was on a line before the cursor went back to its beginning."""
+
+SIZE = (24, 200)
+"""Lines and columns of the terminal: no line of a page is as long."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +63,63 @@ class Step:
 
 def commands(cell: str) -> list[tuple[str, int]]:
     """The commands of a cell, a line each, with the status that each declares; without comments and the magic's own line."""
+    if cell.startswith(f"%%{TERMINAL}"):
+        return [(command, 0) for command, _typed in sessions(cell)]
     found = []
     for line in map(str.strip, cell.splitlines()):
         if line and not line.startswith(("#", f"%%{MAGIC}")):
             declared = FAILS.fullmatch(line)
             found.append((declared["command"], int(declared["status"])) if declared else (line, 0))
     return found
+
+
+def sessions(cell: str) -> list[tuple[str, list[str]]]:
+    """The commands of a cell that need a terminal, each with the lines that are typed into it."""
+    found: list[tuple[str, list[str]]] = []
+    for line in cell.splitlines():
+        if line.startswith("$ "):
+            found.append((line.removeprefix("$ ").strip(), []))
+        elif found and line.strip():
+            found[-1][1].append(line.strip())
+    return found
+
+
+def record(cell: str) -> list[Step]:
+    """Run each command of a cell on a terminal of its own, and type a line whenever it prompts for one.
+
+    Raises:
+        BoxlabError: a prompt does not come, a command does not end, or it fails.
+        KeyboardInterrupt: passed on, once the command is killed.
+    """
+    import pexpect  # type: ignore[import-untyped]
+
+    steps = []
+    for command, typed in sessions(cell):
+        printed, trouble = io.StringIO(), ""
+        child = pexpect.spawn(
+            "bash",
+            ["-c", command],
+            env=os.environ | marks.environment(),
+            encoding="utf-8",
+            timeout=PROMPT_S,
+            dimensions=SIZE,
+        )
+        child.logfile_read = printed
+        try:
+            for line in typed:
+                child.expect(PROMPT)
+                child.send(KEYS.get(line, f"{line}\n"))
+            child.expect(pexpect.EOF)
+        except (pexpect.TIMEOUT, pexpect.EOF) as error:
+            trouble = "does not end, or prompt" if isinstance(error, pexpect.TIMEOUT) else "has ended early"
+        finally:
+            child.close(force=True)
+        shown = CONTROLS.sub("", printed.getvalue())
+        trouble = trouble or (f"exit status {child.exitstatus}" if child.exitstatus else "")
+        if trouble:
+            raise BoxlabError(f"{trouble}: {command}\n{shown.rstrip()}")
+        steps.append(Step(command, shown))
+    return steps
 
 
 def run(cell: str) -> list[Step]:
@@ -108,7 +179,7 @@ def in_words(steps: list[Step]) -> str:
 
 
 def steps_of(cell: dict[str, Any]) -> list[Step]:
-    """The steps that a stored cell has in its output; none where it is no cell of this magic, or did not run."""
+    """The steps that a stored cell has in its output; none where it is no cell of these magics, or did not run."""
     for output in cell.get("outputs", ()):
         if data := output.get("data", {}).get(MIME):
             return [Step(**step) for step in data["steps"]]
@@ -118,8 +189,8 @@ def steps_of(cell: dict[str, Any]) -> list[Step]:
 def load_ipython_extension(shell: "InteractiveShell") -> None:
     """What `%load_ext boxlab.transcript` does."""
 
-    def magic(line: str, cell: str) -> None:
-        steps = run(cell)
+    def show(steps: list[Step]) -> None:
         shell.display_pub.publish({"text/plain": in_words(steps), MIME: {"steps": [asdict(step) for step in steps]}})
 
-    shell.register_magic_function(magic, "cell", MAGIC)  # type: ignore[arg-type]  # what IPython says of it is wrong
+    for name, ran in ((MAGIC, run), (TERMINAL, record)):
+        shell.register_magic_function(lambda line, cell, ran=ran: show(ran(cell)), "cell", name)  # type: ignore[arg-type]  # what IPython says of it is wrong

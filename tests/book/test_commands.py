@@ -69,7 +69,7 @@ def test_commands_work_in_every_shell(path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_what_pages_may_show_of_a_notebook_works_in_every_shell(path):
     cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-    shells = [cell for cell in cells if cell.startswith(f"%%{transcript.MAGIC}")]
+    shells = [cell for cell in cells if cell.startswith((f"%%{transcript.MAGIC}", f"%%{transcript.TERMINAL}"))]
     assert complaints([(0, command) for cell in shells for command, _ in transcript.commands(cell)]) == []
 
 

@@ -94,3 +94,39 @@ def test_a_cell_that_did_not_run_has_no_steps():
     assert transcript.steps_of({"cell_type": "code", "outputs": []}) == []
     stored = {"steps": [{"command": "true", "output": "", "status": 0}]}
     assert transcript.steps_of({"outputs": [{"data": {transcript.MIME: stored}}]}) == [Step("true", "")]
+
+
+SESSION = """%%terminal
+$ bash --norc --noprofile
+echo $((6 * 7))
+exit
+
+$ python3 -q
+^D
+"""
+
+
+def test_what_needs_a_terminal_is_typed_into_one():
+    shell, python = transcript.record(SESSION)
+    assert shell.command == "bash --norc --noprofile" and python.command == "python3 -q"
+    assert "echo $((6 * 7))\n42\n" in shell.output and ">>> " in python.output
+    assert transcript.CONTROLS.sub("", "one$ \r\x1b[Kone$ pwd\r\n/opt\r\n") == "one$ pwd\n/opt\n"
+    assert "\x1b" not in shell.output and "\r" not in shell.output
+    assert [command for command, _status in transcript.commands(SESSION)] == [shell.command, python.command]
+
+
+@pytest.mark.parametrize(
+    ("session", "says"),
+    [
+        ("$ cat\nno prompt", "does not end, or prompt: cat"),
+        ("$ echo soon gone\ntoo late", "has ended early: echo soon gone\nsoon gone"),
+        ("$ echo why; false", "exit status 1: echo why; false\nwhy"),
+    ],
+)
+def test_a_session_that_goes_wrong_says_how_and_leaves_nothing(monkeypatch, session, says):
+    monkeypatch.setattr(transcript, "PROMPT_S", 1)
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    with pytest.raises(BoxlabError) as caught:
+        transcript.record(f"%%terminal\n{session}")
+    assert str(caught.value).startswith(says)
+    waiting.until(lambda: {process.pid for process in psutil.Process().children(recursive=True)} <= before)
