@@ -120,6 +120,18 @@ def inside(box, command: list[str]) -> str:
         said = box.execute(command)
     except BoxlabError as error:
         trouble = error
+    require_running(box)
+    if trouble:
+        raise trouble
+    return said
+
+
+def require_running(box) -> None:
+    """See that the service goes on.
+
+    Raises:
+        Mismatch: it has ended.
+    """
     if not box.running():
         raise Mismatch(
             _("the service goes on until it is stopped"),
@@ -129,11 +141,8 @@ def inside(box, command: list[str]) -> str:
                 output=printed(box.printed()),
             ),
             _("a container ends with its first process"),
-            _("`docker run --rm IMAGE` in a terminal shows the same"),
+            _("`docker run --rm IMAGE` in a terminal shows the same; an error in one answer need not end the program"),
         )
-    if trouble:
-        raise trouble
-    return said
 
 
 def ready(work: Work, box) -> None:
@@ -249,11 +258,11 @@ def pulse(work: Work) -> Pulse:
         seen = Pulse(well(box))
         if seen.first[0] == HEALTHY:
             box.write(MODEL, broken)
-            seen.broken = box.health(CHECKED_S)
+            seen.broken = checked(box)
             box.write(MODEL, work.text("model.json"))
             seen.restored = well(box)
             box.freeze()
-            seen.frozen = box.health(CHECKED_S)
+            seen.frozen = checked(box)
         elif seen.first[0] == UNHEALTHY:
             require_control(work)
         return seen
@@ -262,9 +271,20 @@ def pulse(work: Work) -> Pulse:
 def well(box) -> tuple[str, str]:
     """What the engine says of a service that ought to be healthy."""
     for _try in range(TRIES):
-        seen = box.health(CHECKED_S)
+        seen = checked(box)
         if seen[0] == HEALTHY:
             break
+    return seen
+
+
+def checked(box) -> tuple[str, str]:
+    """What the engine says once it has checked the service anew, and what that has printed.
+
+    Raises:
+        Mismatch: the service has ended.
+    """
+    seen = box.health(CHECKED_S)
+    require_running(box)
     return seen
 
 

@@ -4,8 +4,8 @@ The model is read for each question, so that a new one counts at once.
 The words that were asked are kept in memory, and appended to a file after every hundredth.
 """
 
-import json
 import atexit
+import json
 import signal
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer

@@ -6,6 +6,7 @@ The words that were asked are kept in memory, and appended to a file after every
 
 import json
 import signal
+import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -42,16 +43,9 @@ class Service(BaseHTTPRequestHandler):
         """Print no line for each question."""
 
 
-stopping = False
-
-
-def stop(*_):
-    global stopping
-    stopping = True
-
-
-signal.signal(signal.SIGTERM, stop)
+stopping = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: stopping.set())
 server = HTTPServer(("", 8000), Service)
-while not stopping:
+while not stopping.is_set():
     server.handle_request()  # goes on waiting after the handler has returned
 save()
