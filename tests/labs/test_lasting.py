@@ -1,6 +1,7 @@
 """Options that a learner chose: what the Docker SDK or the engine refuses is the learner's slip, told with what it wants."""
 
 import contextlib
+import re
 import signal
 
 import docker.errors
@@ -154,13 +155,17 @@ def test_health_is_what_was_checked_since():
         assert box.health(60) == ("", "")
 
 
+def states(box, name: str) -> list[str]:
+    """The states of the processes of that name, as the kernel shortens them: S sleeps, T is stopped."""
+    return re.findall(rf"\({name}\) (\w)", box.execute(["sh", "-c", "cat /proc/[0-9]*/stat"]))
+
+
 def test_what_is_frozen_goes_on_no_more_and_what_the_engine_runs_in_it_does():
     with living("sh", "-c", "sleep 600 & sleep 600 & wait", health=CHECKED) as box:
         box.write("/srv/state", "well")
-        waiting.until(lambda: box.execute(["pgrep", "-c", "sleep"]).strip() == "2")
+        waiting.until(lambda: states(box, "sleep") == ["S"] * 2)
         box.freeze()
-        states = box.execute(["ps", "-e", "-o", "stat=,comm="]).split("\n")
-        assert [line.split()[0][0] for line in states if line.endswith((" sh", " sleep"))] == ["T"] * 3
+        assert states(box, "sleep") == ["T"] * 2 and states(box, "sh")[0] == "T"
         assert box.health(60)[0] == "healthy"
 
 
