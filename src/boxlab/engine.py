@@ -314,7 +314,16 @@ def now_there() -> int:
     Raises:
         what the SDK raises: see `plain_errors`.
     """
-    return int(datetime.fromisoformat(connect().info()["SystemTime"]).timestamp())
+    return int(moment_there())
+
+
+def moment_there() -> float:
+    """As `now_there`, to the microsecond.
+
+    Raises:
+        what the SDK raises: see `plain_errors`.
+    """
+    return datetime.fromisoformat(connect().info()["SystemTime"]).timestamp()
 
 
 def docker_call(*arguments: str, **variables: str) -> tuple[list[str], dict[str, str]]:

@@ -1,5 +1,9 @@
 """Options that a learner chose: what the Docker SDK or the engine refuses is the learner's slip, told with what it wants."""
 
+import contextlib
+import re
+import signal
+
 import docker.errors
 import pytest
 import waiting
@@ -99,3 +103,77 @@ def test_bounds_hold_whatever_is_said():
     within = lasting.within({"Memory": 40 << 20, "PidsLimit": 3}, **most)
     assert within == {"Memory": 40 << 20, "MemorySwap": 80 << 20, "MemoryReservation": 0, "PidsLimit": 3}
     assert lasting.within({"MemoryReservation": 1 << 40}, **most)["MemoryReservation"] == 100 << 20
+
+
+POLITE = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(3)); print(1, flush=True); time.sleep(600)"
+CHECKED = {"Test": ["CMD", "grep", "-q", "well", "/srv/state"], "Interval": 10**8, "Retries": 1, "StartPeriod": 10**6}
+
+
+@contextlib.contextmanager
+def living(*command: str, health=None):
+    """A container of the base image in which such a command runs."""
+    made = lasting.Lasting(f"{images.PREFIX}base", list(command), {"network_mode": "none"}, {}, health)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.remove()
+
+
+def test_what_handles_the_signal_ends_by_itself():
+    with living("python3", "-c", POLITE) as box:
+        waiting.until(box.printed)
+        assert box.stop(60) == [signal.SIGTERM]
+        assert box.status(10) == 3
+
+
+def test_what_does_not_is_killed():
+    with living("sleep", "600") as box:
+        assert box.stop(1) == [signal.SIGTERM, signal.SIGKILL]
+        assert box.status(10) == 128 + signal.SIGKILL
+
+
+def test_files_are_written_and_read_also_when_it_has_ended():
+    with living("sleep", "600") as box:
+        box.write("/srv/word", "wörd\n")
+        assert box.execute(["cat", "/srv/word"]).strip() == "wörd"
+        box.stop(0)
+        assert box.read("/srv/word") == "wörd\n"
+        assert box.read("/srv/other") is None and box.read("/srv") is None
+        with pytest.raises(Mismatch, match="has none"):
+            box.write("/nowhere/word", "")
+
+
+def test_health_is_what_was_checked_since():
+    with living("sleep", "600", health=CHECKED) as box:
+        for state, health in [("well", "healthy"), ("ill", "unhealthy"), ("well", "healthy")]:
+            box.write("/srv/state", state)
+            assert box.health(60)[0] == health
+        box.stop(0)
+        assert box.health(60)[0] == "exited"
+    with living("sleep", "600") as box:
+        assert box.health(60) == ("", "")
+
+
+def states(box, name: str) -> list[str]:
+    """The states of the processes of that name, as the kernel shortens them: S sleeps, T is stopped."""
+    return re.findall(rf"\({name}\) (\w)", box.execute(["sh", "-c", "cat /proc/[0-9]*/stat"]))
+
+
+def test_what_is_frozen_goes_on_no_more_and_what_the_engine_runs_in_it_does():
+    with living("sh", "-c", "sleep 600 & sleep 600 & wait", health=CHECKED) as box:
+        box.write("/srv/state", "well")
+        waiting.until(lambda: states(box, "sleep") == ["S"] * 2)
+        box.freeze()
+        assert states(box, "sleep") == ["T"] * 2 and states(box, "sh")[0] == "T"
+        assert box.health(60)[0] == "healthy"
+
+
+def test_an_image_without_a_command_is_the_learners(monkeypatch):
+    def refuse(*arguments, **options):
+        monkeypatch.undo()
+        raise docker.errors.APIError("no", explanation="No command specified")
+
+    monkeypatch.setattr(engine.connect().api, "create_container", refuse)
+    with pytest.raises(Mismatch):
+        lasting.Lasting(f"{images.PREFIX}base", None, {}, {})

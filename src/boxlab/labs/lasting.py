@@ -1,8 +1,14 @@
 """Containers with options that a learner chose: accepted by the engine or the learner's slip, held within bounds, and, where it
 counts what became of one, still there when it has ended."""
 
+import contextlib
+import io
 import json
+import tarfile
 import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import PurePosixPath
 from typing import Any
 
 import docker.errors
@@ -18,6 +24,24 @@ AGAIN_S = 60
 
 BARE = {"NetworkMode": "none"}
 """Settings of a container that every engine makes."""
+
+NO_COMMAND = "no command specified"
+"""Part of what an engine says where an image has no command of its own."""
+
+FREEZE = """
+import contextlib, os, signal
+
+def ancestor(number):
+    while parent := int(open(f"/proc/{number}/stat").read().rpartition(")")[2].split()[1]):
+        number = parent
+    return number
+
+for name in filter(str.isdigit, os.listdir("/proc")):
+    with contextlib.suppress(OSError):  # it has ended meanwhile
+        if ancestor(int(name)) == 1:
+            os.kill(int(name), signal.SIGSTOP)
+"""
+"""Stops what process 1 has started. That one hears of no SIGSTOP from inside, and what the engine runs in a container has no parent there."""
 
 
 def accepted(asked: dict[str, Any], forms: dict[str, str]) -> dict[str, Any]:
@@ -124,6 +148,19 @@ def within(settings: dict[str, Any], memory_mib: int, processes: int) -> dict[st
     }
 
 
+def execute(ident: str, command: list[str], user: str = "") -> str:
+    """What a further command in a container prints.
+
+    Raises:
+        EngineError: the engine is in the way.
+    """
+    with engine.plain_errors():
+        api = engine.connect().api
+        call = api.exec_create(ident, command, user=user)["Id"]
+        printed: str = api.exec_start(call).decode(errors="replace")
+    return printed
+
+
 class Lasting:
     """A container that was created, and stays when it has ended, so that the engine can be asked about it.
 
@@ -131,13 +168,22 @@ class Lasting:
         id: the engine's.
     """
 
-    def __init__(self, image: str, command: list[str], options: dict[str, Any], settings: dict[str, Any]):
+    def __init__(
+        self,
+        image: str,
+        command: list[str] | None,
+        options: dict[str, Any],
+        settings: dict[str, Any],
+        health: dict[str, Any] | None = None,
+    ):
         self._options, self.id = options, ""
         engine.require_limits("memory", "processes", "processors")
-        with engine.plain_errors(), deferred():
+        with self._starting(NO_COMMAND), deferred():
             self._api = engine.connect().api
             host = self._api.create_host_config(**options) | settings
-            self.id = self._api.create_container(image, command, labels=engine.labels(), host_config=host)["Id"]
+            self.id = self._api.create_container(
+                image, command, labels=engine.labels(), host_config=host, healthcheck=health
+            )["Id"]
 
     def start(self) -> None:
         """Start it.
@@ -146,16 +192,23 @@ class Lasting:
             Mismatch: it does not start, and one without the learner's options does.
             EngineError: the engine is in the way.
         """
+        with self._starting():
+            self._api.start(self.id)
+
+    @contextlib.contextmanager
+    def _starting(self, words: str = "") -> Iterator[None]:
+        """Take an engine that refuses, and says `words`, for the learner's mistake, if it starts another container."""
         try:
             with engine.plain_errors():
-                self._api.start(self.id)
+                yield
         except EngineError as error:
-            if not isinstance(error.__cause__, docker.errors.APIError):
+            refused = error.__cause__
+            if not isinstance(refused, docker.errors.APIError) or words not in str(refused.explanation).lower():
                 raise
             require_start(**self._options)
             raise Mismatch(
                 _("the container starts"),
-                str(error.__cause__.explanation),
+                str(refused.explanation),
                 _("the engine could make the container, and not start it"),
                 _("give it what its first process needs"),
             ) from error
@@ -202,6 +255,101 @@ class Lasting:
                 )
             time.sleep(0.05)
         return True
+
+    def stop(self, grace_s: int) -> list[int]:
+        """Stop it as `docker stop` does, and wait for its end.
+
+        Args:
+            grace_s: how long it may take to end by itself before the engine kills it.
+
+        Returns:
+            the numbers of the signals that the engine has sent it, in this order.
+        """
+        with engine.plain_errors():
+            self._api.stop(self.id, timeout=grace_s)
+            sent = engine.events(self.id, "kill", last="stop")
+        return [int(event["Actor"]["Attributes"].get("signal", 0)) for event in sent]
+
+    def freeze(self) -> None:
+        """Stop all its processes by SIGSTOP, but none that the engine runs in it beside them, such as checks of its health."""
+        self.execute(["python3", "-I", "-c", FREEZE], user="0")
+        with engine.plain_errors():
+            self._api.kill(self.id, "SIGSTOP")
+
+    def health(self, seconds: int) -> tuple[str, str]:
+        """What the engine says of its health once it has checked it anew, and what that check has printed.
+
+        Returns:
+            "healthy" or "unhealthy"; "exited" where it has ended, and nothing where the engine checks no health.
+
+        Raises:
+            EngineError: it has checked nothing in time.
+        """
+        with engine.plain_errors():
+            since = engine.moment_there()
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            now = self.state()["State"]
+            if not now["Running"]:
+                return "exited", _("exit status {status}", status=now["ExitCode"])
+            if not (known := now.get("Health")):
+                return "", ""
+            for checked in known["Log"] or ():
+                if datetime.fromisoformat(checked["Start"]).timestamp() > since:
+                    return known["Status"], checked["Output"]
+            time.sleep(0.05)
+        raise EngineError(
+            _("the engine has checked the health of no container within {seconds} s", seconds=seconds),
+            _("check again when the machine is less busy; Podman checks it only where systemd runs"),
+        )
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file in it, whoever may write there, as `docker cp` does.
+
+        Raises:
+            Mismatch: it has no such folder.
+            EngineError: the engine is in the way.
+        """
+        place, content = PurePosixPath(path), text.encode()
+        member = tarfile.TarInfo(place.name)
+        member.size, member.mode, member.mtime = len(content), 0o644, int(time.time())
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            archive.addfile(member, io.BytesIO(content))
+        try:
+            with engine.plain_errors():
+                self._api.put_archive(self.id, str(place.parent), packed.getvalue())
+        except EngineError as error:
+            if not isinstance(error.__cause__, docker.errors.NotFound):
+                raise
+            raise Mismatch(
+                _("the container has the folder {folder}", folder=place.parent),
+                _("it has none"),
+                _("what the check gives to a program, it has to find at an agreed place"),
+                _("keep the program's files where the task says that they are"),
+            ) from error
+
+    def read(self, path: str) -> str | None:
+        """The text of a file in it, whether it runs or has ended; None if there is no such file."""
+        try:
+            with engine.plain_errors():
+                packed = b"".join(self._api.get_archive(self.id, path)[0])
+        except EngineError as error:
+            if isinstance(error.__cause__, docker.errors.NotFound):
+                return None
+            raise
+        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+            found = archive.next()
+            content = archive.extractfile(found) if found and found.isfile() else None
+            return content.read().decode(errors="replace") if content else None
+
+    def execute(self, command: list[str], user: str = "") -> str:
+        """What a further command in it prints.
+
+        Raises:
+            EngineError: the engine is in the way, or it has ended.
+        """
+        return execute(self.id, command, user)
 
     def swaps(self) -> bool:
         """Whether the engine cannot keep it from swap, whatever its limits say."""

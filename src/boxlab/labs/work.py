@@ -268,14 +268,25 @@ class Work:
         return lasting.within(settings, memory_mib, processes)
 
     @contextlib.contextmanager
-    def lasting(self, image: str, command: list[str], settings: dict[str, Any], **options: Any) -> Iterator["Lasting"]:
+    def lasting(
+        self,
+        image: "Image | str",
+        command: list[str] | None = None,
+        settings: dict[str, Any] | None = None,
+        health: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> Iterator["Lasting"]:
         """A container that was created and not started, and that stays when it has ended; gone at the end of the block.
 
         Args:
+            image: one that was built, or a name.
+            command: in place of the image's own.
             settings: what the learner chose, as `accepted` returns and `within` bounds it; it counts before the others.
+            health: how its health is checked, as the engine's `Healthcheck` has it; what it leaves out is as the image says.
             options: as for docker's `create_host_config`; by default `LIMITS`.
 
         Raises:
+            Mismatch: it has no command.
             EngineError: the engine is in the way, or discards limits.
         """
         from docker.types import LogConfig
@@ -283,7 +294,8 @@ class Work:
         from boxlab.labs.lasting import Lasting
 
         kept = {"log_config": LogConfig(type="json-file", config={"max-size": "1m"})}
-        made = Lasting(image, command, LIMITS | kept | options, settings)
+        ident = image if isinstance(image, str) else image.id
+        made = Lasting(ident, command, LIMITS | kept | options, settings or {}, health)
         try:
             yield made
         finally:
@@ -385,10 +397,6 @@ class Container:
         Raises:
             EngineError: the engine is in the way.
         """
-        from boxlab import engine
+        from boxlab.labs import lasting
 
-        with engine.plain_errors():
-            api = engine.connect().api
-            call = api.exec_create(self.spawned.id, command, user=user)["Id"]
-            printed: str = api.exec_start(call).decode(errors="replace")
-        return printed
+        return lasting.execute(self.spawned.id, command, user)

@@ -1,0 +1,426 @@
+"""Lab 12: a service answers, ends by itself when it is told to, has saved what it held, and its health is what it says."""
+
+import json
+import re
+import signal
+from dataclasses import dataclass
+from functools import cache
+
+from boxlab.labs import BoxlabError, Mismatch, Work, _, check, printed, same
+
+BASE = "containers-measured/base"
+MODEL, ASKED = "/app/model.json", "/data/asked.txt"
+
+AS_USUAL = {"cap_drop": [], "security_opt": []}
+"""With the capabilities that `docker run` gives, so that an entry point that begins as root can become another user."""
+
+ANSWERS_S, GRACE_S, CHECKED_S = 30, 20, 60
+"""How long the service may take to answer, and to end; and the engine to check its health. Where it does not in time, a control must."""
+
+DEAF_S = 1
+"""How long a process is waited for that cannot hear its signal: the kernel has dropped it, and nothing more will come."""
+
+ENDS_WELL = (0, 128 + signal.SIGINT, 128 + signal.SIGTERM)
+"""The exit statuses of a program that did what it was told to: the usual one, and those that name the signal."""
+
+UNCHECKED = {"Test": ["NONE"]}
+CHECKED = {
+    "Interval": 300 * 10**6,
+    "StartInterval": 300 * 10**6,
+    "StartPeriod": 10**6,
+    "Timeout": 3 * 10**9,
+    "Retries": 1,
+}
+"""How often the engine checks the health, in nanoseconds: what it runs for that is as the image says."""
+
+TRIES = 3
+"""So many checks in a row may fail before a service that answers counts as not healthy."""
+
+HEALTHY, UNHEALTHY = "healthy", "unhealthy"
+
+ASK = """
+import http.client, json, sys, time
+
+def answer(word, deadline):
+    while True:
+        try:
+            link = http.client.HTTPConnection("127.0.0.1", 8000, timeout=max(0.1, deadline - time.monotonic()))
+            link.request("GET", f"/{word}")
+            got = link.getresponse()
+            return [got.status, got.read().decode(errors="replace").strip()]
+        except ConnectionRefusedError as error:  # it is not there yet
+            if time.monotonic() > deadline:
+                return [0, str(error)]
+            time.sleep(0.05)
+        except (OSError, http.client.HTTPException) as error:
+            return [0, repr(error)]
+
+print(json.dumps([answer(word, time.monotonic() + float(sys.argv[1])) for word in sys.argv[2:]]))
+"""
+"""Asks the service, within its container: prints status and text of each answer, and status 0 where there is none."""
+
+CONTROL = """
+import http.server, signal, sys
+
+class Service(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+http.server.HTTPServer(("", 8000), Service).serve_forever()
+"""
+CONTROL_HEALTH = "import urllib.request; urllib.request.urlopen('http://localhost:8000/', timeout=2)"
+"""A service that is right, and its health check."""
+
+
+@cache
+def image(work: Work):
+    """What the learner's files build."""
+    return work.build()
+
+
+@cache
+def require_control(work: Work) -> None:
+    """See that a service of our own answers, is healthy and ends here in time, so that one that does not is the learner's mistake.
+
+    Raises:
+        BoxlabError: it does not: the machine is too busy.
+    """
+    health = CHECKED | {"Test": ["CMD", "python3", "-c", CONTROL_HEALTH]}
+    with work.lasting(BASE, ["python3", "-c", CONTROL], health=health, **AS_USUAL) as box:
+        box.start()
+        right = ask(box, "word")[0][0] == 200 and well(box)[0] == HEALTHY
+        if not right or signal.SIGKILL in box.stop(GRACE_S):
+            raise BoxlabError(
+                _("a service that is right does not answer, turn healthy and end in time here"),
+                _("check again when the machine is less busy"),
+            )
+
+
+def ask(box, *words: str) -> list[tuple[int, str]]:
+    """Status and text of the service's answers.
+
+    Raises:
+        Mismatch: it has ended.
+    """
+    return [
+        (status, text) for status, text in json.loads(inside(box, ["python3", "-I", "-c", ASK, str(ANSWERS_S), *words]))
+    ]
+
+
+def inside(box, command: list[str]) -> str:
+    """What a command prints that runs beside the service.
+
+    Raises:
+        Mismatch: the service has ended, and the command with it.
+    """
+    said, trouble = "", None
+    try:
+        said = box.execute(command)
+    except BoxlabError as error:
+        trouble = error
+    require_running(box)
+    if trouble:
+        raise trouble
+    return said
+
+
+def require_running(box) -> None:
+    """See that the service goes on.
+
+    Raises:
+        Mismatch: it has ended.
+    """
+    if not box.running():
+        raise Mismatch(
+            _("the service goes on until it is stopped"),
+            _(
+                "it ended, exit status {status}; it printed:\n{output}",
+                status=box.status(GRACE_S),
+                output=printed(box.printed()),
+            ),
+            _("a container ends with its first process"),
+            _("`docker run --rm IMAGE` in a terminal shows the same; an error in one answer need not end the program"),
+        )
+
+
+def ready(work: Work, box) -> None:
+    """Start the service, and wait until it answers.
+
+    Raises:
+        Mismatch: it does not, and the control does.
+    """
+    box.start()
+    ((status, text),) = ask(box, "good")
+    if not status:
+        require_control(work)
+        raise Mismatch(
+            _("an answer within {seconds} s on port {port} of the container", seconds=ANSWERS_S, port=8000),
+            text,
+            _("a service that nobody can reach is no service"),
+            _("keep the port; `docker logs` shows what the program has printed"),
+        )
+
+
+@dataclass
+class Life:
+    """What became of a service that was asked, and then told to stop.
+
+    Attributes:
+        worth: what its model says of the words that it was asked.
+        answered: what it said itself.
+        first: process 1, as words.
+        told: the signal that stops it.
+        heard: whether process 1 could hear that.
+        sent: the numbers of the signals that the engine has sent.
+        saved: what was then in the file of the words.
+    """
+
+    worth: dict[str, int]
+    answered: dict[str, str]
+    first: str
+    told: str
+    heard: bool
+    sent: list[int]
+    status: int
+    saved: str | None
+    printed: str
+
+
+@cache
+def life(work: Work) -> Life:
+    """Let the service live, with a model whose words and numbers were drawn."""
+    worth = {f"word-{work.random.getrandbits(40):010x}": work.random.randint(10, 9999) for _word in range(4)}
+    with work.lasting(image(work), health=UNCHECKED, **AS_USUAL) as box:
+        ready(work, box)
+        box.write(MODEL, json.dumps(json.loads(work.text("model.json")) | worth))
+        answers = ask(box, *worth)
+        state = box.state()
+        told = state["Config"].get("StopSignal") or "SIGTERM"
+        heard = hears(inside(box, ["cat", "/proc/1/status"]), told)
+        sent = box.stop(GRACE_S if heard else DEAF_S)
+        return Life(
+            worth,
+            {
+                word: text if status == 200 else f"{status} {text}"
+                for word, (status, text) in zip(worth, answers, strict=True)
+            },
+            " ".join([state["Path"], *state["Args"]]),
+            told,
+            heard,
+            sent,
+            box.status(GRACE_S),
+            box.read(ASKED),
+            printed(box.printed()),
+        )
+
+
+def hears(status: str, told: str) -> bool:
+    """Whether a process 1 with such a /proc/1/status gets that signal: the kernel drops those that it neither handles nor keeps waiting.
+
+    Where that cannot be read of it, it may.
+    """
+    name = told if told.startswith("SIG") else f"SIG{told}"
+    number = int(told) if told.isdigit() else getattr(signal, name, 0)
+    masks = re.findall(r"^Sig(?:Blk|Cgt):\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return not number or not masks or any(int(mask, 16) >> (number - 1) & 1 for mask in masks)
+
+
+def kept(saved: str, words: list[str]) -> list[str]:
+    """Which of these words a file has, in its order; it may have others, such as those of a health check."""
+    return [line for line in saved.split("\n") if line in words]
+
+
+@dataclass
+class Pulse:
+    """What the engine said of the service's health, each time with what the health check had printed.
+
+    Attributes:
+        first: when it answered.
+        broken: when its model was none.
+        restored: when it had its model again.
+        frozen: when none of its processes went on.
+    """
+
+    first: tuple[str, str]
+    broken: tuple[str, str] = ("", "")
+    restored: tuple[str, str] = ("", "")
+    frozen: tuple[str, str] = ("", "")
+
+
+@cache
+def pulse(work: Work) -> Pulse:
+    """Let the engine check a service that is well, broken, mended, and frozen."""
+    broken = f"no model: {work.random.getrandbits(32):x}"
+    with work.lasting(image(work), health=CHECKED, **AS_USUAL) as box:
+        ready(work, box)
+        seen = Pulse(well(box))
+        if seen.first[0] == HEALTHY:
+            box.write(MODEL, broken)
+            seen.broken = checked(box)
+            box.write(MODEL, work.text("model.json"))
+            seen.restored = well(box)
+            box.freeze()
+            seen.frozen = checked(box)
+        elif seen.first[0] == UNHEALTHY:
+            require_control(work)
+        return seen
+
+
+def well(box) -> tuple[str, str]:
+    """What the engine says of a service that ought to be healthy."""
+    for _try in range(TRIES):
+        seen = checked(box)
+        if seen[0] == HEALTHY:
+            break
+    return seen
+
+
+def checked(box) -> tuple[str, str]:
+    """What the engine says once it has checked the service anew, and what that has printed.
+
+    Raises:
+        Mismatch: the service has ended.
+    """
+    seen = box.health(CHECKED_S)
+    require_running(box)
+    return seen
+
+
+@check(points=1)
+def builds(work: Work) -> None:
+    """The image builds, without a network."""
+    image(work)
+
+
+@check(points=1, needs=[builds])
+def answers(work: Work) -> None:
+    """The service says what its model says now."""
+    for word, number in life(work).worth.items():
+        same(
+            f"{word}: {number}",
+            f"{word}: {life(work).answered[word]}",
+            why=_("the check has given the service a new {file}: the next answer comes from that", file=MODEL),
+            next=_("leave what the service does as it was: it reads its model for each question"),
+        )
+
+
+@check(points=2, needs=[answers])
+def stops_by_itself(work: Work) -> None:
+    """Told to stop, the service ends by itself, and not as a failure."""
+    seen = life(work)
+    if signal.SIGKILL not in seen.sent and seen.status in ENDS_WELL:
+        return
+    if seen.status in ENDS_WELL or seen.status == 128 + signal.SIGKILL:
+        expected = _("after {signal}, the service ends by itself", signal=seen.told)
+        if not seen.heard:
+            raise Mismatch(
+                expected,
+                _(
+                    "process 1 is `{command}`, which has no handler for {signal}; {kill} has ended it, exit status {status}",
+                    command=seen.first,
+                    signal=seen.told,
+                    kill="SIGKILL",
+                    status=seen.status,
+                ),
+                _(
+                    "`docker stop` sends its signal to process 1 alone, and the kernel drops what that has no handler for; after "
+                    "a wait, all are killed"
+                ),
+                _(
+                    "the program must be process 1 (the exec form of {command}), or be told by it, and must handle the signal",
+                    command="CMD",
+                ),
+            )
+        require_control(work)
+        raise Mismatch(
+            expected,
+            _(
+                "process 1 is `{command}`, which handles {signal} and was still there {seconds} s later; {kill} has ended it",
+                command=seen.first,
+                signal=seen.told,
+                seconds=GRACE_S,
+                kill="SIGKILL",
+            ),
+            _(
+                "a handler runs between two lines of the main thread, and what that waits for goes on waiting when it returns"
+            ),
+            _("what does the main thread wait for, and does the handler end that wait? An exception does"),
+        )
+    raise Mismatch(
+        _("exit status 0, or 128 and the number of the signal: {one} or {other}", one=143, other=130),
+        _("exit status {status}; it printed:\n{output}", status=seen.status, output=seen.printed),
+        _("who looks at the status, or restarts on failure, must not take a stop for a crash"),
+        _("what does your handler raise, or hand to {call}?", call="sys.exit"),
+    )
+
+
+@check(points=2, needs=[stops_by_itself])
+def saves(work: Work) -> None:
+    """When it has ended, every word that it was asked is in its file."""
+    seen = life(work)
+    words = list(seen.worth)
+    if seen.saved is None or kept(seen.saved, words) != words:
+        raise Mismatch(
+            _("{file} has the words that were asked, a line each: {words}", file=ASKED, words=" ".join(words)),
+            _("there is no such file") if seen.saved is None else _("it has: {lines}", lines=printed(seen.saved)),
+            _("what is only in memory is gone when the process ends, however politely"),
+            _("what must run between the signal and the end, and in which process?"),
+        )
+
+
+@check(points=1, needs=[answers])
+def healthy(work: Work) -> None:
+    """The engine checks the health of the service, which is healthy."""
+    status, said = pulse(work).first
+    if status != HEALTHY:
+        raise Mismatch(
+            _("a service that answers is healthy"),
+            _("{status}; its check printed: {output}", status=status, output=printed(said))
+            if status
+            else _("the image has no health check"),
+            _("nobody but the program's author knows how to tell whether it is well"),
+            _(
+                "`docker exec` your health check in a container of yours: its exit status should be 0, within three seconds"
+            )
+            if status
+            else _("{line} names a command to run in the container", line="HEALTHCHECK"),
+        )
+
+
+@check(points=3, needs=[healthy])
+def unhealthy(work: Work) -> None:
+    """It is unhealthy when its model is broken, healthy again when it is mended, and unhealthy when it hangs."""
+    seen = pulse(work)
+    why = _(
+        "a health check is for what the users of a service see: a process that is there need not answer, and an error is no answer"
+    )
+    if seen.broken[0] != UNHEALTHY:
+        raise Mismatch(
+            _("unhealthy, once {file} is no JSON any more", file=MODEL),
+            _said(seen.broken),
+            why,
+            _("ask the service a question that needs the model, and let an error be a failure of the check"),
+        )
+    if seen.restored[0] != HEALTHY:
+        raise Mismatch(
+            _("healthy again, once {file} is there again", file=MODEL),
+            _said(seen.restored),
+            _("others send work to what is healthy, and to nothing else"),
+            _("the health check, and the service, must not remember a failure that is over"),
+        )
+    if seen.frozen[0] != UNHEALTHY:
+        raise Mismatch(
+            _("unhealthy, once all processes of the service are frozen ({signal})", signal="SIGSTOP"),
+            _said(seen.frozen),
+            why,
+            _(
+                "wait for an answer of the service: the kernel opens connections for a program that hangs, and files need no program"
+            ),
+        )
+
+
+def _said(seen: tuple[str, str]) -> str:
+    """What the engine said, and what the health check had printed."""
+    return _("{status}; its check printed: {output}", status=seen[0], output=printed(seen[1]))

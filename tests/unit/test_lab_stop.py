@@ -1,0 +1,73 @@
+"""What lab 12 reads: whether a process can hear a signal, and which words a file has kept."""
+
+import importlib.util
+import signal
+from pathlib import Path
+
+import pytest
+
+from boxlab import paths
+
+_spec = importlib.util.spec_from_file_location("lab_12", paths.LABS / "12-stop" / "checks.py")
+lab_12 = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(lab_12)
+
+SHELL = """Name:\tsh
+SigQ:\t0/30000
+SigBlk:\t0000000000000000
+SigIgn:\t0000000000000000
+SigCgt:\t0000000000010002
+"""
+"""As of a shell that waits for its child: it handles SIGINT and SIGCHLD."""
+
+
+def own_status() -> str:
+    return Path("/proc/self/status").read_text()
+
+
+@pytest.mark.parametrize(
+    ("told", "heard"), [("SIGTERM", False), ("15", False), ("SIGINT", True), ("INT", True), ("2", True)]
+)
+def test_a_shell_hears_what_it_handles(told, heard):
+    assert lab_12.hears(SHELL, told) == heard
+
+
+@pytest.mark.parametrize("status", ["", "Name:\tsh\n", "cat: /proc/1/status: no such file\n"])
+def test_what_cannot_be_read_may_hear(status):
+    assert lab_12.hears(status, "SIGTERM")
+
+
+def test_a_signal_that_is_not_known_may_be_heard():
+    assert lab_12.hears(SHELL, "SIGRTMIN+3")
+
+
+def test_a_process_hears_what_has_a_handler():
+    assert not lab_12.hears(own_status(), "SIGUSR2")
+    before = signal.signal(signal.SIGUSR2, lambda *_: None)
+    try:
+        assert lab_12.hears(own_status(), "SIGUSR2")
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+
+
+def test_a_process_hears_what_it_keeps_waiting():
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+    try:
+        assert lab_12.hears(own_status(), "SIGUSR2")
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@pytest.mark.parametrize(
+    ("saved", "kept"),
+    [
+        ("a\nb\n", ["a", "b"]),
+        ("good\na\nhealth\nb\nhealth\n", ["a", "b"]),
+        ("b\na\n", ["b", "a"]),
+        ("a\na\nb\n", ["a", "a", "b"]),
+        ("a b\n", []),
+        ("", []),
+    ],
+)
+def test_of_a_file_the_words_count_in_their_order(saved, kept):
+    assert lab_12.kept(saved, ["a", "b"]) == kept
