@@ -21,6 +21,7 @@ THEME = {
 PROGRAMS = {
     ".venv/bin/boxlab",
     "cd",
+    "curl",
     "docker",
     "echo",
     "head",
