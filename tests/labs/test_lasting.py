@@ -123,13 +123,15 @@ def living(*command: str, health=None):
 def test_what_handles_the_signal_ends_by_itself():
     with living("python3", "-c", POLITE) as box:
         waiting.until(box.printed)
-        assert box.stop(60) == [signal.SIGTERM]
+        sent = box.stop(waiting.HANG_S)
+        assert sent == [signal.SIGTERM]
         assert box.status(10) == 3
 
 
 def test_what_does_not_is_killed():
     with living("sleep", "600") as box:
-        assert box.stop(1) == [signal.SIGTERM, signal.SIGKILL]
+        sent = box.stop(1)
+        assert sent == [signal.SIGTERM, signal.SIGKILL]
         assert box.status(10) == 128 + signal.SIGKILL
 
 
