@@ -130,7 +130,7 @@ def test_what_handles_the_signal_ends_by_itself():
 
 def test_what_does_not_is_killed():
     with living("sleep", "600") as box:
-        sent = box.stop(1)
+        sent = box.stop(0)
         assert sent == [signal.SIGTERM, signal.SIGKILL]
         assert box.status(10) == 128 + signal.SIGKILL
 
