@@ -22,13 +22,14 @@ def again(failed: list[str]) -> list[str]:
 
 
 class Failures:
-    """A plugin that notes which tests fail, in the process that was called."""
+    """A plugin that notes, in the process that was called, which tests fail: one that fails and is not cleaned up after, twice, as
+    pytest counts it."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed and report.nodeid not in self.seen:
+        if report.failed:
             self.seen.append(report.nodeid)
 
 
@@ -36,9 +37,12 @@ def main(arguments: list[str]) -> int:
     failures = Failures()
     status = pytest.main(arguments, plugins=[failures])
     counts = any(test.startswith("tests/conftest.py::") for test in failures.seen)  # what is left is left
-    if status == pytest.ExitCode.TESTS_FAILED and not counts and 0 < len(failures.seen) <= MOST:
+    if status == pytest.ExitCode.TESTS_FAILED and not counts and 0 < len(set(failures.seen)) <= MOST:
         print(
-            f"again: {len(failures.seen)} failed beside others, and run alone:", *failures.seen, sep="\n  ", flush=True
+            f"again: {len(failures.seen)} failed beside others, and run alone:",
+            *dict.fromkeys(failures.seen),
+            sep="\n  ",
+            flush=True,
         )
         options = [argument for argument in arguments if argument.startswith("-") and "numprocesses" not in argument]
         os.execv(sys.executable, [sys.executable, "-m", "pytest", *options, "--numprocesses=1", *again(failures.seen)])

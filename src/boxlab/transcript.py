@@ -96,16 +96,14 @@ def record(cell: str) -> list[Step]:
     steps = []
     for command, typed in sessions(cell):
         printed, trouble = io.StringIO(), ""
-        child = pexpect.spawn(
-            "bash",
-            ["-c", command],
-            env=os.environ | marks.environment(),
-            encoding="utf-8",
-            timeout=PROMPT_S,
-            dimensions=SIZE,
-        )
-        child.logfile_read = printed
+        child = None
         try:
+            with deferred():
+                env = os.environ | marks.environment()
+                child = pexpect.spawn(
+                    "bash", ["-c", command], env=env, encoding="utf-8", timeout=PROMPT_S, dimensions=SIZE
+                )
+            child.logfile_read = printed
             for line in typed:
                 child.expect(PROMPT)
                 child.send(KEYS.get(line, f"{line}\n"))
@@ -113,7 +111,9 @@ def record(cell: str) -> list[Step]:
         except (pexpect.TIMEOUT, pexpect.EOF) as error:
             trouble = "does not end, or prompt" if isinstance(error, pexpect.TIMEOUT) else "has ended early"
         finally:
-            child.close(force=True)
+            if child:
+                child.close(force=True)
+        assert child  # else an exception has been passed on
         shown = CONTROLS.sub("", printed.getvalue())
         trouble = trouble or (f"exit status {child.exitstatus}" if child.exitstatus else "")
         if trouble:

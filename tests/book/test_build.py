@@ -13,6 +13,7 @@ import time
 import command
 import psutil
 import pytest
+import waiting
 
 from boxlab import outputs, paths
 
@@ -187,7 +188,7 @@ def test_a_book_is_read_at_once_then_measured_and_goes_on_when_interrupted(proje
         assert building.returncode == 130
         assert complained == "book: interrupted; the next `make book` goes on where it was\n"
         assert (project / "notebooks" / "ended").exists()
-        psutil.wait_procs(processes(project))
+        waiting.until(lambda: not processes(project))
         assert not (project / "_build" / "tmp").exists()
         if number == signal.SIGTERM:
             assert re.search(

@@ -6,7 +6,7 @@ import pretended_run as runs
 import pytest
 
 from boxlab import paths, plots, prose, records
-from boxlab.plots import comparison, resources, starts, style
+from boxlab.plots import comparison, resources, starts, stops, style
 
 
 @pytest.mark.parametrize("draw", [plots.startup, plots.phases])
@@ -205,3 +205,11 @@ def test_axes_of_walls_have_three_ticks_and_no_label_over_another(spread, figure
         assert all(len(of_axis) >= 3 for of_axis in labels)
         places = [label.get_window_extent() for of_axis in labels for label in of_axis]
         assert not [(a, b) for a, b in itertools.combinations(places, 2) if a.overlaps(b)]
+
+
+def test_a_stop_that_ends_now_this_way_and_now_that_is_said():
+    run = records.load(paths.RESULTS / "12-stop.json")
+    assert stops.end(run, "handler") == "work saved" and stops.end(run, "exec") == "killed"
+    next(sample for sample in run.samples if sample.arm == "handler" and not sample.discarded).values["saved"] = 0.0
+    assert stops.end(run, "handler") == "not each time the same"
+    assert "not each time the same" in plots.stop(run).alt

@@ -34,5 +34,8 @@ def stop(record: records.Record) -> Plot:
 def end(record: records.Record, kind: str) -> str:
     """How an arm's program ended, in a word or two."""
     means = {"saved": _("work saved"), "killed": _("killed")}
-    always = [words for metric, words in means.items() if min(record.kept(kind, metric).values()) == 1]
+    often = {metric: set(record.kept(kind, metric).values()) for metric in means}
+    if any(len(values) > 1 for values in often.values()):
+        return _("not each time the same")
+    always = [words for metric, words in means.items() if often[metric] == {1}]
     return always[0] if always else _("ended at once, nothing saved")
