@@ -3,7 +3,7 @@
 # It listens on a socket in this folder alone; what it keeps lies in .cache/engine. For authors and tests, as root on Debian.
 #
 #   tools/engine.sh start                   make it (half a minute, once) and start it, unless it runs
-#   tools/engine.sh run COMMAND...          run a command with its docker command, Compose and buildx in front of the others
+#   tools/engine.sh run COMMAND...          run a command in its network, with its docker command, Compose and buildx before the others
 #   tools/engine.sh env                     print what `eval` needs for the same
 #   tools/engine.sh stop                    end it and all that it runs; images and caches stay
 #   tools/engine.sh remove                  and remove all of it
@@ -13,7 +13,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 STORE=${STORE:-containerd}
-HOME_=$PWD/.cache/engine
+CHECKOUT=$PWD
+HOME_=$CHECKOUT/.cache/engine
 ROOT=$HOME_/root
 HERE=$HOME_/$STORE # what this engine keeps, its socket, its log
 SOCKET=$HERE/run/docker.sock
@@ -54,7 +55,7 @@ fetch() {
 }
 
 # A network of its own, with a way out: two engines in one network would rewrite each other's packet filter.
-# Ports that its containers publish are at this network's address, 10.254.N.2, not at localhost.
+# Ports that its containers publish are at localhost there, where `run` runs its command, and at 10.254.N.2 from outside.
 connect() {
   local number used out
   used=$(ip -4 -oneline address)
@@ -126,6 +127,8 @@ inside() {
   mount --bind "$HERE/run" "$ROOT/sock"
   mount --bind "$HERE/docker" "$ROOT/var/lib/docker"
   mount --bind "$HERE/containerd" "$ROOT/var/lib/containerd"
+  mkdir -p "$ROOT$CHECKOUT"
+  mount --bind "$CHECKOUT" "$ROOT$CHECKOUT" # its folders can be mounted into containers
   # A name server on this machine's own loopback cannot be reached from another network: systemd keeps the real ones.
   cat "$(grep -q '^nameserver 127\.' /etc/resolv.conf && echo /run/systemd/resolve/resolv.conf || echo /etc/resolv.conf)" >"$ROOT/etc/resolv.conf"
   cat /etc/ssl/certs/ca-certificates.crt >"$ROOT/etc/ssl/certs/ca-certificates.crt"
@@ -193,7 +196,7 @@ case "${1:-}" in
     shift
     start
     eval "$(environment)"
-    exec "$@"
+    exec nsenter --net="/run/netns/$NETWORK" "$@"
     ;;
   remove)
     require
