@@ -73,4 +73,5 @@ EXPERIMENTS = [
     Experiment("onion", _("What each layer around a process adds to its start.")),
     Experiment("isolation", _("What a stronger wall costs.")),
     Experiment("stop", _("How long a container takes to stop, by what its first process is.")),
+    Experiment("waits", _("How many first requests of a service fail, by how it waits for its database.")),
 ]
