@@ -13,4 +13,5 @@ BY_EXPERIMENT = {
     "dockerfile": [plots.dockerfile],
     "isolation": [plots.isolation],
     "stop": [plots.stop],
+    "transfer": [plots.transfer],
 }

@@ -73,4 +73,5 @@ EXPERIMENTS = [
     Experiment("onion", _("What each layer around a process adds to its start.")),
     Experiment("isolation", _("What a stronger wall costs.")),
     Experiment("stop", _("How long a container takes to stop, by what its first process is.")),
+    Experiment("transfer", _("What a push and a pull carry after an edit of one line, by the order of the layers.")),
 ]

@@ -128,6 +128,11 @@ class SecondEngine:
         return address
 
     @property
+    def id(self) -> str:
+        """Of its container."""
+        return self._running.id
+
+    @property
     def _running(self) -> EngineContainer:
         assert self._container  # nobody asks it once it was stopped
         return self._container

@@ -5,6 +5,7 @@ from boxlab.plots.resources import density, dockerfile, isolation, memory, size
 from boxlab.plots.starts import ladder, phases, startup
 from boxlab.plots.stops import stop
 from boxlab.plots.style import COLOURS, PARTS, Plot
+from boxlab.plots.transfers import transfer
 
 __all__ = [
     "COLOURS",
@@ -20,4 +21,5 @@ __all__ = [
     "size",
     "startup",
     "stop",
+    "transfer",
 ]
