@@ -101,9 +101,7 @@ def test_every_lab_is_found_by_its_name_and_is_a_page_of_the_book():
 
 def test_a_number_that_two_labs_have_is_answered_by_the_choice_of_both(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "LABS", tmp_path)
-    one, other = (
-        lab.read(toy_lab.make(tmp_path).folder.rename(tmp_path / name)) for name in ("11-order", "11-secret")
-    )
+    one, other = (lab.read(toy_lab.make(tmp_path).folder.rename(tmp_path / name)) for name in ("11-order", "11-secret"))
     with pytest.raises(UsageError, match="several labs 11") as refused:
         lab.find("11")
     assert "11-order, 11-secret" in refused.value.fix
