@@ -20,18 +20,20 @@ THEME = {
 
 PROGRAMS = {
     ".venv/bin/boxlab",
+    "[Environment]::OSVersion.Version",
     "cd",
     "curl",
     "docker",
     "echo",
+    "export",
+    "grep",
     "head",
     "make",
-    "grep",
-    "strace",
     "podman",
     "python3",
+    "strace",
     "uname",
-    "[Environment]::OSVersion.Version",
+    "wsl",
 }
 
 
