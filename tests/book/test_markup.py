@@ -32,6 +32,7 @@ PROGRAMS = {
     "podman",
     "python3",
     "strace",
+    "sudo",
     "uname",
     "wsl",
 }
