@@ -26,15 +26,15 @@ from boxlab import (
     sweep,
     turns,
 )
-from boxlab.errors import BoxlabError, BuildError, NotReady, Unavailable
+from boxlab.errors import BoxlabError, BuildError, EngineError, NotReady, Unavailable
 from boxlab.experiments.dockerfile import _lay_out, rungs
 from boxlab.runtimes import Container, Observation, Workload, console, kernel_events
 
 WORKLOAD = Workload()
 
 # The package's names are the functions; these are the modules of the same names.
-density, limits, onion, stop = (
-    import_module(f"boxlab.experiments.{name}") for name in ("density", "limits", "onion", "stop")
+density, limits, onion, stop, transfer = (
+    import_module(f"boxlab.experiments.{name}") for name in ("density", "limits", "onion", "stop", "transfer")
 )
 
 
@@ -253,6 +253,20 @@ def test_a_stop_is_told_by_its_cause_and_by_what_the_program_did(monkeypatch):
         "shell-init": (0, 0, 143),
         "interrupt": (1, 0, 130),
     }
+
+
+def test_a_layer_that_has_not_changed_does_not_travel_again(monkeypatch):
+    monkeypatch.setattr(transfer, "BULK_MIB", 1)
+    run = experiments.transfer(rounds=1)
+    bulk = transfer.BULK_MIB << 20
+    moved = {kind: [run.median(kind, metric).value for metric in ("push", "pull")] for kind in run.arms}
+    assert max(moved.pop("code-last")) < bulk / 4
+    assert len(moved) == 3 and all(min(values) > bulk for values in moved.values())
+
+
+def test_a_push_that_a_registry_refuses_is_told():
+    with pytest.raises(EngineError, match="the push to localhost:9/nothing:latest failed"):
+        transfer._push(images.ensure("base").tag, "localhost:9/nothing:latest")
 
 
 @pytest.mark.parametrize("layer", onion.layers(), ids=lambda layer: layer.kind)
