@@ -130,7 +130,8 @@ class SecondEngine:
     @property
     def id(self) -> str:
         """Of its container."""
-        return self._running.id
+        ident: str = self._running.id
+        return ident
 
     @property
     def _running(self) -> EngineContainer:
