@@ -1,0 +1,6 @@
+"""TODO: what this is."""
+
+
+def greet(name: str) -> str:
+    """A greeting, such as "hello, Ada"."""
+    return f"hello, {name}"
