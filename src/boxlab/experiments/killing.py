@@ -76,6 +76,13 @@ def facts(pid: int) -> tuple[str, int, str] | None:
     return fields[0], int(fields[1]), fields[19]
 
 
+def parent(pid: int) -> int:
+    """The parent of a process that there is."""
+    known = facts(pid)
+    assert known
+    return known[1]
+
+
 def called(name: str) -> list[int]:
     """The processes with that name."""
     found = []
@@ -110,22 +117,22 @@ def address() -> str:
 
 def play(image: str, whom: str) -> dict[str, float]:
     """Kill one process around a container, and see what is alive once the engine is at rest again, and after how many seconds."""
-    with tempfile.TemporaryFile("w+") as screen:
+    with tempfile.TemporaryFile("a+") as screen:  # so that what is read moves no place where is written
         words = ["run", "--name", NAME, "--publish", f"{PORT}:{PORT}", image, "python3", "-c", PROGRAM, str(PORT)]
         command = subprocess.Popen(["docker", *words], stdout=screen, stderr=subprocess.STDOUT)
         try:
             if not until(lambda: answers("127.0.0.1")):
                 screen.seek(0)
                 raise SystemExit(f"the container does not answer: {screen.read()}")
-            program, own = int(inspect("{{.State.Pid}}")), inspect("{{.NetworkSettings.IPAddress}}")
+            program, own = int(inspect("{{.State.Pid}}")), inspect("{{.NetworkSettings.Networks.bridge.IPAddress}}")
             victims = {
-                "command": lambda: [command.pid],
-                "dockerd": lambda: called("dockerd"),
-                "containerd": lambda: called("containerd"),
-                "shim": lambda: [facts(program)[1]],
-                "proxy": lambda: called("docker-proxy"),
-                "program": lambda: [program],
-            }[whom]()
+                "command": [command.pid],
+                "dockerd": called("dockerd"),
+                "containerd": called("containerd"),
+                "shim": [parent(program)],
+                "proxy": called("docker-proxy"),
+                "program": [program],
+            }[whom]
             lives, alive = [life(pid) for pid in victims], life(program)
             began = time.monotonic()
             for pid in victims:

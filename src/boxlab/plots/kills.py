@@ -5,7 +5,7 @@ from matplotlib.ticker import FixedLocator
 
 from boxlab import records
 from boxlab.language import _
-from boxlab.plots.style import INK, Page, Plot, finish, name
+from boxlab.plots.style import Page, Plot, finish, name
 from boxlab.prose import caption
 
 DOT = 90
@@ -13,7 +13,8 @@ DOT = 90
 
 
 def kill(record: records.Record) -> Plot:
-    """A row for each that was killed, a column for each that may be alive: a full dot if it is, an empty one if it isn't."""
+    """A row for each that was killed, a column for each that may be alive: a full dot if it is, an empty one if it isn't, and its
+    share where that wasn't the same each time."""
     alive = [metric for metric in record.plan["metrics"] if metric != record.main]
 
     def draw(page: Page) -> Figure:
@@ -25,13 +26,10 @@ def kill(record: records.Record) -> Plot:
                 if share is None:
                     axes.text(column, row, "–", ha="center", va="center")
                     continue
-                fill = {
-                    "facecolors": "#1f83c4" if share == 1 else "none",
-                    "edgecolors": "#1f83c4" if share else "#808080",
-                }
-                axes.scatter([column], [row], s=DOT, linewidths=1.6, zorder=3, **fill)
+                face, edge = ("#1f83c4" if share == 1 else "none"), ("#1f83c4" if share else "#808080")
+                axes.scatter([column], [row], s=DOT, linewidths=1.6, zorder=3, facecolors=face, edgecolors=edge)
                 if 0 < share < 1:
-                    axes.text(column, row, f"{share:.0%}", ha="center", va="center", fontsize=6, color=INK)
+                    axes.text(column + 0.15, row, f"{share:.0%}", va="center")
         axes.set_xlim(-0.5, len(alive) - 0.5)
         axes.xaxis.set_major_locator(FixedLocator(range(len(alive))))
         axes.set_xticklabels([record.label(metric) for metric in alive])
