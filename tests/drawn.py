@@ -12,5 +12,6 @@ BY_EXPERIMENT = {
     "density": [plots.density],
     "dockerfile": [plots.dockerfile],
     "isolation": [plots.isolation],
+    "kill": [plots.kill],
     "stop": [plots.stop],
 }

@@ -72,5 +72,6 @@ EXPERIMENTS = [
     Experiment("limits", _("What happens at a limit.")),
     Experiment("onion", _("What each layer around a process adds to its start.")),
     Experiment("isolation", _("What a stronger wall costs.")),
+    Experiment("kill", _("What stays alive when a process around a container is killed.")),
     Experiment("stop", _("How long a container takes to stop, by what its first process is.")),
 ]

@@ -33,8 +33,8 @@ from boxlab.runtimes import Container, Observation, Workload, console, kernel_ev
 WORKLOAD = Workload()
 
 # The package's names are the functions; these are the modules of the same names.
-density, limits, onion, stop = (
-    import_module(f"boxlab.experiments.{name}") for name in ("density", "limits", "onion", "stop")
+density, kill, limits, onion, stop = (
+    import_module(f"boxlab.experiments.{name}") for name in ("density", "kill", "limits", "onion", "stop")
 )
 
 
@@ -252,6 +252,21 @@ def test_a_stop_is_told_by_its_cause_and_by_what_the_program_did(monkeypatch):
         "init": (0, 0, 143),
         "shell-init": (0, 0, 143),
         "interrupt": (1, 0, 130),
+    }
+
+
+def test_a_container_needs_its_shim_and_a_daemon_that_keeps_it():
+    run = experiments.kill(rounds=1)
+    assert not [sample.error for sample in run.samples if sample.error]
+    alive = {kind: "".join(str(int(run.median(kind, metric).value)) for metric in kill.ALIVE) for kind in run.arms}
+    assert alive == {
+        "command": "11110",
+        "dockerd": "00000",
+        "dockerd-live": "11110",
+        "containerd": "11111",
+        "shim": "00000",
+        "proxy": "11011",
+        "program": "00000",
     }
 
 
