@@ -42,7 +42,8 @@ def kill(record: records.Record) -> Plot:
     for kind in record.arms:
         lives = [record.label(metric) for metric in alive if part(record, kind, metric) == 1]
         said.append(f"{name(record, kind)}: {', '.join(lives) or _('nothing')}")
-    alt = _("What is alive after a kill of each: {list}.", list="; ".join(said))
+    rounds = record.plan["rounds"]
+    alt = _("What is alive after each of {rounds} kills: {list}.", rounds=rounds, list="; ".join(said))
     return finish(draw, alt, caption(record), f"kill-{record.created}", 9)
 
 
