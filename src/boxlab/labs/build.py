@@ -1,6 +1,7 @@
 """Build a learner's image as `docker build` would, and look into it; what stays has a name of ours."""
 
 import contextlib
+import itertools
 import json
 import re
 import tarfile
@@ -42,6 +43,11 @@ BUILDKITS = re.compile(
 HERE_DOCUMENT = re.compile(r"^\s*(?:RUN|COPY|ADD)\b.*<<-?[\"']?\w", re.IGNORECASE | re.MULTILINE)
 """A line whose text stands below it. The classic builder runs it without that text, and says nothing."""
 
+NOT_A_STAGE = re.compile(
+    r"target stage .* could not be found|failed to reach build target|invalid target", re.IGNORECASE
+)
+"""What a builder says of a stage that is not there."""
+
 UNSEEN = re.compile(
     r"no space left|quota exceeded|rpc error: code = (Unavailable|Internal|DeadlineExceeded|ResourceExhausted)|error reading from server|transport is closing"
     r"|Cannot connect to the Docker daemon|error during connect",
@@ -57,12 +63,14 @@ class Image:
     Attributes:
         layers: ids of its layers, lowest first.
         on_base: whether it stands on the base image.
+        output: the end of what the build has printed.
     """
 
     id: str
     tag: str
     layers: tuple[str, ...]
     on_base: bool
+    output: str = ""
 
     @cached_property
     def added(self) -> int:
@@ -73,7 +81,18 @@ class Image:
         """
         with engine.plain_errors():
             beneath = _inspect(images.PREFIX + "base")["RootFS"]["Layers"] if self.on_base else []
-        sizes = layers.unpacked(self.tag, set(beneath))
+        return self._bytes(set(beneath))
+
+    def beyond(self, other: "Image") -> int:
+        """Bytes of the layers above those that are also the other's, unpacked: what is sent to a machine that has the other.
+
+        Raises:
+            EngineError: the engine is in the way.
+        """
+        return self._bytes(set(self.layers[: self.common(other)]))
+
+    def _bytes(self, without: set[str]) -> int:
+        sizes = layers.unpacked(self.tag, without)
         return sum(sizes.get(layer, 0) for layer in self.layers)
 
     def common(self, other: "Image") -> int:
@@ -112,17 +131,30 @@ class Image:
             yield each(archive)
 
 
-def build(folder: Path, name: str, seconds: float) -> Image:
+class NoStage(Exception):
+    """A Dockerfile has no such stage."""
+
+
+def build(
+    folder: Path,
+    name: str,
+    seconds: float,
+    arguments: dict[str, str] | None = None,
+    secrets: dict[str, str] | None = None,
+    target: str = "",
+) -> Image:
     """Build the image of a folder as `docker build` would. It has no network, so that it does not depend on one.
 
     Args:
         folder: the context, with a Dockerfile.
         name: the tag is made of it.
         seconds: how long it may take.
+        arguments, secrets, target: as for `builder.build`.
 
     Raises:
         Mismatch: it does not build, or not in time.
-        EngineError: the engine is in the way.
+        NoStage: the target is not there.
+        EngineError: the engine is in the way, or knows no secrets.
     """
     tag = images.passing(f"lab-{name}")
     path = folder / "Dockerfile"
@@ -130,14 +162,44 @@ def build(folder: Path, name: str, seconds: float) -> Image:
     if classic and path.is_file() and (found := HERE_DOCUMENT.search(path.read_text())):
         raise _lacking(found[0].strip())
     with builder.staged(folder) as context:
-        built = builder.build(context, tag, labels=engine.labels("lab"), network="none", keep=True, seconds=seconds)
+        built = builder.build(
+            context,
+            tag,
+            labels=engine.labels("lab"),
+            arguments=arguments,
+            secrets=secrets,
+            target=target,
+            network="none",
+            keep=True,
+            seconds=seconds,
+        )
     if built.trouble:
+        if target and NOT_A_STAGE.search(built.output):
+            raise NoStage
         engine.ping()
         _blame(built.output, built.trouble, seconds)
     with engine.plain_errors():
         image = _inspect(tag)
         own = tuple(image["RootFS"]["Layers"])
-        return Image(image["Id"], tag, own, images.base_of(own) is not None)
+        return Image(image["Id"], tag, own, images.base_of(own) is not None, built.output)
+
+
+def stages(
+    folder: Path,
+    name: str,
+    seconds: float,
+    arguments: dict[str, str] | None = None,
+    secrets: dict[str, str] | None = None,
+) -> Iterator[Image]:
+    """The image of each stage of a folder's Dockerfile, as `docker build --target` makes it; each replaces the one before.
+
+    Arguments and errors as for `build`.
+    """
+    for number in itertools.count():
+        try:
+            yield build(folder, f"{name}-stage", seconds, arguments, secrets, str(number))
+        except NoStage:
+            return
 
 
 def _lacking(line: str) -> EngineError:
