@@ -130,7 +130,7 @@ def build(
         labels: of the image.
         arguments: the Dockerfile's; those of this environment's proxies are added where there is a network.
         secrets: what the Dockerfile may mount as secrets, by their ids; on no command line and in no file.
-        target: the stage to stop after, by name or number; by default the last.
+        target: the name of the stage to stop after; by default the last.
         network: "none" for a build without one.
         cached: whether steps that have not changed are taken from the cache.
         keep: whether the classic builder's steps get names of ours (`tag:step-N`), so that the next build finds them.

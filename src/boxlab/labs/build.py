@@ -1,7 +1,6 @@
 """Build a learner's image as `docker build` would, and look into it; what stays has a name of ours."""
 
 import contextlib
-import itertools
 import json
 import re
 import tarfile
@@ -42,6 +41,12 @@ BUILDKITS = re.compile(
 
 HERE_DOCUMENT = re.compile(r"^\s*(?:RUN|COPY|ADD)\b.*<<-?[\"']?\w", re.IGNORECASE | re.MULTILINE)
 """A line whose text stands below it. The classic builder runs it without that text, and says nothing."""
+
+FROM = re.compile(
+    r"^[ \t]*FROM[ \t]+(?:--platform=\S+[ \t]+)?\S+(?:[ \t]+AS[ \t]+(?P<name>\S+))?[ \t]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""A line that begins a stage."""
 
 NOT_A_STAGE = re.compile(
     r"target stage .* could not be found|failed to reach build target|invalid target", re.IGNORECASE
@@ -195,11 +200,22 @@ def stages(
 
     Arguments and errors as for `build`.
     """
-    for number in itertools.count():
-        try:
-            yield build(folder, f"{name}-stage", seconds, arguments, secrets, str(number))
-        except NoStage:
-            return
+    text, names = stage_names((folder / "Dockerfile").read_text())
+    with builder.staged(folder, {"Dockerfile": text.encode()}) as context:
+        for stage in names:
+            with contextlib.suppress(NoStage):  # a line that only looks like FROM
+                yield build(context, f"{name}-stage", seconds, arguments, secrets, stage)
+
+
+def stage_names(text: str) -> tuple[str, list[str]]:
+    """A Dockerfile in which each stage has a name, and these names: BuildKit stops after no stage that has none."""
+    names: list[str] = []
+
+    def named(line: re.Match[str]) -> str:
+        names.append(line["name"] or f"boxlab-{len(names)}")
+        return line[0] if line["name"] else f"{line[0].rstrip()} AS {names[-1]}"
+
+    return FROM.sub(named, text), names
 
 
 def _lacking(line: str) -> EngineError:
