@@ -12,6 +12,7 @@ BY_EXPERIMENT = {
     "density": [plots.density],
     "dockerfile": [plots.dockerfile],
     "isolation": [plots.isolation],
+    "kill": [plots.kill],
     "stop": [plots.stop],
     "transfer": [plots.transfer],
 }

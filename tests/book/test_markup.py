@@ -33,6 +33,7 @@ PROGRAMS = {
     "python3",
     "strace",
     "sudo",
+    "tar",
     "uname",
     "wsl",
 }

@@ -29,6 +29,7 @@ PLOTS = {
     "07-memory": 2,
     "08-size": 2,
     "09-limits": 1,
+    "10-engine": 1,
     "12-lifecycle": 1,
     "14-registry": 1,
 }

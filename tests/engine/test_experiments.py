@@ -33,8 +33,8 @@ from boxlab.runtimes import Container, Observation, Workload, console, kernel_ev
 WORKLOAD = Workload()
 
 # The package's names are the functions; these are the modules of the same names.
-density, limits, onion, stop, transfer = (
-    import_module(f"boxlab.experiments.{name}") for name in ("density", "limits", "onion", "stop", "transfer")
+density, kill, limits, onion, stop, transfer = (
+    import_module(f"boxlab.experiments.{name}") for name in ("density", "kill", "limits", "onion", "stop", "transfer")
 )
 
 
@@ -267,6 +267,21 @@ def test_a_layer_that_has_not_changed_does_not_travel_again(monkeypatch):
 def test_a_push_that_a_registry_refuses_is_told():
     with pytest.raises(EngineError, match="the push to localhost:9/nothing:latest failed"):
         transfer._push(images.ensure("base").tag, "localhost:9/nothing:latest")
+
+
+def test_a_container_needs_its_shim_and_a_daemon_that_keeps_it():
+    run = experiments.kill(rounds=1)
+    assert not [sample.error for sample in run.samples if sample.error]
+    alive = {kind: "".join(str(int(run.median(kind, metric).value)) for metric in kill.ALIVE) for kind in run.arms}
+    assert alive == {
+        "command": "11110",
+        "dockerd": "00000",
+        "dockerd-live": "11110",
+        "containerd": "11111",
+        "shim": "00000",
+        "proxy": "11011",
+        "program": "00000",
+    }
 
 
 @pytest.mark.parametrize("layer", onion.layers(), ids=lambda layer: layer.kind)

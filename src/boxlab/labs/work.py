@@ -176,21 +176,38 @@ class Work:
         returned: list[Any] = json.loads(answers)
         return returned
 
-    def build(self, name: str = "answer", folder: Path | None = None, seconds: float = 120) -> "Image":
+    def build(
+        self,
+        name: str = "answer",
+        folder: Path | None = None,
+        seconds: float = 120,
+        arguments: dict[str, str] | None = None,
+        secrets: dict[str, str] | None = None,
+    ) -> "Image":
         """The image of `folder`, built without a network.
 
         Args:
             name: what tells it from others that the lab builds.
             folder: another context.
             seconds: how long it may take.
+            arguments: the Dockerfile's, by name.
+            secrets: what it may mount, by their ids.
 
         Raises:
             Mismatch: it does not build, or not in time.
-            EngineError: the engine is in the way.
+            EngineError: the engine is in the way, or knows no secrets.
         """
         from boxlab.labs import build
 
-        return build.build(folder or self.folder, f"{self.lab_id}-{name}", seconds)
+        return build.build(folder or self.folder, f"{self.lab_id}-{name}", seconds, arguments, secrets)
+
+    def stages(
+        self, seconds: float = 120, arguments: dict[str, str] | None = None, secrets: dict[str, str] | None = None
+    ) -> Iterator["Image"]:
+        """The image of each stage of `folder`, one after another; arguments and errors as for `build`."""
+        from boxlab.labs import build
+
+        return build.stages(self.folder, self.lab_id, seconds, arguments, secrets)
 
     @contextlib.contextmanager
     def container(

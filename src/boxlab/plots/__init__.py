@@ -1,6 +1,7 @@
 """Every plot of the book, each drawn from a record alone."""
 
 from boxlab.plots.comparison import compare
+from boxlab.plots.kills import kill
 from boxlab.plots.resources import density, dockerfile, isolation, memory, size
 from boxlab.plots.starts import ladder, phases, startup
 from boxlab.plots.stops import stop
@@ -15,6 +16,7 @@ __all__ = [
     "density",
     "dockerfile",
     "isolation",
+    "kill",
     "ladder",
     "memory",
     "phases",
