@@ -23,7 +23,15 @@ LETTERS = 9
 
 VIEWS = ("desktop", "phone")
 SCHEMES = ("light", "dark")
-PLOTS = {"05-by-hand": 2, "06-startup": 5, "07-memory": 2, "08-size": 2, "09-limits": 1, "12-lifecycle": 1}
+PLOTS = {
+    "05-by-hand": 2,
+    "06-startup": 5,
+    "07-memory": 2,
+    "08-size": 2,
+    "09-limits": 1,
+    "11-dockerfile": 1,
+    "12-lifecycle": 1,
+}
 """How many plots each chapter shows."""
 
 

@@ -1,7 +1,7 @@
 """Every plot of the book, each drawn from a record alone."""
 
 from boxlab.plots.comparison import compare
-from boxlab.plots.resources import density, dockerfile, isolation, memory, size
+from boxlab.plots.resources import density, dockerfile, edit, isolation, memory, size
 from boxlab.plots.starts import ladder, phases, startup
 from boxlab.plots.stops import stop
 from boxlab.plots.style import COLOURS, PARTS, Plot
@@ -13,6 +13,7 @@ __all__ = [
     "compare",
     "density",
     "dockerfile",
+    "edit",
     "isolation",
     "ladder",
     "memory",
