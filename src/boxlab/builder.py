@@ -119,6 +119,7 @@ def build(
     network: str | None = None,
     cached: bool = True,
     keep: bool = False,
+    way: Way | None = None,
     seconds: float = math.inf,
     watch: Callable[[str], None] = lambda line: None,
 ) -> Build:
@@ -134,13 +135,14 @@ def build(
         network: "none" for a build without one.
         cached: whether steps that have not changed are taken from the cache.
         keep: whether the classic builder's steps get names of ours (`tag:step-N`), so that the next build finds them.
+        way: one of `ways()`; by default the best.
         seconds: how long it may take.
         watch: is given each line that the build prints.
 
     Raises:
         EngineError: the engine does not answer, or its builder knows no secrets.
     """
-    way, output = chosen(), _Output(watch)
+    way, output = way or chosen(), _Output(watch)
     with engine.plain_errors():
         before = _named(tag)
     command = _by_call if way is Way.CALL else _by_command

@@ -69,6 +69,7 @@ EXPERIMENTS = [
     Experiment("density", _("How much memory each further instance takes."), takes_arms=True),
     Experiment("size", _("How much disk each box takes.")),
     Experiment("dockerfile", _("What a better Dockerfile saves, rung by rung.")),
+    Experiment("edit", _("What an edit of one line of a Dockerfile costs.")),
     Experiment("limits", _("What happens at a limit.")),
     Experiment("onion", _("What each layer around a process adds to its start.")),
     Experiment("isolation", _("What a stronger wall costs.")),

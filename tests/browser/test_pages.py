@@ -30,6 +30,7 @@ PLOTS = {
     "08-size": 2,
     "09-limits": 1,
     "10-engine": 1,
+    "11-dockerfile": 1,
     "12-lifecycle": 1,
     "14-registry": 1,
 }

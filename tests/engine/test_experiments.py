@@ -207,6 +207,29 @@ def test_an_edit_runs_less_again_where_the_order_is_right(tmp_path, monkeypatch)
     waiting.until(lambda: not builder.unnamed())
 
 
+def test_an_edit_makes_new_what_depends_on_it_and_each_builder_sees_that_in_its_way():
+    before = images_of_ours()
+    run = experiments.edit(rounds=1)
+    new = {kind: run.median(kind, "layers").value for kind in run.arms}
+    assert new == {kind: expected for kind, expected in EDITS.items() if kind in run.arms}
+    assert all((run.median(kind, "sent").value > 0) == (count > 0) for kind, count in new.items())
+    assert {*run.arms, *run.plan["left_out"]} == EDITS.keys()
+    assert images_of_ours() == before
+
+
+EDITS = {
+    "env-buildkit": 2,  # only what runs is given the variable: WORKDIR and COPY above it are as before
+    "env-classic": 4,
+    "requirements-buildkit": 3,
+    "requirements-classic": 3,
+    "program-buildkit": 1,
+    "program-classic": 1,
+    "command-buildkit": 0,
+    "command-classic": 0,
+}
+"""How many layers an edit of each line makes new."""
+
+
 def test_every_stage_of_every_rung_is_found_again_by_its_label(tmp_path):
     assert len(rungs()) == 5
     for file in rungs():

@@ -2,7 +2,7 @@
 
 from boxlab.plots.comparison import compare
 from boxlab.plots.kills import kill
-from boxlab.plots.resources import density, dockerfile, isolation, memory, size
+from boxlab.plots.resources import density, dockerfile, edit, isolation, memory, size
 from boxlab.plots.starts import ladder, phases, startup
 from boxlab.plots.stops import stop
 from boxlab.plots.style import COLOURS, PARTS, Plot
@@ -15,6 +15,7 @@ __all__ = [
     "compare",
     "density",
     "dockerfile",
+    "edit",
     "isolation",
     "kill",
     "ladder",
