@@ -7,7 +7,6 @@ import re
 import secrets
 from dataclasses import dataclass
 
-from boxlab import images
 from boxlab.labs import BoxlabError, Mismatch, Work, _, check, same
 from boxlab.labs.lasting import execute
 
@@ -115,7 +114,7 @@ def coded(password: str) -> str:
 def registry(work: Work):
     """A registry that runs, with nothing in it."""
     password = secrets.token_hex(12)
-    image = images.ensure("registry").tag
+    image = work.image("registry")
     with work.container(image, ["python3", "-c", SERVE, password]) as box:
         try:
             box.expect("(ready)", READY_S)

@@ -201,6 +201,16 @@ class Work:
 
         return build.build(folder or self.folder, f"{self.lab_id}-{name}", seconds, arguments, secrets)
 
+    def image(self, name: str) -> str:
+        """One of the book's own images, such as "registry", by the name under which `container` takes it; built if it is not there.
+
+        Raises:
+            BoxlabError: it cannot be built.
+        """
+        from boxlab import images
+
+        return images.ensure(name).tag
+
     def stages(
         self, seconds: float = 120, arguments: dict[str, str] | None = None, secrets: dict[str, str] | None = None
     ) -> Iterator["Image"]:
