@@ -175,7 +175,7 @@ def references(text: str, output: str, names: dict[str, tuple[str, str]]) -> dic
         if not match:
             shown = next((line for line in output.splitlines() if repository in line), output)
             raise Mismatch(
-                f"image: {name}@sha256:…",
+                _("a digest behind {name}, as in {example}", name=name, example="api:1.0@sha256:…"),
                 shown.strip(),
                 _("without a digest, the line says something else as soon as the tag moves"),
                 _("add what the registry answers in the header {header}", header="Docker-Content-Digest"),
