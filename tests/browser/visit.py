@@ -44,7 +44,7 @@ AUDITED = {
 schemes."""
 CHAPTER, NOTEBOOK = "book/06-startup.html", "notebooks/06-startup.html"
 SEARCH, RESULTS = "search.html", "search.html?q=container"
-SOUGHT = ("OOM", "limit memory", "sudo", "cgroups", "zzz")
+SOUGHT = ("OOM", "limit memory", "sudo", "cgroups", "zzyzxq")
 
 ORDER = "[...document.querySelectorAll('.bd-docs-nav a')].map(link => link.href)"
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
