@@ -11,7 +11,10 @@ BY_EXPERIMENT = {
     "size": [plots.size],
     "density": [plots.density],
     "dockerfile": [plots.dockerfile],
+    "edit": [plots.edit],
     "isolation": [plots.isolation],
+    "kill": [plots.kill],
     "stop": [plots.stop],
+    "transfer": [plots.transfer],
     "waits": [plots.waits],
 }

@@ -1,18 +1,10 @@
 """Lab 08: the image builds, works, and is small, free of the key, not root's, and cheap to change."""
 
-import base64
-import bz2
-import io
-import lzma
-import re
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Iterator
 from functools import cache
 from random import Random
 
 from boxlab.labs import Mismatch, Work, _, check, same
+from boxlab.labs.traces import shows, views
 
 MIB = 1 << 20
 BASE = "containers-measured/base"
@@ -49,89 +41,6 @@ def texts(work: Work) -> list[list[str]]:
 def image(work: Work):
     """What the learner's files build."""
     return work.build()
-
-
-UNPACKED = 64 * MIB
-"""So much is unpacked of one archive."""
-
-WRITTEN = 64 << 10
-"""A file up to this size is read as bytes that are written in letters, too: all of it, and each long word in it."""
-
-PACKERS = {
-    b"\x1f\x8b": lambda: zlib.decompressobj(zlib.MAX_WBITS | 32),
-    b"\x78": lambda: zlib.decompressobj(),
-    b"BZh": bz2.BZ2Decompressor,
-    b"\xfd7zXZ": lzma.LZMADecompressor,
-    b"\x5d\0\0": lzma.LZMADecompressor,
-}
-"""How compressed bytes begin, and what unpacks them."""
-
-WRITINGS = (
-    lambda word: base64.b16decode(word, casefold=True),
-    lambda word: base64.b32decode(word + b"=" * (-len(word) % 8), casefold=True),
-    lambda word: base64.b64decode(
-        word.translate(bytes.maketrans(b"-_", b"+/")) + b"=" * (-len(word) % 4), validate=True
-    ),
-    base64.b85decode,
-    base64.a85decode,
-)
-"""How bytes are written in letters."""
-
-
-def views(content: bytes, depth: int = 4) -> Iterator[bytes]:
-    """A content, and what it is packed or written from: gzip, bzip2, xz, tar, zip, base16 to base85, and one of these in another."""
-    yield content
-    for inner in _inner(content) if depth else ():
-        yield from views(inner, depth - 1)
-
-
-def _inner(content: bytes) -> Iterator[bytes]:
-    """What a content is packed or written from, where it is; what cannot be read as one of them is none."""
-    for start, packer in PACKERS.items():
-        if content.startswith(start):
-            try:
-                yield packer().decompress(content, UNPACKED)
-            except (zlib.error, OSError, lzma.LZMAError):
-                pass
-    try:
-        if content[257:262] == b"ustar":
-            with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-                yield from (archive.extractfile(member).read(UNPACKED) for member in archive if member.isfile())
-        elif content.startswith(b"PK"):
-            with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                for name in archive.namelist():
-                    with archive.open(name) as file:
-                        yield file.read(UNPACKED)
-    except (tarfile.TarError, zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, zlib.error):
-        pass
-    if len(content) <= WRITTEN:
-        for word in {b"".join(content.split()), *re.findall(rb"[\w+/=-]{24,}", content)}:
-            for decode in WRITINGS:
-                try:
-                    yield decode(word)
-                except ValueError:
-                    pass
-
-
-def shows(content: bytes, key: str) -> bool:
-    """Whether a quarter of the key's digits can be read from a content, unpacked or not, with whatever letters between.
-
-    As text in any Unicode encoding and either case, backwards, in hexadecimal, in base64 at any place, or as the bytes that the
-    digits mean. What is encrypted, or cut into smaller pieces, is not seen.
-    """
-    digits = key.rpartition("-")[2]
-    texts, exact = [], []
-    for piece in (digits[start : start + 16] for start in range(0, len(digits), 16)):
-        texts += [piece.encode(), piece[::-1].encode(), piece.encode().hex().encode()]
-        exact += [bytes.fromhex(piece)]
-        for before in range(3):
-            written = base64.b64encode(b"\0" * before + piece.encode())
-            exact.append(written[(0, 2, 3)[before] : (before + len(piece)) * 8 // 6])
-    for view in views(content):
-        flat = re.sub(rb"[\s\0]", b"", view)
-        if any(part in flat.lower() for part in texts) or any(part in view or part in flat for part in exact):
-            return True
-    return False
 
 
 @cache

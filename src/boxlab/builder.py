@@ -31,6 +31,7 @@ import urllib3
 from docker.models.images import Image as SdkImage
 
 from boxlab import client, engine, marks, paths, progress
+from boxlab.errors import EngineError
 from boxlab.language import _
 
 OUTPUT_CHARS = 256 << 10
@@ -44,6 +45,9 @@ STOP_S = 10
 
 _TOUCHED = 1_577_836_800  # 2020-01-01: Python packs no zip file of anything older than 1980
 _SPAN = 1 << 27  # seconds, four years
+
+_SECRET = "BOXLAB_SECRET_"
+"""How variables of the docker command begin that hold secrets of a build."""
 
 
 class Way(StrEnum):
@@ -110,9 +114,12 @@ def build(
     *,
     labels: dict[str, str],
     arguments: dict[str, str] | None = None,
+    secrets: dict[str, str] | None = None,
+    target: str = "",
     network: str | None = None,
     cached: bool = True,
     keep: bool = False,
+    way: Way | None = None,
     seconds: float = math.inf,
     watch: Callable[[str], None] = lambda line: None,
 ) -> Build:
@@ -123,23 +130,33 @@ def build(
         tag: a name of ours; with `keep`, without what stands behind a colon.
         labels: of the image.
         arguments: the Dockerfile's; those of this environment's proxies are added where there is a network.
+        secrets: what the Dockerfile may mount as secrets, by their ids; on no command line and in no file.
+        target: the name of the stage to stop after; by default the last.
         network: "none" for a build without one.
         cached: whether steps that have not changed are taken from the cache.
         keep: whether the classic builder's steps get names of ours (`tag:step-N`), so that the next build finds them.
+        way: one of `ways()`; by default the best.
         seconds: how long it may take.
         watch: is given each line that the build prints.
 
     Raises:
-        EngineError: the engine does not answer.
+        EngineError: the engine does not answer, or its builder knows no secrets.
     """
-    way, output = chosen(), _Output(watch)
+    way, output = way or chosen(), _Output(watch)
     with engine.plain_errors():
         before = _named(tag)
     command = _by_call if way is Way.CALL else _by_command
+    if secrets and way in (Way.CLASSIC, Way.CALL):
+        raise EngineError(
+            _("secrets of a build need BuildKit, and here is {way}", way=way),
+            _("install {package}, with a current engine", package="docker-buildx"),
+        )
     proxied = {} if network == "none" else proxies()
     began = time.monotonic()
     try:
-        trouble = command(way, folder, tag, labels, arguments or {}, proxied, network, cached, seconds, output)
+        trouble = command(
+            way, folder, tag, labels, arguments or {}, secrets or {}, target, proxied, network, cached, seconds, output
+        )
         took = time.monotonic() - began
     finally:
         with engine.plain_errors():
@@ -290,6 +307,8 @@ def _by_command(
     tag: str,
     labels: dict[str, str],
     arguments: dict[str, str],
+    secrets: dict[str, str],
+    target: str,
     proxied: dict[str, str],
     network: str | None,
     cached: bool,
@@ -299,6 +318,7 @@ def _by_command(
     """Build by the docker command; what went wrong."""
     variables = {"DOCKER_BUILDKIT": str(int(way is not Way.CLASSIC)), "BUILDKIT_PROGRESS": "plain"}
     variables |= {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"} | proxied
+    variables |= {f"{_SECRET}{number}": secret for number, secret in enumerate(secrets.values())}
     verb = ["buildx", "build", "--load"] if way is Way.BUILDX else ["build", "--force-rm"]
     command, environment = engine.docker_call(*verb, **variables)
     if way is Way.BUILDX:  # the engine's own builder, whatever other one the reader has chosen
@@ -306,6 +326,8 @@ def _by_command(
     command += [f"--tag={tag}", *(f"--label={name}={value}" for name, value in labels.items())]
     command += [f"--build-arg={name}={value}" for name, value in arguments.items()]
     command += [f"--build-arg={name}" for name in proxied]  # no value: everybody can read a command line
+    command += [f"--secret=id={name},env={_SECRET}{number}" for number, name in enumerate(secrets)]
+    command += [f"--target={target}"] if target else []
     command += [f"--network={network}"] if network else []
     command += [] if cached else ["--no-cache"]
     process = subprocess.Popen(
@@ -348,6 +370,8 @@ def _by_call(
     tag: str,
     labels: dict[str, str],
     arguments: dict[str, str],
+    secrets: dict[str, str],
+    target: str,
     proxied: dict[str, str],
     network: str | None,
     cached: bool,
@@ -365,6 +389,7 @@ def _by_call(
                 network_mode=network,
                 labels=labels,
                 buildargs=proxied | arguments,
+                target=target or None,
                 nocache=not cached,
                 rm=True,
                 forcerm=True,

@@ -69,9 +69,15 @@ EXPERIMENTS = [
     Experiment("density", _("How much memory each further instance takes."), takes_arms=True),
     Experiment("size", _("How much disk each box takes.")),
     Experiment("dockerfile", _("What a better Dockerfile saves, rung by rung.")),
+    Experiment("edit", _("What an edit of one line of a Dockerfile costs.")),
     Experiment("limits", _("What happens at a limit.")),
     Experiment("onion", _("What each layer around a process adds to its start.")),
     Experiment("isolation", _("What a stronger wall costs.")),
+    Experiment("kill", _("What stays alive when a process around a container is killed.")),
     Experiment("stop", _("How long a container takes to stop, by what its first process is.")),
+<<<<<<< HEAD
     Experiment("waits", _("How many first requests of a service fail, by how it waits for its database.")),
+=======
+    Experiment("transfer", _("What a push and a pull carry after an edit of one line, by the order of the layers.")),
+>>>>>>> main
 ]

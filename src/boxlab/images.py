@@ -29,7 +29,7 @@ LAB_PREFIX = f"{PREFIX}lab-"
 """Names of what the labs build. They stay, so that the next check takes unchanged steps from the cache: an image for each
 that a lab builds, and with the classic builder one for each stage below it. What a later check replaces is removed."""
 
-PASSING = (f"{PREFIX}rung-", f"{PREFIX}origin-")
+PASSING = (f"{PREFIX}rung-", f"{PREFIX}origin-", f"{PREFIX}transfer-", f"{PREFIX}edit-")
 """How names begin of images that do not outlive what made them."""
 
 HUB_IMAGE = "python:3.13-slim-bookworm"
@@ -87,8 +87,13 @@ def own(name: str) -> str:
 
 
 def passing(name: str) -> str:
-    """This checkout's name of an image of its own that others do not share, such as a lab's or an experiment's."""
-    return f"{PREFIX}{name}-{marks.owner()}"
+    """This checkout's name of an image of its own that others do not share, such as a lab's or an experiment's.
+
+    It begins with one of `PASSING`, or of a lab's, so that whatever removes what is left finds it.
+    """
+    made = f"{PREFIX}{name}-{marks.owner()}"
+    assert made.startswith((*PASSING, LAB_PREFIX)), name
+    return made
 
 
 def find(name: str) -> Built | None:

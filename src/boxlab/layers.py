@@ -41,8 +41,8 @@ class Layer:
     images: tuple[str, ...]
 
 
-def layers(*tags: str) -> list[Layer]:
-    """The layers of some images, each once, as `docker save` writes them.
+def layers(*tags: str, without: Collection[str] = frozenset()) -> list[Layer]:
+    """The layers of some images, each once, as `docker save` writes them, without those that are not asked for.
 
     Raises:
         EngineError: an image is not there, or the engine does not answer.
@@ -53,6 +53,8 @@ def layers(*tags: str) -> list[Layer]:
     for tag in tags:
         with saved(tag) as archive:
             for layer, file in layer_files(archive, hashes(tag)):
+                if layer in without:
+                    continue
                 owners.setdefault(layer, []).append(tag)
                 if layer not in sizes:
                     sizes[layer] = *_sizes(file, _("{image}: compress", image=tag)), _length(file)

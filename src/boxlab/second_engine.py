@@ -55,7 +55,7 @@ class SecondEngine:
         try:
             with deferred():
                 self._container = EngineContainer(
-                    image.tag, command, hostname=hostname, host=UNMASKED, network_mode=network, **RIGHTS
+                    image.tag, command, hostname=hostname, host=UNMASKED, init=True, network_mode=network, **RIGHTS
                 )
             console = Console(self._container, {"ready": r"engine: ready (.*)"}, time.monotonic())
             api, self.version = console.wait_for("ready", READY_S).split()
@@ -126,6 +126,12 @@ class SecondEngine:
         [network] = self._running.inspect()["NetworkSettings"]["Networks"].values()
         address: str = network["IPAddress"]
         return address
+
+    @property
+    def id(self) -> str:
+        """Of its container."""
+        ident: str = self._running.id
+        return ident
 
     @property
     def _running(self) -> EngineContainer:

@@ -32,6 +32,9 @@ MIME = "application/vnd.containers-measured.transcript+json"
 FAILS = re.compile(r"(?P<command>.*?)\s+# fails: status (?P<status>\d+)$")
 """How a command says that it is meant to fail."""
 
+MAY_FAIL = re.compile(r"(?P<command>.*?)\s+# may fail$")
+"""How a command says that not every engine has what it needs: the commands below it are then left out."""
+
 PROMPT = r"[#$>] (?:\x1b\[[\d;?]*[A-Za-z])*$"
 """What a program has printed last that waits for a line: root's prompt, a user's, or Python's."""
 
@@ -53,7 +56,7 @@ class Step:
     """One command, and what it printed on either stream.
 
     Attributes:
-        status: its exit status; not 0 only where it is declared.
+        status: its exit status; not 0 only where it is declared, or where it may fail.
     """
 
     command: str
@@ -61,15 +64,22 @@ class Step:
     status: int = 0
 
 
-def commands(cell: str) -> list[tuple[str, int]]:
-    """The commands of a cell, a line each, with the status that each declares; without comments and the magic's own line."""
+def commands(cell: str) -> list[tuple[str, int | None]]:
+    """The commands of a cell, a line each, with the status that each declares; without comments and the magic's own line.
+
+    One that may fail declares none.
+    """
     if cell.startswith(f"%%{TERMINAL}"):
         return [(command, 0) for command, _typed in sessions(cell)]
-    found = []
+    found: list[tuple[str, int | None]] = []
     for line in map(str.strip, cell.splitlines()):
         if line and not line.startswith(("#", f"%%{MAGIC}")):
-            declared = FAILS.fullmatch(line)
-            found.append((declared["command"], int(declared["status"])) if declared else (line, 0))
+            if declared := FAILS.fullmatch(line):
+                found.append((declared["command"], int(declared["status"])))
+            elif declared := MAY_FAIL.fullmatch(line):
+                found.append((declared["command"], None))
+            else:
+                found.append((line, 0))
     return found
 
 
@@ -136,16 +146,19 @@ def run(cell: str) -> list[Step]:
     lines = ["set -e"]
     for command, status in declared:
         # The declared one must not end the shell, and its status is looked at below.
-        lines += [f"__status=0; {command} || __status=$?" if status else f"{command}\n__status=0"]
+        lines += [f"{command}\n__status=0" if status == 0 else f"__status=0; {command} || __status=$?"]
         lines += [f'printf "{mark} %d\\n" "$__status"']
+        lines += ['[ "$__status" = 0 ] || exit 0'] if status is None else []
     printed, ended = _bash(bash, "\n".join(lines))
     *outputs, rest = re.split(rf"{mark} (\d+)\n", printed)
     steps = [
         Step(command, output, int(status))
         for (command, _), output, status in zip(declared, outputs[::2], outputs[1::2], strict=False)
     ]
-    wrong = [step for step, (_, status) in zip(steps, declared, strict=False) if step.status != status]
-    if len(steps) < len(declared):
+    pairs = [*zip(steps, declared, strict=False)]
+    wrong = [step for step, (_, status) in pairs if status is not None and step.status != status]
+    left_out = bool(steps) and steps[-1].status != 0 and pairs[-1][1][1] is None
+    if len(steps) < len(declared) and not left_out:
         wrong = [Step(declared[len(steps)][0], rest, ended)]
     if wrong:
         [step, *_] = wrong

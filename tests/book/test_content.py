@@ -43,6 +43,7 @@ ALLOWED = {
     "60 s": "a deadline in a question",
     "3 seconds": "a grace that an experiment is given",
     # what a lab is made of
+    "3 MiB": "the size of a lab's dependency, at the most",
     "12 MiB": "what a lab's program takes",
     "24 MiB": "the size of a lab's file",
     "3 %": "a lab's tolerance",

@@ -20,18 +20,22 @@ THEME = {
 
 PROGRAMS = {
     ".venv/bin/boxlab",
+    "[Environment]::OSVersion.Version",
     "cd",
     "curl",
     "docker",
     "echo",
+    "export",
+    "grep",
     "head",
     "make",
-    "grep",
-    "strace",
     "podman",
     "python3",
+    "strace",
+    "sudo",
+    "tar",
     "uname",
-    "[Environment]::OSVersion.Version",
+    "wsl",
 }
 
 

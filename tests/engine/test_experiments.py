@@ -26,15 +26,15 @@ from boxlab import (
     sweep,
     turns,
 )
-from boxlab.errors import BoxlabError, BuildError, NotReady, Unavailable
+from boxlab.errors import BoxlabError, BuildError, EngineError, NotReady, Unavailable
 from boxlab.experiments.dockerfile import _lay_out, rungs
 from boxlab.runtimes import Container, Observation, Workload, console, kernel_events
 
 WORKLOAD = Workload()
 
 # The package's names are the functions; these are the modules of the same names.
-density, limits, onion, stop = (
-    import_module(f"boxlab.experiments.{name}") for name in ("density", "limits", "onion", "stop")
+density, kill, limits, onion, stop, transfer = (
+    import_module(f"boxlab.experiments.{name}") for name in ("density", "kill", "limits", "onion", "stop", "transfer")
 )
 
 
@@ -207,6 +207,29 @@ def test_an_edit_runs_less_again_where_the_order_is_right(tmp_path, monkeypatch)
     waiting.until(lambda: not builder.unnamed())
 
 
+def test_an_edit_makes_new_what_depends_on_it_and_each_builder_sees_that_in_its_way():
+    before = images_of_ours()
+    run = experiments.edit(rounds=1)
+    new = {kind: run.median(kind, "layers").value for kind in run.arms}
+    assert new == {kind: expected for kind, expected in EDITS.items() if kind in run.arms}
+    assert all((run.median(kind, "sent").value > 0) == (count > 0) for kind, count in new.items())
+    assert {*run.arms, *run.plan["left_out"]} == EDITS.keys()
+    assert images_of_ours() == before
+
+
+EDITS = {
+    "env-buildkit": 2,  # only what runs is given the variable: WORKDIR and COPY above it are as before
+    "env-classic": 4,
+    "requirements-buildkit": 3,
+    "requirements-classic": 3,
+    "program-buildkit": 1,
+    "program-classic": 1,
+    "command-buildkit": 0,
+    "command-classic": 0,
+}
+"""How many layers an edit of each line makes new."""
+
+
 def test_every_stage_of_every_rung_is_found_again_by_its_label(tmp_path):
     assert len(rungs()) == 5
     for file in rungs():
@@ -252,6 +275,35 @@ def test_a_stop_is_told_by_its_cause_and_by_what_the_program_did(monkeypatch):
         "init": (0, 0, 143),
         "shell-init": (0, 0, 143),
         "interrupt": (1, 0, 130),
+    }
+
+
+def test_a_layer_that_has_not_changed_does_not_travel_again(monkeypatch):
+    monkeypatch.setattr(transfer, "BULK_MIB", 1)
+    run = experiments.transfer(rounds=1)
+    bulk = transfer.BULK_MIB << 20
+    moved = {kind: [run.median(kind, metric).value for metric in ("push", "pull")] for kind in run.arms}
+    assert max(moved.pop("code-last")) < bulk / 4
+    assert len(moved) == 3 and all(min(values) > bulk for values in moved.values())
+
+
+def test_a_push_that_a_registry_refuses_is_told():
+    with pytest.raises(EngineError, match="the push to localhost:9/nothing:latest failed"):
+        transfer._push(images.ensure("base").tag, "localhost:9/nothing:latest")
+
+
+def test_a_container_needs_its_shim_and_a_daemon_that_keeps_it():
+    run = experiments.kill(rounds=1)
+    assert not [sample.error for sample in run.samples if sample.error]
+    alive = {kind: "".join(str(int(run.median(kind, metric).value)) for metric in kill.ALIVE) for kind in run.arms}
+    assert alive == {
+        "command": "11110",
+        "dockerd": "00000",
+        "dockerd-live": "11110",
+        "containerd": "11111",
+        "shim": "00000",
+        "proxy": "11011",
+        "program": "00000",
     }
 
 

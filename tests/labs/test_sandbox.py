@@ -13,7 +13,7 @@ import waiting
 
 from boxlab import cgroups, paths, sweep
 from boxlab.errors import BoxlabError
-from boxlab.labs import Mismatch, sandbox
+from boxlab.labs import Mismatch, sandbox, work
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +173,28 @@ def test_memory_without_end_is_held(box):
 def test_a_program_that_is_not_there_is_named(box):
     with pytest.raises(Mismatch, match="nowhere: No such file"):
         sandbox.run(box, ["nowhere"], {})
+
+
+LISTENS = """
+import http.server, threading
+server = http.server.HTTPServer(("localhost", 5000), http.server.SimpleHTTPRequestHandler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+print("ready", flush=True)
+input()
+"""
+REACHES = """
+import pathlib, urllib.request
+print(urllib.request.urlopen("http://localhost:5000/").status, sorted(p.name for p in pathlib.Path("/sys/class/net").iterdir()))
+"""
+
+
+def test_a_program_beside_a_container_reaches_that_and_nothing_else(containers):
+    lab = work.Work("toy", paths.ROOT, paths.ROOT / "images" / "registry", lambda folder: None)
+    with lab.container("containers-measured/base", ["python3", "-c", LISTENS]) as beside:
+        beside.expect("(ready)", toy_lab.HANG_S)
+        ran = lab.run(["python", "-c", REACHES], beside=beside, seconds=toy_lab.HANG_S)
+    interfaces = ran.output.removeprefix("200 ")
+    assert ran.output.startswith("200 ") and "lo" in interfaces and "eth" not in interfaces, ran.output
 
 
 def test_a_program_that_kills_who_started_it_is_no_pass(box):

@@ -8,6 +8,7 @@ import pytest
 
 from boxlab import builder, client, marks
 from boxlab.builder import Way
+from boxlab.errors import EngineError
 
 CLASSIC = """Step 1/4 : FROM base AS first
  ---> 0123456789ab
@@ -149,8 +150,9 @@ def said(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
     def run(way, **options):
-        given = {"labels": {}, "arguments": {}, "proxied": {}, "network": None, "cached": True, "seconds": 30} | options
-        assert builder._by_command(way, tmp_path, "tag", output=builder._Output(lambda line: None), **given) == ""
+        given = {"labels": {}, "arguments": {}, "secrets": {}, "target": "", "proxied": {}, "network": None} | options
+        output = builder._Output(lambda line: None)
+        assert builder._by_command(way, tmp_path, "tag", cached=True, seconds=30, output=output, **given) == ""
         return eval(note.read_text())
 
     return run
@@ -186,3 +188,20 @@ def test_a_proxys_password_is_not_on_the_command_line(said, monkeypatch):
         arguments, environment = said(way, proxied=builder.proxies())
         assert "--build-arg=http_proxy" in arguments and "secret" not in str(arguments)
         assert environment["http_proxy"] == "http://me:secret@proxy:1"
+
+
+def test_a_secret_is_mounted_by_its_id_and_is_not_on_the_command_line(said):
+    for way in (Way.BUILDX, Way.BUILDKIT):
+        arguments, environment = said(way, secrets={"token": "hidden", "key": "kept"}, target="1")
+        assert "hidden" not in str(arguments) and "kept" not in str(arguments) and "--target=1" in arguments
+        mounted = [word.removeprefix("--secret=") for word in arguments if word.startswith("--secret=")]
+        named = [dict(pair.split("=") for pair in each.split(",")) for each in mounted]
+        assert {each["id"]: environment[each["env"]] for each in named} == {"token": "hidden", "key": "kept"}
+
+
+@pytest.mark.parametrize("way", [Way.CLASSIC, Way.CALL])
+def test_a_builder_without_secrets_is_given_none(way, context, monkeypatch):
+    monkeypatch.setattr(builder, "chosen", lambda: way)
+    monkeypatch.setattr(builder, "_named", lambda tag: set())
+    with pytest.raises(EngineError, match="secrets of a build need BuildKit"):
+        builder.build(context, "tag", labels={}, secrets={"token": "hidden"})

@@ -16,6 +16,7 @@ import zlib
 import pytest
 
 from boxlab import paths
+from boxlab.labs import traces
 
 _spec = importlib.util.spec_from_file_location("lab_08", paths.LABS / "08-size" / "checks.py")
 lab_08 = importlib.util.module_from_spec(_spec)
@@ -86,17 +87,17 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_key_is_found_however_it_is_written(form):
-    assert lab_08.shows(FORMS[form](f"{KEY}\n".encode() if form == "in a text" else KEY.encode()), KEY)
+    assert traces.shows(FORMS[form](f"{KEY}\n".encode() if form == "in a text" else KEY.encode()), KEY)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_another_is_not_taken_for_it(form):
-    assert not lab_08.shows(FORMS[form](OTHER.encode()), KEY)
+    assert not traces.shows(FORMS[form](OTHER.encode()), KEY)
 
 
-@pytest.mark.parametrize("start", [*lab_08.PACKERS, b"PK\3\4", bytes(257) + b"ustar"])
+@pytest.mark.parametrize("start", [*traces.PACKERS, b"PK\3\4", bytes(257) + b"ustar"])
 def test_what_only_begins_like_an_archive_is_none(start):
-    assert not lab_08.shows(start + b"no archive at all", KEY)
+    assert not traces.shows(start + b"no archive at all", KEY)
 
 
 def test_an_index_that_lacks_a_speech_does_not_slip_through(tmp_path):

@@ -4,6 +4,7 @@ import pytest
 import toy_lab
 
 from boxlab import paths
+from boxlab.errors import UsageError
 from boxlab.labs import Mismatch, lab, same
 from boxlab.labs.checks import CONTEXT, Outcome, Result, visible
 from boxlab.labs.report import Report
@@ -91,8 +92,20 @@ def test_a_lab_toml_that_is_wrong_is_named(tmp_path, old, new, words):
         toy_lab.make(tmp_path, toml=toy_lab.TOML.replace(old, new))
 
 
-def test_every_lab_is_found_by_its_number_and_is_a_page_of_the_book():
+def test_every_lab_is_found_by_its_name_and_is_a_page_of_the_book():
     assert lab.every()
     for each in lab.every():
-        assert lab.find(each.number) == each
+        assert lab.find(each.name) == each
         assert f"file: labs/{each.id}/README\n" in (paths.ROOT / "_toc.yml").read_text()
+
+
+def test_a_number_that_two_labs_have_is_answered_by_the_choice_of_both(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "LABS", tmp_path)
+    one, other = (lab.read(toy_lab.make(tmp_path).folder.rename(tmp_path / name)) for name in ("11-order", "11-secret"))
+    with pytest.raises(UsageError, match="several labs 11") as refused:
+        lab.find("11")
+    assert "11-order, 11-secret" in refused.value.fix
+    assert [lab.find(name) for name in ("order", "11-secret")] == [one, other]
+    assert (one.name, other.name) == ("11-order", "11-secret")
+    other.folder.rename(tmp_path / "12-secret")
+    assert lab.find("11") == one and one.name == "11"

@@ -54,6 +54,7 @@ def test_sizes_are_the_same_on_each_image_store(saves, pack):
     found = {layer.id: layer for layer in layers.layers("x")}
     assert {name: layer.size for name, layer in found.items()} == layers.unpacked("x")
     assert found["sha256:upper"].compressed < 200 and 3000 <= found["sha256:lower"].compressed < 3200
+    assert [layer.id for layer in layers.layers("x", without={"sha256:lower"})] == ["sha256:upper"]
     assert found["sha256:upper"].stored == len(pack(FILES["upper"]))
 
 

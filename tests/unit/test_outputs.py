@@ -181,9 +181,10 @@ def test_stored_outputs_say_on_what_they_were_measured(path):
         for output in cell.outputs
         if "scrapbook" in output.get("metadata", {})
     }
-    assert facts["machine"] == glued["machine"]
-    assert glued["accelerator"] in (facts["accelerator"], "nothing: no virtual machine ran here")
     stored = [p for p in paths.RESULTS.glob(f"{path.stem[:2]}-*.json") if not p.stem.endswith(".local")]
+    assert glued.keys() >= {"machine", "accelerator"} or not stored
+    assert glued.get("machine", facts["machine"]) == facts["machine"]
+    assert glued.get("accelerator") in (facts["accelerator"], "nothing: no virtual machine ran here", None)
     for run in map(records.load, stored):
         assert (provenance.in_words(run.provenance), run.profile) == (facts["machine"], facts["profile"])
         assert run.created >= facts["created"]

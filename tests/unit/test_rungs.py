@@ -35,8 +35,8 @@ def test_a_build_is_done_again_only_where_containerd_has_lost_a_snapshot(monkeyp
     monkeypatch.setattr(builder, "build", build)
     monkeypatch.setattr(dockerfile.engine, "labels", dict)
     if tries == 2:
-        assert dockerfile._build(tmp_path, "tag", cached=True) == 2
+        assert dockerfile.built(tmp_path, "tag", cached=True) == 2
     else:
         with pytest.raises(BuildError, match="no such file"):
-            dockerfile._build(tmp_path, "tag", cached=True)
+            dockerfile.built(tmp_path, "tag", cached=True)
     assert len(tried) == tries

@@ -37,6 +37,16 @@ def test_a_command_that_is_declared_to_fail_is_shown_with_its_status():
     ]
 
 
+def test_what_not_every_engine_has_may_fail_and_takes_the_commands_below_it_along():
+    assert transcript.run("echo on\n(echo no; exit 4)   # may fail\necho never") == [
+        Step("echo on", "on\n"),
+        Step("(echo no; exit 4)", "no\n", 4),
+    ]
+    assert transcript.run("echo yes   # may fail\necho on") == [Step("echo yes", "yes\n"), Step("echo on", "on\n")]
+    with pytest.raises(BoxlabError, match="exit status 3: exit 3"):
+        transcript.run("true   # may fail\nexit 3")
+
+
 @pytest.mark.parametrize(
     ("cell", "status", "named"),
     [

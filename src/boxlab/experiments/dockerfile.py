@@ -77,14 +77,14 @@ def dockerfile(
     beneath = images.ensure("base").layers
     for name in sorted(set(re.findall(rf"(?m)^FROM {images.PREFIX}([\w-]+)", "\n".join(f.read_text() for f in files)))):
         images.ensure(name)
-    with _workplace() as folder:
+    with workplace() as folder:
 
         def measure(record: records.Record, sample: records.Sample) -> None:
             file = next(file for file in files if _kind(file) == sample.arm)
             tag = images.passing(f"rung-{sample.arm}")
             _lay_out(folder, file, version=f"{marks.RUN}-{sample.round}")
             first = sample.round == 0
-            sample.values["build" if first else "rebuild"] = _build(folder, tag, cached=not first)
+            sample.values["build" if first else "rebuild"] = built(folder, tag, cached=not first)
             sample.values["layers"] = len(layers.hashes(tag)) - len(beneath)
             if first:
                 own = [layer for layer in layers.layers(tag) if layer.id not in beneath]
@@ -113,7 +113,7 @@ def dockerfile(
 
 
 @contextmanager
-def _workplace() -> Iterator[Path]:
+def workplace() -> Iterator[Path]:
     """A folder to build in; it and every image made meanwhile are gone afterwards."""
     folder = Path(tempfile.mkdtemp(dir=paths.scratch(), prefix="rungs-"))
     try:
@@ -144,23 +144,23 @@ def _lay_out(folder: Path, file: Path, version: str) -> None:
     builder.settle(folder)
 
 
-def _build(folder: Path, tag: str, cached: bool) -> float:
-    """Seconds that a build took.
+def built(folder: Path, tag: str, cached: bool = True, way: builder.Way | None = None) -> float:
+    """Seconds that a build took, by the engine's best builder or a given one.
 
     Raises:
         BuildError: it failed.
     """
     for _attempt in range(ATTEMPTS):
-        built = builder.build(folder, tag, labels=engine.labels(), cached=cached, keep=True)
-        if not (built.trouble and LOST in built.output):
+        done = builder.build(folder, tag, labels=engine.labels(), cached=cached, keep=True, way=way)
+        if not (done.trouble and LOST in done.output):
             break
-    if built.trouble:
-        tail = " | ".join(built.output.strip().splitlines()[-3:])
+    if done.trouble:
+        tail = " | ".join(done.output.strip().splitlines()[-3:])
         raise BuildError(
             _("{image} does not build: {tail}", image=tag, tail=tail),
             _("is the network there? the build needs it for packages"),
         )
-    return built.seconds
+    return done.seconds
 
 
 def _kind(file: Path) -> str:

@@ -42,6 +42,17 @@ BUILDKITS = re.compile(
 HERE_DOCUMENT = re.compile(r"^\s*(?:RUN|COPY|ADD)\b.*<<-?[\"']?\w", re.IGNORECASE | re.MULTILINE)
 """A line whose text stands below it. The classic builder runs it without that text, and says nothing."""
 
+FROM = re.compile(
+    r"^[ \t]*FROM[ \t]+(?:--platform=\S+[ \t]+)?\S+(?:[ \t]+AS[ \t]+(?P<name>\S+))?[ \t]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""A line that begins a stage."""
+
+NOT_A_STAGE = re.compile(
+    r"target stage .* could not be found|failed to reach build target|invalid target", re.IGNORECASE
+)
+"""What a builder says of a stage that is not there."""
+
 UNSEEN = re.compile(
     r"no space left|quota exceeded|rpc error: code = (Unavailable|Internal|DeadlineExceeded|ResourceExhausted)|error reading from server|transport is closing"
     r"|Cannot connect to the Docker daemon|error during connect",
@@ -57,12 +68,14 @@ class Image:
     Attributes:
         layers: ids of its layers, lowest first.
         on_base: whether it stands on the base image.
+        output: the end of what the build has printed.
     """
 
     id: str
     tag: str
     layers: tuple[str, ...]
     on_base: bool
+    output: str = ""
 
     @cached_property
     def added(self) -> int:
@@ -73,7 +86,18 @@ class Image:
         """
         with engine.plain_errors():
             beneath = _inspect(images.PREFIX + "base")["RootFS"]["Layers"] if self.on_base else []
-        sizes = layers.unpacked(self.tag, set(beneath))
+        return self._bytes(set(beneath))
+
+    def beyond(self, other: "Image") -> int:
+        """Bytes of the layers above those that are also the other's, unpacked: what is sent to a machine that has the other.
+
+        Raises:
+            EngineError: the engine is in the way.
+        """
+        return self._bytes(set(self.layers[: self.common(other)]))
+
+    def _bytes(self, without: set[str]) -> int:
+        sizes = layers.unpacked(self.tag, without)
         return sum(sizes.get(layer, 0) for layer in self.layers)
 
     def common(self, other: "Image") -> int:
@@ -112,17 +136,30 @@ class Image:
             yield each(archive)
 
 
-def build(folder: Path, name: str, seconds: float) -> Image:
+class NoStage(Exception):
+    """A Dockerfile has no such stage."""
+
+
+def build(
+    folder: Path,
+    name: str,
+    seconds: float,
+    arguments: dict[str, str] | None = None,
+    secrets: dict[str, str] | None = None,
+    target: str = "",
+) -> Image:
     """Build the image of a folder as `docker build` would. It has no network, so that it does not depend on one.
 
     Args:
         folder: the context, with a Dockerfile.
         name: the tag is made of it.
         seconds: how long it may take.
+        arguments, secrets, target: as for `builder.build`.
 
     Raises:
         Mismatch: it does not build, or not in time.
-        EngineError: the engine is in the way.
+        NoStage: the target is not there.
+        EngineError: the engine is in the way, or knows no secrets.
     """
     tag = images.passing(f"lab-{name}")
     path = folder / "Dockerfile"
@@ -130,14 +167,55 @@ def build(folder: Path, name: str, seconds: float) -> Image:
     if classic and path.is_file() and (found := HERE_DOCUMENT.search(path.read_text())):
         raise _lacking(found[0].strip())
     with builder.staged(folder) as context:
-        built = builder.build(context, tag, labels=engine.labels("lab"), network="none", keep=True, seconds=seconds)
+        built = builder.build(
+            context,
+            tag,
+            labels=engine.labels("lab"),
+            arguments=arguments,
+            secrets=secrets,
+            target=target,
+            network="none",
+            keep=True,
+            seconds=seconds,
+        )
     if built.trouble:
+        if target and NOT_A_STAGE.search(built.output):
+            raise NoStage
         engine.ping()
         _blame(built.output, built.trouble, seconds)
     with engine.plain_errors():
         image = _inspect(tag)
         own = tuple(image["RootFS"]["Layers"])
-        return Image(image["Id"], tag, own, images.base_of(own) is not None)
+        return Image(image["Id"], tag, own, images.base_of(own) is not None, built.output)
+
+
+def stages(
+    folder: Path,
+    name: str,
+    seconds: float,
+    arguments: dict[str, str] | None = None,
+    secrets: dict[str, str] | None = None,
+) -> Iterator[Image]:
+    """The image of each stage of a folder's Dockerfile, as `docker build --target` makes it; each replaces the one before.
+
+    Arguments and errors as for `build`.
+    """
+    text, names = stage_names((folder / "Dockerfile").read_text())
+    with builder.staged(folder, {"Dockerfile": text.encode()}) as context:
+        for stage in names:
+            with contextlib.suppress(NoStage):  # a line that only looks like FROM
+                yield build(context, f"{name}-stage", seconds, arguments, secrets, stage)
+
+
+def stage_names(text: str) -> tuple[str, list[str]]:
+    """A Dockerfile in which each stage has a name, and these names: BuildKit stops after no stage that has none."""
+    names: list[str] = []
+
+    def named(line: re.Match[str]) -> str:
+        names.append(line["name"] or f"boxlab-{len(names)}")
+        return line[0] if line["name"] else f"{line[0].rstrip()} AS {names[-1]}"
+
+    return FROM.sub(named, text), names
 
 
 def _lacking(line: str) -> EngineError:

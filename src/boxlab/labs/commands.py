@@ -76,7 +76,7 @@ def start(lab: str) -> None:
     made, folder = workspace.start(chosen), _shown(workspace.folder(chosen))
     click.echo(_("made {folder}", folder=folder) if made else _("there already: {folder}", folder=folder))
     click.echo(_("task: {file}", file=_shown(chosen.folder / "README.md")))
-    files, command = ", ".join(chosen.files), f"boxlab check {chosen.number}"
+    files, command = ", ".join(chosen.files), f"boxlab check {chosen.name}"
     click.echo(_("change: {files}; then: {command}", files=files, command=command))
 
 
@@ -193,7 +193,7 @@ def hint(lab: str) -> None:
             "hint {number} of {last}: the last one again; `boxlab solution {lab} --give-up` shows a solution",
             number=number,
             last=last,
-            lab=chosen.number,
+            lab=chosen.name,
         )
     click.echo(f"{head}\n\n{text.strip()}")
 

@@ -38,7 +38,7 @@ def stage(lab: Lab, source: Path, into: Path) -> Result | None:
         into.parent.mkdir()
         disk.copy(lab.starter, into)
         for name in lab.files:
-            _take(name, source, into / name, required=(lab.starter / name).exists(), again=f"boxlab reset {lab.number}")
+            _take(name, source, into / name, required=(lab.starter / name).exists(), again=f"boxlab reset {lab.name}")
     except Mismatch as wrong:
         result.expected, result.actual, result.why, result.next = wrong.expected, wrong.actual, wrong.why, wrong.next
         return result

@@ -48,8 +48,10 @@ class Lab:
         return self.folder.name
 
     @property
-    def number(self) -> str:
-        return self.id.partition("-")[0]
+    def name(self) -> str:
+        """What one types for it: its number, or its id where another lab has the same number."""
+        number = self.id.partition("-")[0]
+        return number if len(list(self.folder.parent.glob(f"{number}-*/lab.toml"))) == 1 else self.id
 
     @property
     def starter(self) -> Path:
@@ -134,11 +136,16 @@ def find(name: str) -> Lab:
     """The lab of that number ("8", "08"), slug ("size") or id ("08-size").
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or there are several of that number.
     """
     labs = every()
     for lab in labs:
-        if name in (lab.id, lab.number, lab.number.lstrip("0"), lab.id.partition("-")[2]):
+        if name in (lab.id, lab.id.partition("-")[2]):
             return lab
-    known = ", ".join(lab.id for lab in labs)
+    found = [lab for lab in labs if name.zfill(2) == lab.id.partition("-")[0]]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(lab.id for lab in found or labs)
+    if found:
+        raise UsageError(_("there are several labs {name}", name=name), _("one of: {labs}", labs=known))
     raise UsageError(_("there is no lab {name!r}", name=name), _("one of: {labs}", labs=known or _("none yet")))

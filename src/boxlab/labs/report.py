@@ -160,7 +160,7 @@ class Report:
 
     def _remarks(self) -> list[str]:
         """What is said below the whole: how it can be drawn again, where something did not hold, and what held the programs."""
-        command = f"boxlab check {self.lab.partition('-')[0]} --seed {self.seed}"
+        command = f"boxlab check {self.lab} --seed {self.seed}"
         again = _("draws the same again: {command}", command=command)
         return [line for line in (again if self.outcome != Outcome.PASS else "", self.held) if line]
 

@@ -310,14 +310,19 @@ SURROUNDINGS = {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTE
 
 @dataclass(frozen=True)
 class Containers:
-    """Each program is a container of its own."""
+    """Each program is a container of its own.
+
+    Attributes:
+        network: as `docker run --network` has it: none, or that of another container, which should have none beyond itself.
+    """
 
     image: str
     held: str = ""
     python: str = "python3"
+    network: str = "none"
 
     def start(self, limits: Limits) -> _Box:
-        return _Container(self.image, limits)
+        return _Container(self.image, limits, self.network)
 
 
 class _Container:
@@ -330,7 +335,7 @@ class _Container:
     }
     processes: int | None = None
 
-    def __init__(self, image: str, limits: Limits):
+    def __init__(self, image: str, limits: Limits, network: str):
         from docker.types import LogConfig
 
         from boxlab.runtimes.spawn import EngineContainer
@@ -339,7 +344,7 @@ class _Container:
         self._spawned = EngineContainer(
             image,
             ["python3", "-c", LAUNCH],
-            network_mode="none",
+            network_mode=network,
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
             read_only=True,

@@ -8,6 +8,7 @@ import tempfile
 import time
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from random import Random
@@ -117,12 +118,15 @@ class Work:
 
         return sandbox.choose(self._needs_engine)
 
-    def run(self, argv: list[str], files: dict[str, str] | None = None, **options: Any) -> "Ran":
+    def run(
+        self, argv: list[str], files: dict[str, str] | None = None, beside: "Container | None" = None, **options: Any
+    ) -> "Ran":
         """Run a program of the learner's to its end, in the sandbox, over a copy of `folder` that no other program sees.
 
         Args:
             argv: the command; "python" as its first word is the sandbox's own, which has numpy, scipy and pandas.
             files: further files, by name; they count before those of the folder.
+            beside: a container of the check without a network: the program reaches what listens there, at localhost, and nothing else.
             options: `input`, `serve`, limits and words, as for `sandbox.run`.
 
         Raises:
@@ -135,7 +139,11 @@ class Work:
             str(path.relative_to(self.folder)): path.read_bytes() for path in self.folder.rglob("*") if path.is_file()
         }
         further = {name: text.encode() for name, text in (files or {}).items()}
-        return sandbox.run(self._sandbox, argv, found | further, **options)
+        box = self._sandbox
+        if beside:
+            assert isinstance(box, sandbox.Containers)  # a lab with containers needs an engine
+            box = replace(box, network=f"container:{beside.spawned.id}")
+        return sandbox.run(box, argv, found | further, **options)
 
     def call(self, module: str, *calls: tuple[Any, ...], next: str = "", **limits: Any) -> list[Any]:
         """What functions in a file of the learner's return, as JSON has it.
@@ -168,21 +176,48 @@ class Work:
         returned: list[Any] = json.loads(answers)
         return returned
 
-    def build(self, name: str = "answer", folder: Path | None = None, seconds: float = 120) -> "Image":
+    def build(
+        self,
+        name: str = "answer",
+        folder: Path | None = None,
+        seconds: float = 120,
+        arguments: dict[str, str] | None = None,
+        secrets: dict[str, str] | None = None,
+    ) -> "Image":
         """The image of `folder`, built without a network.
 
         Args:
             name: what tells it from others that the lab builds.
             folder: another context.
             seconds: how long it may take.
+            arguments: the Dockerfile's, by name.
+            secrets: what it may mount, by their ids.
 
         Raises:
             Mismatch: it does not build, or not in time.
-            EngineError: the engine is in the way.
+            EngineError: the engine is in the way, or knows no secrets.
         """
         from boxlab.labs import build
 
-        return build.build(folder or self.folder, f"{self.lab_id}-{name}", seconds)
+        return build.build(folder or self.folder, f"{self.lab_id}-{name}", seconds, arguments, secrets)
+
+    def image(self, name: str) -> str:
+        """One of the book's own images, such as "registry", by the name under which `container` takes it; built if it is not there.
+
+        Raises:
+            BoxlabError: it cannot be built.
+        """
+        from boxlab import images
+
+        return images.ensure(name).tag
+
+    def stages(
+        self, seconds: float = 120, arguments: dict[str, str] | None = None, secrets: dict[str, str] | None = None
+    ) -> Iterator["Image"]:
+        """The image of each stage of `folder`, one after another; arguments and errors as for `build`."""
+        from boxlab.labs import build
+
+        return build.stages(self.folder, self.lab_id, seconds, arguments, secrets)
 
     @contextlib.contextmanager
     def container(

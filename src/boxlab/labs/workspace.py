@@ -169,7 +169,7 @@ def solution(lab: Lab, give_up: bool) -> dict[str, str]:
         if not state.passed and not give_up:
             raise UsageError(
                 _("the solution of {lab} is shown once your own passes", lab=lab.id),
-                _("`boxlab hint {number}`, or `boxlab solution {number} --give-up`", number=lab.number),
+                _("`boxlab hint {name}`, or `boxlab solution {name} --give-up`", name=lab.name),
             )
         if not state.passed:
             state.gave_up = True
@@ -251,7 +251,7 @@ def require_started(lab: Lab) -> None:
         UsageError: it was not started.
     """
     if not folder(lab).is_dir() and not _complete(lab).is_dir():
-        raise UsageError(_("{lab} was not started", lab=lab.id), f"`boxlab start {lab.number}`")
+        raise UsageError(_("{lab} was not started", lab=lab.id), f"`boxlab start {lab.name}`")
 
 
 def _file(lab: Lab) -> Path:

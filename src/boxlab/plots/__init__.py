@@ -1,10 +1,12 @@
 """Every plot of the book, each drawn from a record alone."""
 
 from boxlab.plots.comparison import compare
-from boxlab.plots.resources import density, dockerfile, isolation, memory, size
+from boxlab.plots.kills import kill
+from boxlab.plots.resources import density, dockerfile, edit, isolation, memory, size
 from boxlab.plots.starts import ladder, phases, startup
 from boxlab.plots.stops import stop
 from boxlab.plots.style import COLOURS, PARTS, Plot
+from boxlab.plots.transfers import transfer
 from boxlab.plots.waiting import waits
 
 __all__ = [
@@ -14,12 +16,15 @@ __all__ = [
     "compare",
     "density",
     "dockerfile",
+    "edit",
     "isolation",
+    "kill",
     "ladder",
     "memory",
     "phases",
     "size",
     "startup",
     "stop",
+    "transfer",
     "waits",
 ]

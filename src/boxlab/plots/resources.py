@@ -217,6 +217,39 @@ def dockerfile(record: records.Record) -> Plot:
     return finish(draw, alt, caption(record), f"dockerfile-{record.created}", 9)
 
 
+def edit(record: records.Record) -> Plot:
+    """Every edited line with each builder: how long the build takes, and how many bytes are new."""
+    times = [s.values["seconds"] for s in record.samples if "seconds" in s.values and not s.discarded]
+    sent = {kind: record.median(kind, "sent").value for kind in record.arms if record.kept(kind, "sent")}
+
+    def draw(page: Page) -> Figure:
+        figure, [seconds, sizes] = page.canvas(len(record.arms), 0.42, 1.0, panels=2)
+        for axes, longest, unit in ((seconds, max(times, default=1), "s"), (sizes, max(sent.values(), default=1), "B")):
+            linear_scale(page, axes, longest, unit)
+            page.rows(axes, [record.name(kind) for kind in record.arms])
+        for row, kind in enumerate(record.arms):
+            draw_dots(seconds, row, record, kind, discarded=False)
+            if kind in sent:
+                sizes.barh(row, sent[kind], height=BAR, color=PARTS["own"], zorder=3)
+                sizes.annotate(
+                    record.say("sent", sent[kind]),
+                    (sent[kind], row),
+                    xytext=(4, 0),
+                    textcoords="offset points",
+                    va="center",
+                )
+        seconds.set_xlabel(record.label(record.main))
+        sizes.set_xlabel(record.label("sent"))
+        return figure
+
+    said = [
+        f"{record.name(kind)}: {record.say(record.main, record.median(kind).value)}, {record.say('sent', sent[kind])}"
+        for kind in sent
+    ]
+    what = _("Two panels, a row for each edited line and builder: time to build again, and size of the new layers.")
+    return finish(draw, f"{what} {'; '.join(said)}.", caption(record), f"edit-{record.created}", 9)
+
+
 def isolation(record: records.Record) -> Plot:
     """Every kind of wall: start, memory at rest, and the price of two system calls; two panels beside each other."""
     panels = {"seconds": _("start"), "pss": _("memory at rest"), "getppid": "getppid", "stat": "stat"}

@@ -1,0 +1,128 @@
+"""What does an edit of one line of a Dockerfile cost? Seconds to build again and bytes to send, by BuildKit and the classic builder."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Unpack
+
+from boxlab import builder, engine, images, layers, marks, records
+from boxlab.experiments import blocks
+from boxlab.experiments.dockerfile import built, workplace
+from boxlab.language import _
+
+DOCKERFILE = """FROM {prefix}base
+{label}
+ENV MODE={env}
+WORKDIR /app
+COPY requirements.txt .
+RUN pip install --no-cache-dir --requirement requirements.txt
+COPY app.py .
+CMD ["python3", "app.py", "{command}"]
+"""
+
+REQUIREMENTS = "humanize==4.12.3\n# {requirements}\n"
+
+PROGRAM = """import humanize
+
+print(humanize.naturalsize(10**9))
+# {program}
+"""
+
+BUILDERS = {
+    "buildkit": (builder.Way.BUILDX, builder.Way.BUILDKIT),
+    "classic": (builder.Way.CLASSIC, builder.Way.CALL),
+}
+"""The ways to build with each builder, best first."""
+
+ARMS = {
+    "env-buildkit": _("ENV, BuildKit"),
+    "env-classic": _("ENV, classic builder"),
+    "requirements-buildkit": _("requirements.txt, BuildKit"),
+    "requirements-classic": _("requirements.txt, classic builder"),
+    "program-buildkit": _("app.py, BuildKit"),
+    "program-classic": _("app.py, classic builder"),
+    "command-buildkit": _("CMD, BuildKit"),
+    "command-classic": _("CMD, classic builder"),
+}
+"""What is edited, from the top of the Dockerfile to its end, and what builds it again."""
+
+METRICS = {
+    "seconds": {"unit": "s", "label": _("build after the edit")},
+    "sent": {"unit": "B", "label": _("new layers, compressed")},
+    "layers": {"unit": "1", "label": _("new layers")},
+}
+
+MEASURES = (
+    "t0: `docker build` is called. t1: it has ended. The round that is discarded builds the image as it was; before each further one, "
+    "one word of one line, or of the file that it copies, is changed. New layers are those that the same arm's image did not have "
+    "before the edit: their archives, compressed, as a push would send them. Packages come from the network, or a cache of it."
+)
+
+
+@dataclass(frozen=True)
+class Edited:
+    """One arm: what is edited, and how it is built."""
+
+    line: str
+    way: builder.Way
+
+
+def edit(**options: Unpack[blocks.Options]) -> records.Record:
+    """Edit one line, build again, and see what is new; each line with each builder. Arguments as for `startup`.
+
+    None of the images stays.
+
+    Raises:
+        BuildError: the image does not build, with its last words.
+        EngineError: the engine does not answer.
+    """
+    images.ensure("base")
+    ready: dict[str, Edited] = {}
+    left_out = {}
+    for kind in ARMS:
+        line, _dash, name = kind.partition("-")
+        ways = [way for way in BUILDERS[name] if way in builder.ways()]
+        if ways:
+            ready[kind] = Edited(line, ways[0])
+        else:
+            left_out[kind] = {"reason": _("this engine does not have this builder"), "phases": []}
+    with workplace() as folder:
+        return blocks.run(
+            "edit",
+            [
+                {"kind": kind, "emulated": False, "phases": {}, "details": {"line": arm.line, "builder": arm.way}}
+                for kind, arm in ready.items()
+            ],
+            partial(_measure, folder, ready),
+            metrics=METRICS,
+            measures=MEASURES,
+            left_out=left_out,
+            usual=lambda profile: max(2, profile.steady // 2),  # a round is eight builds, half of them slow
+            **options,
+        )
+
+
+def _measure(folder: Path, ready: dict[str, Edited], record: records.Record, sample: records.Sample) -> None:
+    """Build an arm's image again after an edit of its line."""
+    arm, tag = ready[sample.arm], images.passing(f"edit-{sample.arm}")
+    first = sample.discarded
+    before = [] if first else layers.hashes(tag)
+    lay_out(folder / sample.arm, sample.arm, arm.line, "" if first else f"-{marks.RUN}-{sample.round}")
+    sample.values["seconds"] = built(folder / sample.arm, tag, way=arm.way)
+    if sample.round == 1:  # what is new is the same in every round
+        new = layers.layers(tag, without=before)
+        sample.values["sent"] = sum(layer.compressed for layer in new)
+        sample.values["layers"] = len(new)
+
+
+def lay_out(folder: Path, kind: str, line: str, word: str) -> None:
+    """The build context of an arm, with a word in its line."""
+    folder.mkdir(exist_ok=True)
+    # With a label of its own, no arm takes another's steps from the classic builder's cache.
+    labels = engine.labels() | {f"{engine.LABEL}.edit": kind}
+    words = dict.fromkeys(("env", "requirements", "program", "command"), "as-it-was") | {line: f"edited{word}"}
+    texts = {"Dockerfile": DOCKERFILE, "requirements.txt": REQUIREMENTS, "app.py": PROGRAM}
+    label = "LABEL " + " ".join(f"{name}={value}" for name, value in labels.items())
+    for name, text in texts.items():
+        (folder / name).write_text(text.format(prefix=images.PREFIX, label=label, **words))
+    builder.settle(folder)
