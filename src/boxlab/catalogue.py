@@ -75,9 +75,6 @@ EXPERIMENTS = [
     Experiment("isolation", _("What a stronger wall costs.")),
     Experiment("kill", _("What stays alive when a process around a container is killed.")),
     Experiment("stop", _("How long a container takes to stop, by what its first process is.")),
-<<<<<<< HEAD
-    Experiment("waits", _("How many first requests of a service fail, by how it waits for its database.")),
-=======
     Experiment("transfer", _("What a push and a pull carry after an edit of one line, by the order of the layers.")),
->>>>>>> main
+    Experiment("waits", _("How many first requests of a service fail, by how it waits for its database.")),
 ]

@@ -28,7 +28,7 @@ ARMS = {
 
 METRICS = {
     "seconds": {"unit": "s", "label": _("from docker compose up to the first good answer")},
-    "failed": {"unit": "1", "label": _("requests that failed before the first good answer")},
+    "unanswered": {"unit": "1", "label": _("requests that failed before the first good answer")},
     "returned": {"unit": "s", "label": _("until docker compose up came back")},
     "restarts": {"unit": "1", "label": _("restarts of the service")},
 }
@@ -166,7 +166,7 @@ def _started(compose: dict[str, Any], wait: bool) -> dict[str, float]:
                 raise NotReady(_("no good answer within {seconds} s", seconds=ENOUGH_S))
             time.sleep(EVERY_S)
         took = time.monotonic() - began
-        return {"failed": failed, "seconds": took, "returned": returned, "restarts": web.attrs["RestartCount"]}
+        return {"unanswered": failed, "seconds": took, "returned": returned, "restarts": web.attrs["RestartCount"]}
     finally:
         engine.docker_command(*call, "down", "--timeout", "5")
         path.unlink()

@@ -33,4 +33,4 @@ def waits(record: records.Record) -> Plot:
 
 def failed(record: records.Record, kind: str) -> str:
     """How many of an arm's first requests failed, in the median."""
-    return _("{count:g} failed", count=record.median(kind, "failed").value)
+    return _("{count:g} failed", count=record.median(kind, "unanswered").value)
