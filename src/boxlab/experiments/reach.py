@@ -10,7 +10,6 @@ from typing import Any, Unpack
 import docker.errors
 
 from boxlab import engine, images, marks, records
-from boxlab.errors import EngineError
 from boxlab.experiments import blocks
 from boxlab.language import _
 from boxlab.runtimes.console import Console
