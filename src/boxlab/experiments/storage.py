@@ -11,7 +11,7 @@ from typing import Any, Unpack
 
 from docker.types import Mount
 
-from boxlab import builder, engine, images, paths, records, sweep
+from boxlab import builder, engine, images, marks, paths, records, sweep
 from boxlab.errors import BuildError, EngineError
 from boxlab.experiments import blocks
 from boxlab.language import _
@@ -137,7 +137,7 @@ def _image() -> Iterator[str]:
     images.ensure("base")
     tag = images.passing("storage")
     try:
-        with tempfile.TemporaryDirectory(dir=paths.scratch(), prefix="storage-") as folder:
+        with tempfile.TemporaryDirectory(dir=paths.scratch(), prefix=f"storage-{marks.RUN}-") as folder:
             Path(folder, "Dockerfile").write_text(f"FROM {images.own('base')}{DOCKERFILE}")
             built = builder.build(Path(folder), tag, labels=engine.labels())
         if built.trouble:
@@ -151,7 +151,7 @@ def _image() -> Iterator[str]:
 @contextmanager
 def _folder() -> Iterator[Path]:
     """A folder of this machine for the bind mount, gone afterwards with what containers left in it."""
-    folder = Path(tempfile.mkdtemp(dir=paths.scratch(), prefix="storage-"))
+    folder = Path(tempfile.mkdtemp(dir=paths.scratch(), prefix=f"storage-{marks.RUN}-"))
     try:
         yield folder
     finally:
