@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 DATABASES = {
@@ -13,6 +12,6 @@ DATABASES = {
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://cache"}}
 INSTALLED_APPS = ["reviews"]
 ROOT_URLCONF = "reviews.views"
-ALLOWED_HOSTS = ["localhost", "127.0.0.1", "web"]
-SECRET_KEY = os.environ["SECRET_KEY"]
+ALLOWED_HOSTS = ["localhost", "web"]
+SECRET_KEY = "for development only"  # signs sessions, of which this service has none
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             "Review",
             [
-                ("id", models.BigAutoField(primary_key=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("text", models.TextField()),
                 ("score", models.IntegerField(null=True)),
             ],
