@@ -36,15 +36,15 @@ if [ "$1" = postgres ] && [ ! -s "$PGDATA/PG_VERSION" ]; then
 
     # On its socket alone, so that nothing from outside meets a database that is half made.
     pg_ctl start --wait -o "-c listen_addresses=''"
-    run() { psql --no-psqlrc --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" "$@"; }
+    run() { psql --no-psqlrc --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$@"; }
     if [ "$POSTGRES_DB" != postgres ]; then
-        POSTGRES_DB=postgres run --set name="$POSTGRES_DB" <<<'CREATE DATABASE :"name";'
+        run postgres --set name="$POSTGRES_DB" <<<'CREATE DATABASE :"name";'
     fi
     for file in /docker-entrypoint-initdb.d/*; do
         case "$file" in
             *.sh) bash "$file" ;;
-            *.sql) run --file "$file" ;;
-            *.sql.gz) gunzip --stdout "$file" | run ;;
+            *.sql) run "$POSTGRES_DB" --file "$file" ;;
+            *.sql.gz) gunzip --stdout "$file" | run "$POSTGRES_DB" ;;
         esac
     done
     pg_ctl stop --wait --mode fast
