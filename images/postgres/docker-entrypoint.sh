@@ -2,13 +2,6 @@
 # Makes a database of an empty folder, as the variables say, and becomes the server.
 set -eu
 
-if [ "$1" = postgres ] && [ "$(id -u)" = 0 ]; then
-    mkdir -p "$PGDATA"
-    chown -R postgres:postgres "$PGDATA"
-    chmod 700 "$PGDATA"
-    exec setpriv --reuid=postgres --regid=postgres --init-groups -- "$0" "$@"
-fi
-
 from_file() { # a variable, or the file that NAME_FILE names
     local name="$1" file="${1}_FILE"
     if [ -n "${!name:-}" ] && [ -n "${!file:-}" ]; then
@@ -20,12 +13,24 @@ from_file() { # a variable, or the file that NAME_FILE names
     else
         printf -v "$name" %s "${!name:-${2:-}}"
     fi
+    export "${name?}"
+    unset "$file"
 }
 
-if [ "$1" = postgres ] && [ ! -s "$PGDATA/PG_VERSION" ]; then
+if [ "$1" = postgres ] && [ ! -s "$PGDATA/PG_VERSION" ]; then # as root, who may read any secret
     from_file POSTGRES_PASSWORD
     from_file POSTGRES_USER postgres
     from_file POSTGRES_DB "$POSTGRES_USER"
+fi
+
+if [ "$1" = postgres ] && [ "$(id -u)" = 0 ]; then
+    mkdir -p "$PGDATA"
+    chown -R postgres:postgres "$PGDATA"
+    chmod 700 "$PGDATA"
+    exec setpriv --reuid=postgres --regid=postgres --init-groups -- "$0" "$@"
+fi
+
+if [ "$1" = postgres ] && [ ! -s "$PGDATA/PG_VERSION" ]; then
     method="${POSTGRES_HOST_AUTH_METHOD:-scram-sha-256}"
     if [ -z "$POSTGRES_PASSWORD" ] && [ "$method" != trust ]; then
         echo "error: the database is empty, and neither POSTGRES_PASSWORD nor POSTGRES_PASSWORD_FILE gives it a password" >&2
