@@ -1,8 +1,10 @@
 """Whose a thing with a declared name is: on an engine that only pretends."""
 
 import os
+import re
 import time
 
+import nbformat
 import pytest
 
 from boxlab import engine, marks, names, paths
@@ -214,3 +216,22 @@ def test_another_owners_ledger_is_not_ours(there, monkeypatch):
     assert left() == set()
     monkeypatch.setattr(marks, "owner", lambda: real)
     assert left() == {("container", "train")}
+
+
+GIVES = (
+    r"docker .*--tag (?P<name>[\w./:-]+)",
+    r"docker tag \S+ (?P<name>\S+)",
+    r"docker .*--name (?P<name>[\w-]+)",
+    r"docker (?:volume|network) create (?:-\S+ )*(?P<name>[\w-]+)$",
+    r"docker commit \S+ (?P<name>\S+)",
+)
+"""How a command gives a name."""
+
+
+@pytest.mark.parametrize("path", sorted((paths.ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_what_a_notebooks_commands_name_is_declared_before_the_first(path):
+    cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    [declared] = [cell for cell in cells if "names.declare(" in cell]
+    commands = [line for cell in cells if cell.startswith("%%") for line in cell.splitlines()]
+    given = {found["name"] for line in commands for way in GIVES if (found := re.search(way, line))}
+    assert {name for name in given if name.rpartition(":")[2] not in declared} == set()

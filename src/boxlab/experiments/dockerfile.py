@@ -115,7 +115,7 @@ def dockerfile(
 @contextmanager
 def workplace() -> Iterator[Path]:
     """A folder to build in; it and every image made meanwhile are gone afterwards."""
-    folder = Path(tempfile.mkdtemp(dir=paths.scratch(), prefix="rungs-"))
+    folder = Path(tempfile.mkdtemp(dir=paths.scratch(), prefix="builds-"))
     try:
         yield folder
     finally:

@@ -1,7 +1,5 @@
 """What travels to a registry, and from it, after an edit of one line? One program, its layers in several orders."""
 
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,9 +8,10 @@ from pathlib import Path
 from random import Random
 from typing import Any, Unpack
 
-from boxlab import builder, engine, images, marks, paths, records, sweep
-from boxlab.errors import BuildError, EngineError
+from boxlab import builder, engine, images, marks, records
+from boxlab.errors import EngineError
 from boxlab.experiments import blocks
+from boxlab.experiments.dockerfile import built, workplace
 from boxlab.language import _
 from boxlab.runtimes.console import Console
 from boxlab.runtimes.spawn import EngineContainer
@@ -134,16 +133,17 @@ def transfer(**options: Unpack[blocks.Options]) -> records.Record:
     """
     images.ensure("base")
     with ExitStack() as stack:
-        folder = stack.enter_context(_workplace())
+        folder = stack.enter_context(workplace())
+        _lay_out(folder)
         registry = stack.enter_context(_registry())
         settings = {"insecure-registries": [registry.far]}
         second = stack.enter_context(SecondEngine(network=registry.network, settings=settings))
 
         def measure(record: records.Record, sample: records.Sample) -> None:
             name = f"{sample.arm}:latest"
-            built = _build(folder / sample.arm, sample.arm, f"{marks.RUN}-{sample.round}")
+            tag = _build(folder / sample.arm, sample.arm, f"{marks.RUN}-{sample.round}")
             registry.moved()
-            _push(built, f"{registry.near}/{name}")
+            _push(tag, f"{registry.near}/{name}")
             sample.values["push"] = registry.moved()["push"]
             second.docker("pull", "--quiet", f"{registry.far}/{name}")
             sample.values["pull"] = registry.moved()["pull"]
@@ -172,21 +172,14 @@ def transfer(**options: Unpack[blocks.Options]) -> records.Record:
         )
 
 
-@contextmanager
-def _workplace() -> Iterator[Path]:
-    """A folder with a context for each arm; it and every image made meanwhile are gone afterwards."""
-    folder = Path(tempfile.mkdtemp(dir=paths.scratch(), prefix="transfer-"))
-    try:
-        for kind, lines in DOCKERFILES.items():
-            (folder / kind).mkdir()
-            (folder / kind / "Dockerfile").write_text("\n".join([f"FROM {images.own('base')}", "WORKDIR /app", *lines]))
-            (folder / kind / ".dockerignore").write_text("Dockerfile\n.dockerignore\n")
-            if "data" in kind or kind == "one-copy":
-                (folder / kind / "data").write_bytes(Random(2).randbytes(BULK_MIB << 20))
-        yield folder
-    finally:
-        shutil.rmtree(folder)
-        sweep.remove_built()
+def _lay_out(folder: Path) -> None:
+    """A context for each arm."""
+    for kind, lines in DOCKERFILES.items():
+        (folder / kind).mkdir()
+        (folder / kind / "Dockerfile").write_text("\n".join([f"FROM {images.own('base')}", "WORKDIR /app", *lines]))
+        (folder / kind / ".dockerignore").write_text("Dockerfile\n.dockerignore\n")
+        if "data" in kind or kind == "one-copy":
+            (folder / kind / "data").write_bytes(Random(2).randbytes(BULK_MIB << 20))
 
 
 @contextmanager
@@ -227,10 +220,7 @@ def _build(folder: Path, kind: str, version: str) -> str:
     (folder / "app.py").write_text(f'print("version {version}")\n')
     builder.settle(folder)
     tag = images.passing(f"transfer-{kind}")
-    built = builder.build(folder, tag, labels=engine.labels())
-    if built.trouble:
-        tail = " | ".join(built.output.strip().splitlines()[-3:])
-        raise BuildError(_("{image} does not build: {tail}", image=tag, tail=tail), _("look at the engine's disk"))
+    built(folder, tag)
     return tag
 
 
