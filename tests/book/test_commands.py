@@ -102,6 +102,13 @@ docker ps && docker images
     assert [line.split(":")[0] for line in complaints(commands(page))] == ["3", "4", "19"]
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_no_cell_hides_its_value_by_a_semicolon(path):
+    """nbval, which runs the notebooks as tests, does not keep a history, and without one IPython shows the value."""
+    cells = [cell.source.rstrip() for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    assert [cell for cell in cells if cell.endswith(";")] == []
+
+
 def test_at_least_two_thirds_of_a_notebooks_cells_can_be_used_without_this_project():
     for path in NOTEBOOKS:
         cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
