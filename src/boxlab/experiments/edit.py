@@ -97,7 +97,7 @@ def edit(**options: Unpack[blocks.Options]) -> records.Record:
             metrics=METRICS,
             measures=MEASURES,
             left_out=left_out,
-            usual=lambda profile: max(2, profile.steady // 2),  # a round is eight builds, half of them slow
+            usual=lambda profile: profile.steady // 2,  # a round is eight builds, half of them slow
             **options,
         )
 
