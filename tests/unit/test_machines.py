@@ -121,7 +121,7 @@ def test_a_record_has_no_path_of_this_machine():
 
 
 @pytest.mark.parametrize(
-    ("boot_s", "deadline_s", "silence_s"), [(None, 300, 60), (0.4, 300, 60), (4.0, 300, 60), (80.0, 4800, 800)]
+    ("boot_s", "deadline_s", "silence_s"), [(None, 300, 150), (0.4, 300, 150), (4.0, 300, 150), (80.0, 4800, 800)]
 )
 def test_a_machine_is_waited_for_as_long_as_its_accelerator_is_slow(boot_s, deadline_s, silence_s, monkeypatch):
     runtime = runtimes.FullVM()
