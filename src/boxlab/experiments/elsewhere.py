@@ -106,7 +106,7 @@ ARMS = {
 METRICS = {
     "seconds": {"unit": "s", "label": _("for all four runs")},
     "outside": {"unit": "1", "label": _("outside an image")},
-    "inside": {"unit": "1", "label": _("in one image")},
+    "inside": {"unit": "1", "label": _("in the same image")},
 }
 
 MEASURES = (

@@ -2,7 +2,7 @@ import csv
 import os
 import tomllib
 from collections import defaultdict
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -17,7 +17,7 @@ def tax():
 
 totals = defaultdict(int)
 for stamp, city, cents in csv.reader(open("/data/sales.csv")):
-    totals[datetime.fromtimestamp(int(stamp), tz=timezone.utc).strftime("%Y-%m-%d"), city] += int(cents)
+    totals[datetime.fromtimestamp(int(stamp), tz=UTC).strftime("%Y-%m-%d"), city] += int(cents)
 factor = 100 + tax()
 for (day, city), cents in sorted(totals.items()):
     print(f"{day} {city} {cents * factor}")
