@@ -18,6 +18,8 @@ ENDS_S = 60
 SOME_DAY, DAY = 1767225600, 86400
 """The first of January 2026 in UTC, and a day's seconds."""
 
+ZONES = ["Asia/Seoul", "America/Los_Angeles", "Pacific/Auckland"]
+
 OLD_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 """A session whose locale knows ASCII alone, as those of old servers do."""
 
@@ -120,7 +122,7 @@ def any_user(work: Work) -> None:
 @check(points=2, needs=[answers])
 def any_clock(work: Work) -> None:
     """A day is a day of UTC, whatever the session's time zone."""
-    zone = work.random.choice(["Asia/Seoul", "America/Los_Angeles", "Pacific/Auckland"])
+    zone = work.random.choice(ZONES)
     told(
         work,
         _(
