@@ -12,6 +12,7 @@ BY_EXPERIMENT = {
     "density": [plots.density],
     "dockerfile": [plots.dockerfile],
     "edit": [plots.edit],
+    "elsewhere": [plots.elsewhere],
     "isolation": [plots.isolation],
     "kill": [plots.kill],
     "stop": [plots.stop],

@@ -63,6 +63,7 @@ def named(name: str) -> Experiment:
 
 
 EXPERIMENTS = [
+    Experiment("elsewhere", _("What answers otherwise on another computer, and what of that an image mends.")),
     Experiment("startup", _("How long each box takes from the call to its first output."), takes_arms=True),
     Experiment("memory", _("How much memory each box takes at rest, by every way of counting."), takes_arms=True),
     Experiment("guest-tax", _("How much of a virtual machine's memory its own kernel keeps.")),

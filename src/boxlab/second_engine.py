@@ -39,6 +39,7 @@ class SecondEngine:
         hostname: its name among others, such as the nodes of a swarm.
         network: the network of the outer engine that it is on.
         settings: of its daemon.json, beside the image's own.
+        image: of the book's, one that has an engine.
 
     Attributes:
         api: version of its API, such as (1, 45).
@@ -48,14 +49,20 @@ class SecondEngine:
         EngineError: it does not come up, or the outer engine refuses.
     """
 
-    def __init__(self, hostname: str = "", network: str = "bridge", settings: dict[str, Any] | None = None):
-        image = images.ensure("engine")
-        command = [*image.command, json.dumps(settings)] if settings else None
+    def __init__(
+        self,
+        hostname: str = "",
+        network: str = "bridge",
+        settings: dict[str, Any] | None = None,
+        image: str = "engine",
+    ):
+        built = images.ensure(image)
+        command = [*built.command, json.dumps(settings)] if settings else None
         self._container: EngineContainer | None = None
         try:
             with deferred():
                 self._container = EngineContainer(
-                    image.tag, command, hostname=hostname, host=UNMASKED, init=True, network_mode=network, **RIGHTS
+                    built.tag, command, hostname=hostname, host=UNMASKED, init=True, network_mode=network, **RIGHTS
                 )
             console = Console(self._container, {"ready": r"engine: ready (.*)"}, time.monotonic())
             api, self.version = console.wait_for("ready", READY_S).split()

@@ -259,6 +259,16 @@ def test_a_runtime_that_the_engine_does_not_know_is_left_out_with_the_known_ones
     assert run.median("runc", "stat").value > run.median("runc", "getppid").value
 
 
+def test_an_image_removes_what_files_and_sessions_differ_in_and_nothing_that_comes_from_outside():
+    run = experiments.elsewhere(rounds=1)
+    assert {kind for kind in run.arms if run.median(kind, "outside").value} == set()
+    carried = {kind for kind in run.arms if run.median(kind, "inside").value}
+    usual = {"interpreter", "library", "system-library", "locale", "time-zone"}
+    assert carried - {"architecture"} == usual, "an engine with an emulator runs the other architecture"
+    [sample] = [sample for sample in run.samples if sample.arm == "locale"]
+    assert sample.notes == {"here": "6", "outside": "7", "inside": "6"}
+
+
 def test_a_stop_is_told_by_its_cause_and_by_what_the_program_did(monkeypatch):
     monkeypatch.setattr(stop, "GRACE_S", 1)
     run = experiments.stop(rounds=1)

@@ -110,9 +110,9 @@ CHECKED = {"Test": ["CMD", "grep", "-q", "well", "/srv/state"], "Interval": 10**
 
 
 @contextlib.contextmanager
-def living(*command: str, health=None):
+def living(*command: str, health=None, session=None):
     """A container of the base image in which such a command runs."""
-    made = lasting.Lasting(f"{images.PREFIX}base", list(command), {"network_mode": "none"}, {}, health)
+    made = lasting.Lasting(f"{images.PREFIX}base", list(command), {"network_mode": "none"}, {}, health, session)
     try:
         made.start()
         yield made
@@ -144,6 +144,14 @@ def test_files_are_written_and_read_also_when_it_has_ended():
         assert box.read("/srv/other") is None and box.read("/srv") is None
         with pytest.raises(Mismatch, match="has none"):
             box.write("/nowhere/word", "")
+
+
+def test_a_session_counts_before_what_the_image_says():
+    program = "import os; print(os.getuid(), os.getcwd(), os.environ['TAX'])"
+    session = {"user": "12345", "working_dir": "/srv", "environment": {"TAX": "21"}}
+    with living("python3", "-c", program, session=session) as box:
+        assert box.status(waiting.HANG_S) == 0
+        assert box.printed().split() == ["12345", "/srv", "21"]
 
 
 def test_health_is_what_was_checked_since():

@@ -215,6 +215,16 @@ def test_a_stop_that_ends_now_this_way_and_now_that_is_said():
     assert "not each time the same" in plots.stop(run).alt
 
 
+def test_what_an_image_mends_is_said_in_words():
+    run = records.load(paths.RESULTS / "01-elsewhere.json")
+    assert "time zone: in the same image;" in plots.elsewhere(run).alt and "data: nothing" in plots.elsewhere(run).alt
+    next(sample for sample in run.samples if sample.arm == "time-zone").values["inside"] = 0.0
+    plot = plots.elsewhere(run)
+    assert "time zone: nothing;" in plot.alt and f">{1 - 1 / len(run.kept('time-zone')):.0%}<" in plot.svg.replace(
+        "\n", ""
+    )
+
+
 def test_what_is_not_alive_each_time_has_its_share():
     run = records.load(paths.RESULTS / "10-kill.json")
     assert kills.part(run, "proxy", "address") == 1 and kills.part(run, "proxy", "localhost") == 0

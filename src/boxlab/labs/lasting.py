@@ -175,6 +175,7 @@ class Lasting:
         options: dict[str, Any],
         settings: dict[str, Any],
         health: dict[str, Any] | None = None,
+        session: dict[str, Any] | None = None,
     ):
         self._options, self.id = options, ""
         engine.require_limits("memory", "processes", "processors")
@@ -182,7 +183,7 @@ class Lasting:
             self._api = engine.connect().api
             host = self._api.create_host_config(**options) | settings
             self.id = self._api.create_container(
-                image, command, labels=engine.labels(), host_config=host, healthcheck=health
+                image, command, labels=engine.labels(), host_config=host, healthcheck=health, **(session or {})
             )["Id"]
 
     def start(self) -> None:

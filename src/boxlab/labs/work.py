@@ -309,6 +309,7 @@ class Work:
         command: list[str] | None = None,
         settings: dict[str, Any] | None = None,
         health: dict[str, Any] | None = None,
+        session: dict[str, Any] | None = None,
         **options: Any,
     ) -> Iterator["Lasting"]:
         """A container that was created and not started, and that stays when it has ended; gone at the end of the block.
@@ -318,6 +319,7 @@ class Work:
             command: in place of the image's own.
             settings: what the learner chose, as `accepted` returns and `within` bounds it; it counts before the others.
             health: how its health is checked, as the engine's `Healthcheck` has it; what it leaves out is as the image says.
+            session: what `docker run` says in place of the image: `environment`, `user`, `working_dir`.
             options: as for docker's `create_host_config`; by default `LIMITS`.
 
         Raises:
@@ -330,7 +332,7 @@ class Work:
 
         kept = {"log_config": LogConfig(type="json-file", config={"max-size": "1m"})}
         ident = image if isinstance(image, str) else image.id
-        made = Lasting(ident, command, LIMITS | kept | options, settings or {}, health)
+        made = Lasting(ident, command, LIMITS | kept | options, settings or {}, health, session)
         try:
             yield made
         finally:

@@ -1,7 +1,7 @@
 """Every plot of the book, each drawn from a record alone."""
 
 from boxlab.plots.comparison import compare
-from boxlab.plots.kills import kill
+from boxlab.plots.kills import elsewhere, kill
 from boxlab.plots.resources import density, dockerfile, edit, isolation, memory, size
 from boxlab.plots.starts import ladder, phases, startup
 from boxlab.plots.stops import stop
@@ -16,6 +16,7 @@ __all__ = [
     "density",
     "dockerfile",
     "edit",
+    "elsewhere",
     "isolation",
     "kill",
     "ladder",

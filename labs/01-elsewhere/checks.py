@@ -1,0 +1,161 @@
+"""Lab 01: the image builds, and its program gives the same answer in every elsewhere."""
+
+import tomllib
+from collections import Counter
+from datetime import UTC, datetime
+from functools import cache
+
+from boxlab.labs import Mismatch, Work, _, check, printed, same
+
+DATA = "/data/sales.csv"
+
+AS_USUAL = {"cap_drop": [], "security_opt": []}
+"""With the capabilities that `docker run` gives, so that an entry point that begins as root can become another user."""
+
+ENDS_S = 60
+"""How long the program may take; it has a few lines to read."""
+
+SOME_DAY, DAY = 1767225600, 86400
+"""The first of January 2026 in UTC, and a day's seconds."""
+
+ZONES = ["Asia/Seoul", "America/Los_Angeles", "Pacific/Auckland"]
+
+OLD_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+"""A session whose locale knows ASCII alone, as those of old servers do."""
+
+ELSEWHERE = _("what is from a session, a user or a folder differs from computer to computer; the answer must not")
+
+
+@cache
+def image(work: Work):
+    """What the learner's files build."""
+    return work.build()
+
+
+def sales(work: Work) -> list[tuple[int, str, int]]:
+    """Stamp, city and cents, drawn; early and late in the day, so that no other time zone has the same days."""
+    cities = [f"{name}-{work.random.getrandbits(32):08x}" for name in ("Zürich", "Malmö", "서울")]
+    return [
+        (SOME_DAY + work.random.randrange(300) * DAY + hour * 3600, city, work.random.randrange(100, 10**6))
+        for city in cities
+        for hour in (0, 1, 12, 22, 23)
+    ]
+
+
+def right(rows: list[tuple[int, str, int]], tax: int) -> str:
+    """What the program should print."""
+    totals: Counter[str] = Counter()
+    for stamp, city, cents in rows:
+        totals[f"{datetime.fromtimestamp(stamp, UTC).date()} {city}"] += cents
+    return "\n".join(f"{key} {totals[key] * (100 + tax)}" for key in sorted(totals))
+
+
+def told(work: Work, next: str, tax: int | None = None, **session) -> None:
+    """Run the program over sales that were drawn, in a session of some elsewhere.
+
+    Args:
+        next: what to do where its answer is wrong.
+        tax: what it has to count with; by default what the settings say.
+        session: as for `work.lasting`.
+
+    Raises:
+        Mismatch: it fails, or gives another answer.
+    """
+    rows = sales(work)
+    if tax is None:
+        tax = tomllib.loads(work.text("settings.toml"))["tax"]
+    with work.lasting(image(work), session=session, **AS_USUAL) as box:
+        box.write(DATA, "".join(f"{stamp},{city},{cents}\n" for stamp, city, cents in rows))
+        box.start()
+        status, said = box.status(ENDS_S), box.printed()
+    if status:
+        raise Mismatch(
+            _("the program ends with status 0"),
+            _("it ended with status {status}; it printed:\n{output}", status=status, output=printed(said)),
+            ELSEWHERE,
+            next,
+        )
+    same(right(rows, tax), said.strip(), why=ELSEWHERE, next=next)
+
+
+@check(points=1)
+def builds(work: Work) -> None:
+    """The image builds, without a network."""
+    image(work)
+
+
+@check(points=1, needs=[builds])
+def answers(work: Work) -> None:
+    """The program in the image tells the sales of other data, with the tax of settings.toml."""
+    told(
+        work,
+        _("see that the image has all files that the program reads, and that it reads {file}", file=DATA),
+    )
+
+
+@check(points=2, needs=[answers])
+def any_folder(work: Work) -> None:
+    """It runs in another working directory."""
+    told(
+        work,
+        _(
+            "`docker run --rm --workdir /tmp IMAGE` shows it; a relative path begins in the working directory, and `__file__` knows "
+            "where the program is"
+        ),
+        working_dir="/tmp",
+    )
+
+
+@check(points=2, needs=[answers])
+def any_user(work: Work) -> None:
+    """It runs as a user that the image has never heard of."""
+    user = str(work.random.randrange(20000, 60000))
+    told(
+        work,
+        _(
+            "`docker run --rm --user 12345 IMAGE` shows it; look at what the program writes, and at who may read its files"
+        ),
+        user=f"{user}:{user}",
+    )
+
+
+@check(points=2, needs=[answers])
+def any_clock(work: Work) -> None:
+    """A day is a day of UTC, whatever the session's time zone."""
+    zone = work.random.choice(ZONES)
+    told(
+        work,
+        _(
+            "`docker run --rm --env TZ={zone} IMAGE` shows it; whoever starts a container can set what the Dockerfile has set, so let "
+            "the program name its zone",
+            zone=zone,
+        ),
+        environment={"TZ": zone},
+    )
+
+
+@check(points=1, needs=[answers])
+def any_language(work: Work) -> None:
+    """It reads and prints UTF-8, whatever the session's locale."""
+    variables = " ".join(f"--env {name}={value}" for name, value in OLD_LOCALE.items())
+    told(
+        work,
+        _(
+            "`docker run --rm {variables} IMAGE` shows it; reading and printing both have an encoding, and the program can name "
+            "each of them",
+            variables=variables,
+        ),
+        environment=OLD_LOCALE,
+    )
+
+
+@check(points=1, needs=[answers])
+def any_settings(work: Work) -> None:
+    """A variable TAX counts before what settings.toml says."""
+    tax = work.random.randrange(21, 100)
+    told(
+        work,
+        _("`docker run --rm --env TAX={tax} IMAGE` shows it; look for the variable first, then in the file", tax=tax),
+        tax=tax,
+        environment={"TAX": str(tax)},
+    )

@@ -1,0 +1,30 @@
+"""Lab 01's checks: what is drawn differs in every elsewhere."""
+
+from random import Random
+from types import SimpleNamespace
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from boxlab import paths
+from boxlab.labs import checks
+
+CHECKS = checks.load(paths.ROOT / "labs" / "01-elsewhere" / "checks.py")[1]
+
+
+@pytest.mark.parametrize("zone", CHECKS.ZONES)
+def test_in_another_time_zone_the_answer_is_another(zone, monkeypatch):
+    rows = CHECKS.sales(SimpleNamespace(random=Random(1)))
+    right = CHECKS.right(rows, 20)
+    monkeypatch.setattr(CHECKS, "UTC", ZoneInfo(zone))
+    assert CHECKS.right(rows, 20) != right
+
+
+def test_the_right_answer_sums_by_day_and_city_and_adds_the_tax():
+    rows = [(CHECKS.SOME_DAY + second, "Zürich", 10) for second in (0, CHECKS.DAY - 1, CHECKS.DAY)]
+    assert CHECKS.right(rows, 20) == "2026-01-01 Zürich 2400\n2026-01-02 Zürich 1200"
+
+
+def test_no_city_is_spelled_in_ascii_alone():
+    cities = [city for _stamp, city, _cents in CHECKS.sales(SimpleNamespace(random=Random(2)))]
+    assert cities and not any(city.isascii() for city in cities)
