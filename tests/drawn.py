@@ -14,6 +14,7 @@ BY_EXPERIMENT = {
     "edit": [plots.edit],
     "isolation": [plots.isolation],
     "kill": [plots.kill],
+    "scale": [plots.scale],
     "stop": [plots.stop],
     "transfer": [plots.transfer],
 }
