@@ -24,6 +24,7 @@ LETTERS = 9
 VIEWS = ("desktop", "phone")
 SCHEMES = ("light", "dark")
 PLOTS = {
+    "03-promises": 1,
     "05-by-hand": 2,
     "06-startup": 5,
     "07-memory": 2,

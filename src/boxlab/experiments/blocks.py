@@ -151,7 +151,9 @@ def run(
     draw = random.Random(seed)
     kinds = [arm["kind"] for arm in arms]
     highest = most or {}
-    steps = {kind: [level for level in levels or [] if level <= highest.get(kind, level)] or [None] for kind in kinds}
+    steps: dict[str, list[int] | list[None]] = {
+        kind: [level for level in levels if level <= highest.get(kind, level)] if levels else [None] for kind in kinds
+    }
     blocks = [
         [(kind, draw.sample(steps[kind], len(steps[kind]))) for kind in draw.sample(kinds, len(kinds))]
         for _number in range(warm_up + rounds)

@@ -22,7 +22,7 @@ LEVELS = (1, 2, 4, 8)
 MOST_EMULATED = 4
 """Of emulated machines no more than that: they share the processors that emulate them, and only take longer."""
 
-ROUNDS = {"quick": 2, "class": 4, "paper": 10}
+ROUNDS = {"quick": 1, "class": 3, "paper": 10}
 
 METRICS = {
     "up": {"unit": "s", "label": _("from nothing until all of them have answered")},
