@@ -17,7 +17,9 @@ def test_a_ticket_is_read_with_its_price(price):
     assert lab_03.sold("Ada-1", f"Ada-1: ticket 12 for {price}\r") == (12, price)
 
 
-@pytest.mark.parametrize("line", ["", "Ada: ticket 1 for 25", "Ada-1: ticket one for 25", "Ada-1: ticket 1 for 25 each"])
+@pytest.mark.parametrize(
+    "line", ["", "Ada: ticket 1 for 25", "Ada-1: ticket one for 25", "Ada-1: ticket 1 for 25 each"]
+)
 def test_another_form_or_anothers_ticket_is_told(line):
     with pytest.raises(Mismatch):
         lab_03.sold("Ada-1", line)
