@@ -75,6 +75,9 @@ EXPERIMENTS = [
     Experiment("onion", _("What each layer around a process adds to its start.")),
     Experiment("isolation", _("What a stronger wall costs.")),
     Experiment("kill", _("What stays alive when a process around a container is killed.")),
+    Experiment(
+        "scale", _("How long it takes to go from nothing to several replicas that answer, and back."), takes_arms=True
+    ),
     Experiment("stop", _("How long a container takes to stop, by what its first process is.")),
     Experiment("transfer", _("What a push and a pull carry after an edit of one line, by the order of the layers.")),
 ]

@@ -25,6 +25,7 @@ VIEWS = ("desktop", "phone")
 SCHEMES = ("light", "dark")
 PLOTS = {
     "01-machine": 1,
+    "03-promises": 1,
     "05-by-hand": 2,
     "06-startup": 5,
     "07-memory": 2,

@@ -33,9 +33,9 @@ from boxlab.runtimes import Container, Observation, Workload, console, kernel_ev
 WORKLOAD = Workload()
 
 # The package's names are the functions; these are the modules of the same names.
-density, edit, kill, limits, onion, stop, transfer = (
+density, edit, kill, limits, onion, scale, stop, transfer = (
     import_module(f"boxlab.experiments.{name}")
-    for name in ("density", "edit", "kill", "limits", "onion", "stop", "transfer")
+    for name in ("density", "edit", "kill", "limits", "onion", "scale", "stop", "transfer")
 )
 
 
@@ -112,6 +112,18 @@ def test_density_stops_before_the_machine_runs_out(monkeypatch):
     assert run.complete and run.kept("process", level=0) and not run.kept("process", level=2)
     [reason] = run.failures("process")
     assert "stopped at 0 instances" in one_line(reason) and "reserve" in reason
+
+
+def test_replicas_answer_and_are_gone(monkeypatch):
+    run = experiments.scale(["process", "container"], levels=[1, 3], rounds=1)
+    assert run.complete and not run.failures("container")
+    assert all(sample.values[metric] > 0 for sample in run.samples for metric in ("up", "down"))
+    assert sorted(sample.level for sample in run.samples if sample.arm == "container") == [1, 3]
+    monkeypatch.setattr(scale, "reserve", lambda total: 1 << 50)
+    [reason] = experiments.scale(["process"], levels=[2], rounds=1).failures("process")
+    assert "2 replicas may take" in one_line(reason)
+    with pytest.raises(BoxlabError, match="no numbers of replicas"):
+        experiments.scale(["process"], levels=[0, 1])
 
 
 @pytest.mark.parametrize("levels", [[], [-1, 2]])

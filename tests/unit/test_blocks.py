@@ -40,6 +40,12 @@ def test_every_arm_is_measured_at_every_level_in_an_order_of_its_own():
     assert [f"{s.arm} {s.level}" for s in result.samples if s.round == 2] == result.plan["order"][2]
 
 
+def test_an_arm_may_have_fewer_levels():
+    result = run(levels=[1, 2, 4], most={"b": 2}, rounds=1, warm_up=0)
+    levels = {arm: sorted(s.level for s in result.samples if s.arm == arm) for arm in "ab"}
+    assert levels == {"a": [1, 2, 4], "b": [1, 2]}
+
+
 def test_an_arms_part_is_cleaned_up_after_success_failure_and_interruption():
     cleaned = []
 

@@ -108,6 +108,7 @@ def run(
     left_out: dict[str, dict[str, Any]] | None = None,
     workload: Workload | None = None,
     levels: Sequence[int] | None = None,
+    most: dict[str, int] | None = None,
     usual: Callable[[profiles.Profile], int] = lambda profile: profile.rounds,
     warm_up: int = WARM_UP,
     before: int = 0,
@@ -130,6 +131,7 @@ def run(
         left_out: arms that this machine cannot run, and why.
         workload: what the arms run, if they all run the same.
         levels: steps of a scale, such as the number of instances.
+        most: the highest level of an arm that is not measured at all of them.
         usual: how many rounds a profile means here.
         warm_up: rounds that come first and do not count.
         before: rounds that come first, count, and measure something else.
@@ -148,13 +150,14 @@ def run(
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
     draw = random.Random(seed)
     kinds = [arm["kind"] for arm in arms]
-    blocks = []
-    for _number in range(warm_up + rounds):
-        block = [
-            (kind, draw.sample(list(levels), len(levels)) if levels else [None])
-            for kind in draw.sample(kinds, len(kinds))
-        ]
-        blocks.append(block)
+    highest = most or {}
+    steps: dict[str, list[int] | list[None]] = {
+        kind: [level for level in levels if level <= highest.get(kind, level)] if levels else [None] for kind in kinds
+    }
+    blocks = [
+        [(kind, draw.sample(steps[kind], len(steps[kind]))) for kind in draw.sample(kinds, len(kinds))]
+        for _number in range(warm_up + rounds)
+    ]
     result = records.Record(
         experiment=experiment,
         profile=chosen.name,
@@ -165,7 +168,7 @@ def run(
             "rounds": rounds,
             "discarded_rounds": warm_up,
             "seed": seed,
-            "order": [[_cell(kind, level) for kind, steps in block for level in steps] for block in blocks],
+            "order": [[_cell(kind, level) for kind, order in block for level in order] for block in blocks],
             "metrics": {
                 name: {fact: value for fact, value in facts.items() if fact != "label"}
                 for name, facts in metrics.items()
@@ -178,14 +181,14 @@ def run(
         | ({"levels": list(levels)} if levels else {}),
         provenance=provenance.collect(),
     )
-    total = len(blocks) * len(kinds) * (len(levels) if levels else 1)
+    total = len(blocks) * sum(map(len, steps.values()))
     try:
         with progress.bar(experiment, total=total) as bar:
             for number, block in enumerate(blocks):
                 position = 0
-                for kind, steps in block:
+                for kind, order in block:
                     try:
-                        for level in steps:
+                        for level in order:
                             bar.set_postfix_str(
                                 _(
                                     "round {number} of {last}, {arm}",

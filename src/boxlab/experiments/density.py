@@ -92,7 +92,7 @@ def density(
                 batch = min(os.cpu_count() or 1, level - len(pool))
                 _spare(gauge, alone[0], allowance(runtime, workload), len(pool), batch)
                 with deferred():  # or Ctrl-C might strike when they exist and are not in the pool yet
-                    started = _start_at_once(runtime, workload, batch)
+                    started = start_at_once(runtime, workload, batch)
                     pool.extend(started)
                 for box in started:
                     blocks.same_files(record, sample.arm, box.observe().inside["files_sha256"])
@@ -119,7 +119,7 @@ def density(
         )
 
 
-def _start_at_once(runtime: Runtime, workload: Workload, count: int) -> list[Box]:
+def start_at_once(runtime: Runtime, workload: Workload, count: int) -> list[Box]:
     """Start several boxes; either all are there, or none and the first error is raised."""
     with ThreadPoolExecutor(count) as threads:
         starts = [threads.submit(runtime.start, workload) for _ in range(count)]

@@ -233,7 +233,7 @@ class Work:
             image: one that was built, or a name.
             command: in place of the image's own.
             settings: what the learner chose, as `accepted` returns and `within` bounds it; it counts before the others.
-            options: as for docker's `create_host_config`; by default `LIMITS`.
+            options: `environment`, its variables; the others as for docker's `create_host_config`, by default `LIMITS`.
 
         Raises:
             Mismatch: it does not start, and another does: its command is not there, or the like.
@@ -427,6 +427,22 @@ class Container:
         with contextlib.suppress(NotReady):  # it has ended: what it printed last says why
             self.spawned.send(line.encode() + b"\n")
         return self.expect(seconds=seconds, next=next)
+
+    @property
+    def lines(self) -> list[str]:
+        """Every line that has been read of what it prints."""
+        return [text for _at, text in self._console.lines]
+
+    def kill(self) -> None:
+        """Kill it (SIGKILL) before its input closes, which a program may take for its end.
+
+        Raises:
+            EngineError: it is not running, or the engine is in the way.
+        """
+        from boxlab import engine
+
+        with engine.plain_errors():
+            engine.connect().api.kill(self.spawned.id, "SIGKILL")
 
     def execute(self, command: list[str], user: str = "") -> str:
         """What a further command in it prints.

@@ -3,6 +3,7 @@
 from boxlab.plots.comparison import compare
 from boxlab.plots.kills import elsewhere, kill
 from boxlab.plots.resources import density, dockerfile, edit, isolation, memory, size
+from boxlab.plots.scales import scale
 from boxlab.plots.starts import ladder, phases, startup
 from boxlab.plots.stops import stop
 from boxlab.plots.style import COLOURS, PARTS, Plot
@@ -22,6 +23,7 @@ __all__ = [
     "ladder",
     "memory",
     "phases",
+    "scale",
     "size",
     "startup",
     "stop",

@@ -136,6 +136,7 @@ class EngineContainer:
     Args:
         host: settings of the engine's HostConfig that `options`, the SDK's create_host_config, do not know.
         stop_signal: what the engine stops it with in place of SIGTERM.
+        environment: variables that it is given beside those of its image.
 
     Attributes:
         times: when each call to the engine had returned, on the host's monotonic clock.
@@ -148,6 +149,7 @@ class EngineContainer:
         hostname: str | None = None,
         host: dict[str, Any] | None = None,
         stop_signal: str | None = None,
+        environment: dict[str, str] | None = None,
         **options: Any,
     ):
         with engine.plain_errors():
@@ -160,6 +162,7 @@ class EngineContainer:
                 stdin_open=True,
                 hostname=hostname or None,
                 stop_signal=stop_signal,
+                environment=environment,
                 labels=engine.labels(),
                 host_config=api.create_host_config(auto_remove=True, **options) | (host or {}),
             )["Id"]

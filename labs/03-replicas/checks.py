@@ -1,0 +1,154 @@
+"""Lab 03: tickets are sold by containers that are replaced, set up from outside, and several at once."""
+
+import contextlib
+import re
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+from docker.types import Mount
+
+from boxlab.labs import BoxlabError, Mismatch, Work, _, check, same
+
+BASE, DATA = "containers-measured/base", "/data"
+REPLICAS, EACH = 3, 200
+"""How many sell at once, and how many tickets each: without a lock, they collide within the first few."""
+
+ANSWER_S = 60
+KEEP = f"chmod 777 {DATA} && echo ready && exec cat"
+
+
+@cache
+def image(work: Work):
+    """What the learner's files build."""
+    return work.build()
+
+
+@contextlib.contextmanager
+def shared(work: Work):
+    """A new and empty volume; what containers must be given to have it at `DATA`."""
+    volume = Mount(DATA, None, type="volume")  # without a name: it is gone with the last container that has it
+    with work.container(BASE, ["sh", "-c", KEEP], mounts=[volume]) as keeper:
+        try:
+            keeper.expect("(ready)", ANSWER_S)
+        except Mismatch as late:
+            raise BoxlabError(
+                _("the container that holds the folder {folder}: {reason}", folder=DATA, reason=late.actual),
+                _("check again"),
+            ) from late
+        yield {"volumes_from": [keeper.spawned.id]}
+
+
+@contextlib.contextmanager
+def seller(work: Work, place, price: int = 25):
+    """A replica of the service."""
+    with work.container(image(work), environment={"PRICE": str(price)}, **place) as box:
+        yield box
+
+
+def sold(name: str, line: str) -> tuple[int, str]:
+    """Number and price of the ticket that a line gives to a name.
+
+    Raises:
+        Mismatch: it gives none.
+    """
+    found = re.fullmatch(rf"{re.escape(name)}: ticket (\d+) for (\S+)", line.strip())
+    if not found:
+        raise Mismatch(
+            _("an answer such as {example}", example=f"`{name}: ticket 7 for 25`"),
+            line,
+            _("the answer is read by a program"),
+            _("print one line for each name, in the form that the starter has"),
+        )
+    return int(found[1]), found[2]
+
+
+def buy(work: Work, box, name: str = "") -> tuple[int, str]:
+    """Ask for a ticket; its number and price."""
+    name = name or customer(work)
+    by_hand = _("`docker run -i IMAGE`, and type a name")
+    return sold(name, box.ask(name, ANSWER_S, next=by_hand))
+
+
+def customer(work: Work) -> str:
+    return f"{work.random.choice(['Ada', 'Grace', 'Edsger', 'Barbara'])}-{work.random.getrandbits(32):08x}"
+
+
+@check(points=1)
+def builds(work: Work) -> None:
+    """The image builds, without a network."""
+    image(work)
+
+
+@check(points=1, needs=[builds])
+def answers(work: Work) -> None:
+    """One container sells tickets 1, 2 and 3 to whoever asks."""
+    with shared(work) as place, seller(work, place) as box:
+        same(
+            "1 2 3",
+            " ".join(str(buy(work, box)[0]) for _number in range(3)),
+            why=_("the folder {folder} was empty, so nothing had been sold", folder=DATA),
+            next=_("count from 1, one further for each name"),
+        )
+
+
+@check(points=2, needs=[answers])
+def settings(work: Work) -> None:
+    """The same image sells at another price where PRICE says so."""
+    prices = work.random.sample(range(30, 1000), 2)
+    with shared(work) as place:
+        for price in prices:
+            with seller(work, place, price) as box:
+                same(
+                    str(price),
+                    buy(work, box)[1],
+                    why=_("the same image is run in several places, and what differs between them comes from outside"),
+                    next=_(
+                        "read {variable} when the program starts, and not when the image is built", variable="PRICE"
+                    ),
+                )
+
+
+@check(points=3, needs=[answers])
+def continues(work: Work) -> None:
+    """A new container goes on with the next number, also where the one before it was killed."""
+    with shared(work) as place:
+        with seller(work, place) as box:
+            numbers = [buy(work, box)[0] for _number in range(work.random.randint(3, 5))]
+            box.kill()
+        with seller(work, place) as box:
+            same(
+                str(numbers[-1] + 1),
+                str(buy(work, box)[0]),
+                why=_(
+                    "{signal} has ended the first container, and a new one has an empty layer and an empty memory",
+                    signal="SIGKILL",
+                ),
+                next=_("keep the last number in {folder}, and write it before you print the answer", folder=DATA),
+            )
+
+
+@check(points=3, needs=[continues])
+def replicas(work: Work) -> None:
+    """Three replicas that sell at the same time sell each number once, and leave none out."""
+    names = [[customer(work) for _number in range(EACH)] for _replica in range(REPLICAS)]
+
+    def busy(box, asked: list[str]) -> list[int]:
+        box.spawned.send("".join(f"{name}\n" for name in asked).encode())
+        box.expect(rf"({asked[-1]})", ANSWER_S)  # who answers a line each has answered all
+        return [sold(name, line)[0] for name, line in zip(asked, box.lines[1:], strict=False)]
+
+    with shared(work) as place, contextlib.ExitStack() as stack, ThreadPoolExecutor(REPLICAS) as threads:
+        boxes = [stack.enter_context(seller(work, place)) for _replica in range(REPLICAS)]
+        first = [buy(work, box)[0] for box in boxes]  # so all of them have started
+        numbers = [number for told in threads.map(busy, boxes, names) for number in told]
+    count = Counter(first + numbers)
+    twice = sum(times > 1 for times in count.values())
+    missing = len(set(range(1, REPLICAS * (EACH + 1) + 1)) - count.keys())
+    if twice or missing:
+        raise Mismatch(
+            _("{count} tickets, numbered from 1 to {count}", count=REPLICAS * (EACH + 1)),
+            _("{twice} numbers were sold more than once, and {missing} were left out", twice=twice, missing=missing),
+            _("between reading the last number and writing the next one, another replica has read the same"),
+            _("let one replica at a time do both, with a lock in {folder} or a database there", folder=DATA),
+        )

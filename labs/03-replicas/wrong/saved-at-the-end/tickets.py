@@ -1,0 +1,18 @@
+"""Sells tickets: reads a name from each line of its input, and answers with a ticket's number and its price."""
+
+import os
+import signal
+import sys
+
+LAST = "/data/last"
+price = os.environ.get("PRICE", "25")
+number = int(open(LAST).read()) if os.path.exists(LAST) else 0
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+
+try:
+    for line in sys.stdin:
+        number += 1
+        print(f"{line.strip()}: ticket {number} for {price}", flush=True)
+finally:
+    with open(LAST, "w") as file:
+        file.write(str(number))
