@@ -16,4 +16,5 @@ BY_EXPERIMENT = {
     "kill": [plots.kill],
     "stop": [plots.stop],
     "transfer": [plots.transfer],
+    "waits": [plots.waits],
 }

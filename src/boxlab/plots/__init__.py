@@ -7,6 +7,7 @@ from boxlab.plots.starts import ladder, phases, startup
 from boxlab.plots.stops import stop
 from boxlab.plots.style import COLOURS, PARTS, Plot
 from boxlab.plots.transfers import transfer
+from boxlab.plots.waiting import waits
 
 __all__ = [
     "COLOURS",
@@ -25,4 +26,5 @@ __all__ = [
     "startup",
     "stop",
     "transfer",
+    "waits",
 ]
