@@ -16,7 +16,7 @@ from boxlab.language import _
 DELAY_S = 2
 """How much later than usual the database takes connections, as one that has much to recover."""
 
-EVERY_S, ENOUGH_S = 0.1, 60
+EVERY_S, ENOUGH_S = 0.1, 300
 """How often the service is asked, and how long it may take to answer well."""
 
 ARMS = {
@@ -153,7 +153,7 @@ def _started(compose: dict[str, Any], wait: bool) -> dict[str, float]:
         up = engine.docker_command(*call, "up", "--detach", *(["--wait"] if wait else []))
         returned = time.monotonic() - began
         if up.returncode:
-            raise NotReady(up.stderr.strip().splitlines()[-1])
+            raise NotReady((up.stderr.strip() or _("it ends without a word")).splitlines()[-1])
         with engine.plain_errors():
             [web] = engine.connect().containers.list(
                 all=True,
