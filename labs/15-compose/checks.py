@@ -21,7 +21,7 @@ CONTROL = {
     "services": {
         "web": {
             "image": "containers-measured/web",
-            "command": ["python3", "-c", "import http.server; http.server.test(port=8000)"],
+            "command": ["python3", "-m", "http.server", "8000"],
             "depends_on": {"db": {"condition": "service_healthy", "required": True}},
             "networks": {"default": None},
         },
