@@ -18,4 +18,5 @@ BY_EXPERIMENT = {
     "scale": [plots.scale],
     "stop": [plots.stop],
     "transfer": [plots.transfer],
+    "waits": [plots.waits],
 }

@@ -80,4 +80,5 @@ EXPERIMENTS = [
     ),
     Experiment("stop", _("How long a container takes to stop, by what its first process is.")),
     Experiment("transfer", _("What a push and a pull carry after an edit of one line, by the order of the layers.")),
+    Experiment("waits", _("How many first requests of a service fail, by how it waits for its database.")),
 ]

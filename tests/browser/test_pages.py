@@ -35,6 +35,7 @@ PLOTS = {
     "11-dockerfile": 1,
     "12-lifecycle": 1,
     "14-registry": 1,
+    "15-compose": 1,
 }
 """How many plots each chapter shows."""
 

@@ -33,9 +33,9 @@ from boxlab.runtimes import Container, Observation, Workload, console, kernel_ev
 WORKLOAD = Workload()
 
 # The package's names are the functions; these are the modules of the same names.
-density, edit, kill, limits, onion, scale, stop, transfer = (
+density, edit, kill, limits, onion, scale, stop, transfer, waits = (
     import_module(f"boxlab.experiments.{name}")
-    for name in ("density", "edit", "kill", "limits", "onion", "scale", "stop", "transfer")
+    for name in ("density", "edit", "kill", "limits", "onion", "scale", "stop", "transfer", "waits")
 )
 
 
@@ -237,6 +237,15 @@ EDITS = {
     "command-buildkit": 0,
 }
 """How many layers an edit of a line makes new: notebook 11 edits all of them."""
+
+
+def test_a_request_fails_before_what_nothing_waits_for_and_none_after_a_wait():
+    run = experiments.waits(rounds=1)
+    failed = {kind: run.median(kind, "unanswered").value for kind in run.arms}
+    assert failed["wait"] == 0
+    assert run.median("wait", "restarts").value == run.median("healthy", "restarts").value == 0
+    if run.median("order", "returned").value < waits.DELAY_S:  # else the engine took as long as the database
+        assert failed["order"] > 0
 
 
 def test_every_stage_of_every_rung_is_found_again_by_its_label(tmp_path):

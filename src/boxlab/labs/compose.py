@@ -4,6 +4,7 @@ containers, networks and volumes.
 What is not known to stay within them is refused, new keys of later versions of Compose as well.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -12,9 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import docker.errors
 import yaml
 
-from boxlab import engine
+from boxlab import engine, marks, paths
 from boxlab.errors import BoxlabError
 from boxlab.labs.checks import Mismatch, printed
 from boxlab.language import _
@@ -304,3 +306,81 @@ def _short(value: object) -> str:
     """A value on one line."""
     text = value if isinstance(value, str) else json.dumps(value)
     return " ".join(text.split())[:200]
+
+
+class Project:
+    """What a model describes, in containers, networks and volumes of this run's own.
+
+    Attributes:
+        name: by which Compose knows it.
+    """
+
+    HELD: dict[str, Any] = {"mem_limit": "256m", "memswap_limit": "256m", "pids_limit": 128, "cpus": 1}
+    """How each container is held, whatever the file says."""
+
+    def __init__(self, model: dict[str, Any], folder: Path):
+        labels = engine.labels()
+        self.name = model["name"]
+        for kind in ("networks", "volumes"):
+            for settings in (model.get(kind) or {}).values():
+                settings["labels"] = settings.get("labels", {}) | labels
+        for service in model["services"].values():
+            service["labels"] = service.get("labels", {}) | labels
+            service.pop("deploy", None)
+            service.pop("ports", None)  # another may have them
+            service |= self.HELD | {"security_opt": ["no-new-privileges:true"]}
+        for network in model["networks"].values():
+            network["internal"] = True
+        self._volumes: set[str] = set()
+        self._path = paths.scratch() / f"{self.name}-{marks.RUN}.json"
+        self._path.write_text(json.dumps(model), encoding="utf-8")
+        self._call = ["compose", "--progress", "quiet", "--project-name", self.name, "--file", str(self._path)]
+        self._call += ["--project-directory", str(folder)]
+
+    def up(self, seconds: float) -> str:
+        """Start it as `docker compose up --wait` does; returns what Compose says where it fails.
+
+        Raises:
+            EngineError: Compose does not end in time.
+        """
+        ran = engine.docker_command(*self._call, "up", "--detach", "--wait", "--pull", "never", seconds=seconds)
+        return ran.stderr.strip() or str(ran.returncode) if ran.returncode else ""
+
+    def down(self, volumes: bool = False) -> None:
+        """Remove its containers and networks, as `docker compose down` does.
+
+        Raises:
+            BoxlabError: they are not removed.
+        """
+        for box in self.containers().values():
+            self._volumes |= {mount["Name"] for mount in box["Mounts"] if mount["Type"] == "volume"}
+        ran = engine.docker_command(*self._call, "down", "--timeout", "5", *(["--volumes"] if volumes else []))
+        if ran.returncode:
+            raise BoxlabError(ran.stderr.strip(), _("check again"))
+
+    def containers(self) -> dict[str, dict[str, Any]]:
+        """What the engine says of its containers, by service.
+
+        Raises:
+            EngineError: the engine does not answer.
+        """
+        with engine.plain_errors():
+            found = engine.connect().containers.list(
+                all=True, filters={"label": f"com.docker.compose.project={self.name}"}
+            )
+        return {box.labels["com.docker.compose.service"]: box.attrs for box in found}
+
+    def printed(self, service: str) -> str:
+        """What a service has printed last."""
+        return engine.docker_command(*self._call, "logs", "--no-log-prefix", "--tail", "5", service).stdout
+
+    def remove(self) -> None:
+        """Remove all of it, volumes too, those without a name of their own as well, and the model."""
+        try:
+            self.down(volumes=True)
+            with engine.plain_errors():
+                for volume in self._volumes:
+                    with contextlib.suppress(docker.errors.NotFound):
+                        engine.connect().volumes.get(volume).remove()
+        finally:
+            self._path.unlink(missing_ok=True)

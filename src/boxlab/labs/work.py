@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from boxlab import marks
 from boxlab.errors import NotReady
 from boxlab.interrupts import deferred
 from boxlab.labs.checks import Mismatch
@@ -21,6 +22,7 @@ from boxlab.language import _
 
 if TYPE_CHECKING:  # the engine's library takes longer to import than a lab without an engine to check
     from boxlab.labs.build import Image
+    from boxlab.labs.compose import Project
     from boxlab.labs.lasting import Lasting
     from boxlab.labs.machine import Machine
     from boxlab.labs.sandbox import Ran, Sandbox
@@ -283,7 +285,22 @@ class Work:
         """
         from boxlab.labs import compose
 
-        return compose.read(self.folder, f"lab-{self.lab_id}", name)
+        return compose.read(self.folder, f"lab-{self.lab_id}-{marks.RUN}".lower(), name)
+
+    @contextlib.contextmanager
+    def project(self, model: dict[str, Any]) -> Iterator["Project"]:
+        """What a model describes, as `compose` returns it, not started yet; gone at the end of the block, volumes too.
+
+        Raises:
+            EngineError: the engine is in the way.
+        """
+        from boxlab.labs import compose
+
+        made = compose.Project(model, self.folder)
+        try:
+            yield made
+        finally:
+            made.remove()
 
     def accepted(self, asked: dict[str, Any], forms: dict[str, str]) -> dict[str, Any]:
         """What the Docker SDK and the engine make of options that the learner chose; see `lasting.accepted`.

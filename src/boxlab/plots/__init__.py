@@ -8,6 +8,7 @@ from boxlab.plots.starts import ladder, phases, startup
 from boxlab.plots.stops import stop
 from boxlab.plots.style import COLOURS, PARTS, Plot
 from boxlab.plots.transfers import transfer
+from boxlab.plots.waiting import waits
 
 __all__ = [
     "COLOURS",
@@ -28,4 +29,5 @@ __all__ = [
     "startup",
     "stop",
     "transfer",
+    "waits",
 ]

@@ -1,0 +1,254 @@
+"""Lab 15: a service and its database come up in the right order, keep their data, and share a password that is in no container's settings."""
+
+import json
+import secrets
+from dataclasses import dataclass, field
+from functools import cache
+
+from boxlab.labs import BoxlabError, Mismatch, Work, _, check, printed, same
+from boxlab.labs.lasting import execute
+
+UP_S, ANSWERS_S = 90, 30
+"""How long Compose may take to bring it up, and the service to answer. Where it does not in time, a control must."""
+
+IMAGES = {"web", "postgres"}
+FILE, PASSWORD_FILE = "compose.yaml", "password.txt"
+
+OFTEN = {"interval": "500ms", "timeout": "5s", "retries": 40, "start_period": "0s", "start_interval": "500ms"}
+"""How often health is checked: what is run for that is as the file says."""
+
+CONTROL = {
+    "services": {
+        "web": {
+            "image": "containers-measured/web",
+            "command": ["python3", "-m", "http.server", "8000"],
+            "depends_on": {"db": {"condition": "service_healthy", "required": True}},
+            "networks": {"default": None},
+        },
+        "db": {
+            "image": "containers-measured/postgres",
+            "environment": {"POSTGRES_PASSWORD": "control"},
+            "healthcheck": {"test": ["CMD", "pg_isready", "--host", "127.0.0.1"]},
+            "networks": {"default": None},
+        },
+    },
+    "networks": {"default": {}},
+}
+"""A project that is right."""
+
+ASK = """
+import http.client, json, sys, time
+
+def answer(path, deadline):
+    while True:
+        try:
+            link = http.client.HTTPConnection("127.0.0.1", 8000, timeout=max(0.1, deadline - time.monotonic()))
+            link.request("GET", path)
+            got = link.getresponse()
+            return [got.status, got.read().decode(errors="replace")]
+        except ConnectionRefusedError as error:  # it is not there yet
+            if time.monotonic() > deadline:
+                return [0, str(error)]
+            time.sleep(0.05)
+        except (OSError, http.client.HTTPException) as error:
+            return [0, repr(error)]
+
+print(json.dumps([answer(path, time.monotonic() + float(sys.argv[1])) for path in sys.argv[2:]]))
+"""
+"""Asks the service, within its container: prints status and text of each answer, and status 0 where there is none."""
+
+LOG_IN = """
+import json, psycopg, sys
+
+def may(password):
+    try:
+        psycopg.connect(host="db", user="postgres", password=password, connect_timeout=10).close()
+        return ""
+    except psycopg.OperationalError as error:
+        return str(error)
+
+print(json.dumps([may(password) for password in sys.argv[1:]]))
+"""
+"""Logs in to the database with each password: prints what it says against that, and nothing where it lets one in."""
+
+
+@cache
+def model(work: Work) -> dict:
+    """The learner's file as Compose has it, after the drawn password was put into its file."""
+    (work.folder / PASSWORD_FILE).write_text(password(work) + "\n")
+    found = work.compose(FILE)
+    services = found["services"]
+    same(
+        "db, web",
+        ", ".join(sorted({"db", "web"} & services.keys())),
+        why=_("the service finds its database by the name {name}", name="db"),
+        next=_("keep both services"),
+    )
+    for name, service in services.items():
+        image = str(service.get("image", "")).removesuffix(":latest")
+        if image not in {f"containers-measured/{each}" for each in IMAGES}:
+            raise Mismatch(
+                _("each service has one of the two images that the starter names"),
+                f"{name}: {image or 'build'}",
+                _("others may not be there"),
+                _("keep the images"),
+            )
+        service["image"] = work.image(image.partition("/")[2])
+    return found
+
+
+@cache
+def password(_work: Work) -> str:
+    return secrets.token_hex(12)
+
+
+def slow(found: dict, begins_s: int, makes_s: int) -> dict:
+    """The same with a database that begins late, and takes long to be made, where it listens on its socket alone."""
+    found = json.loads(json.dumps(found))
+    for service in found["services"].values():
+        if service.get("healthcheck", {}).get("test"):
+            service["healthcheck"] |= OFTEN
+    db = found["services"]["db"]
+    entry = db.get("entrypoint") or ["docker-entrypoint.sh"]
+    db["entrypoint"] = ["sh", "-c", f'sleep {begins_s}; exec "$$@"', "sh", *entry]
+    db["command"] = db.get("command") or ["postgres"]
+    found.setdefault("configs", {})["slow"] = {"content": f"sleep {makes_s}\n"}
+    db.setdefault("configs", []).append({"source": "slow", "target": "/docker-entrypoint-initdb.d/zz-slow.sh"})
+    return found
+
+
+@cache
+def require_control(work: Work) -> None:
+    """See that a project that is right comes up and answers here, so that one that does not is the learner's mistake.
+
+    Raises:
+        BoxlabError: it does not: the machine is too busy.
+    """
+    control = json.loads(json.dumps(CONTROL)) | {"name": f"{model(work)['name']}-control"}
+    for service in control["services"].values():
+        service["image"] = work.image(service["image"].partition("/")[2])
+    with work.project(slow(control, 1, 1)) as project:
+        if project.up(UP_S) or ask(project, "/")[0][0] != 200:
+            raise BoxlabError(
+                _("a project that is right does not come up here"), _("check again when the machine is less busy")
+            )
+
+
+@dataclass
+class Life:
+    """What became of the project: started, asked, taken down, started again.
+
+    Attributes:
+        up: what Compose said where the first start failed.
+        first: status and text of the first answer.
+        restarts: how often containers were started again until then.
+        words: what was kept.
+        later: what there was after `down` and `up`.
+        shown: what the engine says of each container.
+        refused: what the database said to the right password, and to a wrong one.
+    """
+
+    up: str = ""
+    first: tuple[int, str] = (0, "")
+    restarts: dict[str, int] = field(default_factory=dict)
+    word: str = ""
+    later: str = ""
+    shown: dict[str, str] = field(default_factory=dict)
+    refused: tuple[str, str] = ("", "")
+    printed: str = ""
+
+
+@cache
+def life(work: Work) -> Life:
+    """Let it live, with a database whose slowness is drawn."""
+    found = slow(model(work), work.random.randint(1, 2), work.random.randint(3, 4))
+    lived = Life(word=f"word-{work.random.getrandbits(40):010x}")
+    with work.project(found) as project:
+        lived.up = project.up(UP_S)
+        boxes = project.containers()
+        lived.restarts = {name: box["RestartCount"] for name, box in boxes.items() if box["RestartCount"]}
+        if not lived.up:
+            [lived.first] = ask(project, "/")
+        if lived.first[0] != 200:
+            lived.printed = project.printed("web")
+            return lived
+        ask(project, f"/add/{lived.word}")
+        lived.shown = {name: json.dumps(box) for name, box in boxes.items()}
+        web = boxes["web"]["Id"]
+        wrong = secrets.token_hex(12)
+        lived.refused = tuple(json.loads(execute(web, ["python3", "-c", LOG_IN, password(work), wrong])))
+        project.down()
+        lived.later = project.up(UP_S) or ask(project, "/")[0][1]
+    return lived
+
+
+def ask(project, *paths: str) -> list[tuple[int, str]]:
+    """Status and text of the service's answers; status 0 where it has ended."""
+    box = project.containers().get("web")
+    if not box or not box["State"]["Running"]:
+        return [(0, _("the service has ended"))] * len(paths)
+    said = execute(box["Id"], ["python3", "-I", "-c", ASK, str(ANSWERS_S), *paths])
+    try:
+        return [(status, text) for status, text in json.loads(said)]
+    except ValueError:  # it has ended meanwhile, and this program with it
+        return [(0, _("the service has ended"))] * len(paths)
+
+
+@check(points=1)
+def reads(work: Work) -> None:
+    """Compose reads the file, with both services."""
+    model(work)
+
+
+@check(points=4, timeout=400, needs=[reads])
+def waits(work: Work) -> None:
+    """With a slow database, `docker compose up --wait` ends well, and the first request gets a good answer.
+
+    The database begins late, and then is busy for seconds while it listens on its socket alone, more than a service needs to start.
+    """
+    lived = life(work)
+    if lived.up or lived.first[0] != 200 or lived.restarts:
+        require_control(work)
+        raise Mismatch(
+            _("it comes up, no service is started twice, and the first answer has status 200"),
+            printed("\n".join(filter(None, [lived.up, lived.first[1], lived.printed, str(lived.restarts or "")]))),
+            _("a database needs time between its start and its first connection"),
+            _("let `web` wait until `db` is healthy, by a check of what `web` needs: a connection over the network"),
+        )
+
+
+@check(points=3, needs=[waits])
+def keeps(work: Work) -> None:
+    """What was kept is there after `docker compose down` and `up`."""
+    lived = life(work)
+    same(
+        lived.word,
+        lived.later,
+        why=_("`down` removes containers, and what is in them or in their anonymous volumes is lost"),
+        next=_("give the folder in which the database keeps its files a volume with a name"),
+    )
+
+
+@check(points=2, needs=[waits])
+def secret(work: Work) -> None:
+    """The password in `password.txt` opens the database, no other does, and it is in no container's settings."""
+    lived = life(work)
+    right, wrong = lived.refused
+    told = [name for name, shown in lived.shown.items() if password(work) in shown]
+    if right or not wrong or told:
+        raise Mismatch(
+            _(
+                "the database lets in who has the password of {file}, and nobody else; `docker inspect` shows it nowhere",
+                file=PASSWORD_FILE,
+            ),
+            printed(
+                right
+                or (
+                    _("`docker inspect` shows it: {names}", names=", ".join(told))
+                    if told
+                    else _("a wrong password is let in")
+                )
+            ),
+            _("who may look at a container's settings need not know its password"),
+            _("make {file} a secret, and let both services read it", file=PASSWORD_FILE),
+        )

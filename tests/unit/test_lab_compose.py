@@ -1,0 +1,66 @@
+"""What lab 15 starts: a learner's model, held and labeled, with a database that is slow; and the ways to wait that are measured."""
+
+import importlib.util
+import json
+from importlib import import_module
+
+import pytest
+
+from boxlab import engine, paths
+from boxlab.labs import compose
+
+waits = import_module("boxlab.experiments.waits")  # the package has the function of that name
+_spec = importlib.util.spec_from_file_location("lab_15", paths.LABS / "15-compose" / "checks.py")
+lab_15 = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(lab_15)
+
+
+def model(**db):
+    return {
+        "name": "lab",
+        "services": {
+            "web": {"image": "web", "ports": [{"target": 8000, "published": "8000"}], "labels": {"mine": "1"}},
+            "db": {"image": "db", "healthcheck": {"test": ["CMD", "true"], "interval": "1h0m0s"}} | db,
+        },
+        "networks": {"default": {"name": "lab_default"}},
+        "volumes": {"data": {"name": "lab_data"}},
+    }
+
+
+def test_a_database_is_made_slow_and_starts_as_it_would():
+    own = model(command=["postgres", "-c", "fsync=off"], configs=[{"source": "own"}])
+    db = lab_15.slow(own, 2, 3)["services"]["db"]
+    assert db["entrypoint"][-1] == "docker-entrypoint.sh" and "sleep 2" in db["entrypoint"][2]
+    assert db["command"] == ["postgres", "-c", "fsync=off"] and len(db["configs"]) == 2
+    assert db["healthcheck"] == {"test": ["CMD", "true"]} | lab_15.OFTEN
+    assert lab_15.slow(model(entrypoint=["sh", "own.sh"]), 1, 1)["services"]["db"]["entrypoint"][-2:] == [
+        "sh",
+        "own.sh",
+    ]
+    assert "entrypoint" not in own["services"]["db"], "the learner's model stays as it was"
+
+
+def test_a_service_without_a_check_gets_none():
+    assert "healthcheck" not in lab_15.slow(model(), 1, 1)["services"]["web"]
+
+
+def test_what_is_started_is_ours_reaches_nobody_and_is_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "SCRATCH", tmp_path)
+    compose.Project(model(deploy={"resources": {"limits": {"memory": "64g"}}}), tmp_path)
+    [path] = tmp_path.glob("lab-*.json")
+    started = json.loads(path.read_text())
+    for service in started["services"].values():
+        assert service["labels"].items() >= engine.labels().items()
+        assert "ports" not in service and "deploy" not in service and service["mem_limit"] == "256m"
+    assert started["services"]["web"]["labels"]["mine"] == "1"
+    assert started["networks"]["default"]["internal"] is True
+    assert all(started[kind][name]["labels"] for kind, name in (("networks", "default"), ("volumes", "data")))
+
+
+@pytest.mark.parametrize("kind", waits.ARMS)
+def test_each_way_to_wait_is_what_it_is_called(kind):
+    service = waits.model(kind, "web", "db", "volume")["services"]["web"]
+    healthy = service["depends_on"]["db"]["condition"] == "service_healthy"
+    assert healthy == (kind in ("healthy", "wait"))
+    assert ("healthcheck" in service) == (kind == "wait")
+    assert ("restart" in service) == ("exits" in service["command"]) == (kind == "exits")
