@@ -93,7 +93,7 @@ class FullVM(MicroVM):
     }
     init = rootfs.SYSTEMD
     deadline_s = 300.0
-    silence_s = 150.0  # systemd reads its units without a word: 60 s were not enough where two cores had much else to do
+    silence_s = 150.0  # systemd reads its units without a word, for over a minute on a machine with much else to do
     boots = 60
 
     def image(self, workload: Workload) -> images.Built:
