@@ -5,6 +5,7 @@ import secrets
 from dataclasses import dataclass, field
 from functools import cache
 
+from boxlab.errors import EngineError
 from boxlab.labs import BoxlabError, Mismatch, Work, _, check, printed, same
 from boxlab.labs.lasting import execute
 
@@ -167,7 +168,7 @@ def life(work: Work) -> Life:
         lived.up = project.up(UP_S)
         boxes = project.containers()
         lived.restarts = {name: box["RestartCount"] for name, box in boxes.items() if box["RestartCount"]}
-        if not lived.up:
+        if not lived.up and not lived.restarts:
             [lived.first] = ask(project, "/")
         if lived.first[0] != 200:
             lived.printed = project.printed("web")
@@ -183,15 +184,26 @@ def life(work: Work) -> Life:
 
 
 def ask(project, *paths: str) -> list[tuple[int, str]]:
-    """Status and text of the service's answers; status 0 where it has ended."""
-    box = project.containers().get("web")
-    if not box or not box["State"]["Running"]:
-        return [(0, _("the service has ended"))] * len(paths)
-    said = execute(box["Id"], ["python3", "-I", "-c", ASK, str(ANSWERS_S), *paths])
+    """Status and text of the service's answers; status 0 where it has ended, or is started again."""
+    ended = [(0, _("the service has ended"))] * len(paths)
+    if not (box := running(project)):
+        return ended
+    try:
+        said = execute(box["Id"], ["python3", "-I", "-c", ASK, str(ANSWERS_S), *paths])
+    except EngineError:
+        if running(project):
+            raise
+        return ended
     try:
         return [(status, text) for status, text in json.loads(said)]
     except ValueError:  # it has ended meanwhile, and this program with it
-        return [(0, _("the service has ended"))] * len(paths)
+        return ended
+
+
+def running(project) -> dict | None:
+    """What the engine says of the service's container, if that runs and is not about to be started again."""
+    box = project.containers().get("web")
+    return box if box and box["State"]["Running"] and not box["State"]["Restarting"] else None
 
 
 @check(points=1)

@@ -328,7 +328,8 @@ class Project:
             service["labels"] = service.get("labels", {}) | labels
             service.pop("deploy", None)
             service.pop("ports", None)  # another may have them
-            service |= self.HELD | {"security_opt": ["no-new-privileges:true"]}
+            # With an init, a service without a handler of SIGTERM ends when it is told, and is not waited for.
+            service |= self.HELD | {"security_opt": ["no-new-privileges:true"], "init": True}
         for network in model["networks"].values():
             network["internal"] = True
         self._volumes: set[str] = set()
@@ -354,7 +355,10 @@ class Project:
         """
         for box in self.containers().values():
             self._volumes |= {mount["Name"] for mount in box["Mounts"] if mount["Type"] == "volume"}
-        ran = engine.docker_command(*self._call, "down", "--timeout", "5", *(["--volumes"] if volumes else []))
+        options = (
+            ["--timeout", "0", "--volumes"] if volumes else ["--timeout", "5"]
+        )  # what loses its data is not asked to save it
+        ran = engine.docker_command(*self._call, "down", *options)
         if ran.returncode:
             raise BoxlabError(ran.stderr.strip(), _("check again"))
 
