@@ -15,5 +15,7 @@ BY_EXPERIMENT = {
     "isolation": [plots.isolation],
     "kill": [plots.kill],
     "stop": [plots.stop],
+    "storage": [plots.storage],
+    "reach": [plots.reach],
     "transfer": [plots.transfer],
 }

@@ -75,5 +75,7 @@ EXPERIMENTS = [
     Experiment("isolation", _("What a stronger wall costs.")),
     Experiment("kill", _("What stays alive when a process around a container is killed.")),
     Experiment("stop", _("How long a container takes to stop, by what its first process is.")),
+    Experiment("storage", _("What a write costs, by the place that it goes to.")),
+    Experiment("reach", _("What each way to a server in a container costs.")),
     Experiment("transfer", _("What a push and a pull carry after an edit of one line, by the order of the layers.")),
 ]

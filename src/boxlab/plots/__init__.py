@@ -2,6 +2,7 @@
 
 from boxlab.plots.comparison import compare
 from boxlab.plots.kills import kill
+from boxlab.plots.panels import reach, storage
 from boxlab.plots.resources import density, dockerfile, edit, isolation, memory, size
 from boxlab.plots.starts import ladder, phases, startup
 from boxlab.plots.stops import stop
@@ -21,8 +22,10 @@ __all__ = [
     "ladder",
     "memory",
     "phases",
+    "reach",
     "size",
     "startup",
     "stop",
+    "storage",
     "transfer",
 ]

@@ -160,6 +160,7 @@ class EngineContainer:
                 stdin_open=True,
                 hostname=hostname or None,
                 stop_signal=stop_signal,
+                ports=list(options.get("port_bindings", ())),
                 labels=engine.labels(),
                 host_config=api.create_host_config(auto_remove=True, **options) | (host or {}),
             )["Id"]
