@@ -17,6 +17,8 @@ BY_EXPERIMENT = {
     "kill": [plots.kill],
     "scale": [plots.scale],
     "stop": [plots.stop],
+    "storage": [plots.storage],
+    "reach": [plots.reach],
     "transfer": [plots.transfer],
     "waits": [plots.waits],
 }

@@ -79,6 +79,8 @@ EXPERIMENTS = [
         "scale", _("How long it takes to go from nothing to several replicas that answer, and back."), takes_arms=True
     ),
     Experiment("stop", _("How long a container takes to stop, by what its first process is.")),
+    Experiment("storage", _("What a write costs, by the place that it goes to.")),
+    Experiment("reach", _("What each way to a server in a container costs.")),
     Experiment("transfer", _("What a push and a pull carry after an edit of one line, by the order of the layers.")),
     Experiment("waits", _("How many first requests of a service fail, by how it waits for its database.")),
 ]

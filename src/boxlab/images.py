@@ -29,7 +29,7 @@ LAB_PREFIX = f"{PREFIX}lab-"
 """Names of what the labs build. They stay, so that the next check takes unchanged steps from the cache: an image for each
 that a lab builds, and with the classic builder one for each stage below it. What a later check replaces is removed."""
 
-PASSING = (f"{PREFIX}rung-", f"{PREFIX}origin-", f"{PREFIX}transfer-", f"{PREFIX}edit-")
+PASSING = (f"{PREFIX}rung-", f"{PREFIX}origin-", f"{PREFIX}transfer-", f"{PREFIX}edit-", f"{PREFIX}storage-")
 """How names begin of images that do not outlive what made them."""
 
 HUB_IMAGE = "python:3.13-slim-bookworm"

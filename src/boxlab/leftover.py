@@ -18,6 +18,7 @@ KINDS = {
     "network": _("network"),
     "volume": _("volume"),
     "project": _("project"),
+    "port": _("port"),
 }
 """What a reader is told of each kind of thing."""
 

@@ -1,4 +1,4 @@
-"""Names that the commands of a notebook will give away: free before its first cell, and gone after its last.
+"""Names, and ports, that the commands of a notebook will give away: free before its first cell, and gone after its last.
 
 A command that a reader pastes carries no label of ours. So a notebook declares beforehand what its commands will create, in
 a ledger file of its run: what has such a name from then on is the run's.
@@ -6,6 +6,7 @@ a ledger file of its run: what has such a name from then on is the run's.
 
 import contextlib
 import json
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -31,8 +32,9 @@ WAYS_ON = {
     "volume": _("`docker volume rm {name}`, if nothing in it is needed"),
     "network": "`docker network rm {name}`",
     "project": "`docker compose --project-name {name} down`",
+    "port": "`docker stop {name}`",
 }
-"""How to free a name that is taken, by kind."""
+"""How to free a name or port that is taken, by kind."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class _Thing:
         id: what tells it from a later one of the same name.
         created: seconds since 1970, by the engine's clock.
         project: the Compose project that it belongs to, if it does.
+        ports: of this machine, at which it is published.
     """
 
     kind: str
@@ -53,6 +56,13 @@ class _Thing:
     owner: str
     about: str
     remove: Callable[[], None] = field(compare=False, repr=False)
+    ports: tuple[int, ...] = ()
+
+    def has(self, kind: str, name: str) -> bool:
+        """Whether it stands in the way of who wants a name, or a port."""
+        if kind == "port":
+            return int(name) in self.ports
+        return name == (self.project if kind == "project" else self.name if kind == self.kind else "")
 
 
 @dataclass
@@ -137,11 +147,13 @@ def declare(
     volumes: Iterable[str] = (),
     networks: Iterable[str] = (),
     projects: Iterable[str] = (),
+    ports: Iterable[int] = (),
 ) -> None:
     """Declare the names that this run's commands will give; again does no harm.
 
     Args:
         projects: names of Compose projects: all that carries one's label is meant.
+        ports: TCP ports of this machine at which containers will be published.
 
     Raises:
         BoxlabError: somebody holds one of them: who, and how to go on.
@@ -155,7 +167,7 @@ def declare(
     ledger = ledgers.get(marks.RUN) or _new(here, info)
     new = [
         (kind, name)
-        for kind, names in (wanted | {"project": projects}).items()
+        for kind, names in (wanted | {"project": projects, "port": map(str, ports)}).items()
         for name in names
         if name not in ledger.names.get(kind, ())
     ]
@@ -285,24 +297,40 @@ def _full(image: str) -> str:
 
 
 def _holders(kind: str, name: str, things: list[_Thing], ledgers: Iterable[_Ledger]) -> Iterator[tuple[str, str]]:
-    """Who has a name already, and how to go on."""
-    for thing in things:
-        if name == (thing.project if kind == "project" else thing.name if kind == thing.kind else ""):
-            ours = thing.owner == marks.owner() or any(ledger.made(thing) for ledger in ledgers)
-            since = datetime.fromtimestamp(thing.created).strftime("%Y-%m-%d %H:%M")
-            about = [thing.about, _("made {time}", time=since)]
-            if thing.project:
-                about.append(_("Compose project {name}", name=thing.project))
-            if ours or thing.owner:
-                about.append(_("left by an earlier run") if ours else _("of another checkout"))
-            fix = "`boxlab clean`" if ours else WAYS_ON[kind].format(name=name)
-            taken = _(
-                "the {kind} {name} is there already ({about})",
-                kind=KINDS[thing.kind],
-                name=thing.name,
-                about=", ".join(filter(None, about)),
-            )
-            yield taken, fix
+    """Who has a name or port already, and how to go on."""
+    held = [thing for thing in things if thing.has(kind, name)]
+    if kind == "port" and not held:
+        yield from _listeners(int(name))
+    for thing in held:
+        ours = thing.owner == marks.owner() or any(ledger.made(thing) for ledger in ledgers)
+        since = datetime.fromtimestamp(thing.created).strftime("%Y-%m-%d %H:%M")
+        about = [thing.about, _("made {time}", time=since)]
+        if thing.project:
+            about.append(_("Compose project {name}", name=thing.project))
+        if ours or thing.owner:
+            about.append(_("left by an earlier run") if ours else _("of another checkout"))
+        facts = {"kind": KINDS[thing.kind], "name": thing.name, "about": ", ".join(filter(None, about))}
+        if kind == "port":
+            taken = _("port {port} is taken by the {kind} {name} ({about})", port=name, **facts)
+        else:
+            taken = _("the {kind} {name} is there already ({about})", **facts)
+        own = name if kind == "project" else thing.name
+        yield taken, "`boxlab clean`" if ours else WAYS_ON[kind].format(name=own)
+
+
+def _listeners(port: int) -> Iterator[tuple[str, str]]:
+    """Who else listens on a TCP port of this machine, and how to go on."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        try:
+            listening = [c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.pid]
+            process = next((psutil.Process(c.pid) for c in listening if c.laddr and c.laddr.port == port), None)
+            who = _("{program}, process {number}", program=process.name(), number=process.pid) if process else ""
+        except psutil.Error:  # not ours to see, or gone meanwhile
+            who = ""
+        who = who or _("another program ({why})", why=error.strerror)
+        yield _("port {port} is taken by {who}", port=port, who=who), _("end that program, and run the cell again")
 
 
 def _things() -> Iterator[_Thing]:
@@ -311,10 +339,10 @@ def _things() -> Iterator[_Thing]:
     api = client.api
     for found in api.containers(all=True):
         remove = partial(api.remove_container, found["Id"], force=True, v=True)
+        ports = tuple({port["PublicPort"] for port in found.get("Ports") or () if "PublicPort" in port})
         for name in found["Names"]:
-            yield _thing(
-                "container", name.lstrip("/"), found["Id"], found, _("of {image}", image=found["Image"]), remove
-            )
+            about = _("of {image}", image=found["Image"])
+            yield _thing("container", name.lstrip("/"), found["Id"], found, about, remove, ports)
     for found in api.networks():
         yield _thing("network", found["Name"], found["Id"], found, "", partial(api.remove_network, found["Id"]))
     for found in api.volumes()["Volumes"] or ():
@@ -326,14 +354,22 @@ def _things() -> Iterator[_Thing]:
             yield _thing("image", name, found["Id"], found, "", partial(api.remove_image, name or found["Id"]))
 
 
-def _thing(kind: str, name: str, id: str, found: dict[str, Any], about: str, remove: Callable[[], None]) -> _Thing:
+def _thing(
+    kind: str,
+    name: str,
+    id: str,
+    found: dict[str, Any],
+    about: str,
+    remove: Callable[[], None],
+    ports: tuple[int, ...] = (),
+) -> _Thing:
     labels = found.get("Labels") or {}
     project = labels.get(PROJECT_LABEL, "")
     if kind == "image" and not name.startswith((f"{project}-", f"{project}_")):
         project = ""  # a label that it has from the image that it is built on
     created = found["Created"]
     created = created if isinstance(created, int | float) else _seconds(created)
-    return _Thing(kind, name, id, created, project, labels.get(engine.OWNER_LABEL, ""), about, remove)
+    return _Thing(kind, name, id, created, project, labels.get(engine.OWNER_LABEL, ""), about, remove, ports)
 
 
 def _seconds(text: str) -> float:

@@ -34,6 +34,7 @@ PLOTS = {
     "10-engine": 1,
     "11-dockerfile": 1,
     "12-lifecycle": 1,
+    "13-data": 2,
     "14-registry": 1,
     "15-compose": 1,
 }

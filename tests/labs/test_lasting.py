@@ -154,6 +154,21 @@ def test_a_session_counts_before_what_the_image_says():
         assert box.printed().split() == ["12345", "/srv", "21"]
 
 
+def test_a_volume_keeps_what_a_container_wrote_and_is_gone_in_the_end():
+    with lasting.volume("lab-try") as volume:
+        mounted = {"Binds": [f"{volume}:/srv/kept"]}
+        for seen in ("", "word"):
+            box = lasting.Lasting(f"{images.PREFIX}base", ["sleep", "600"], {"network_mode": "none"}, mounted)
+            try:
+                box.start()
+                assert box.execute(["sh", "-c", "cat /srv/kept/word; touch /srv/lost"]).strip().endswith(seen)
+                box.execute(["sh", "-c", "printf word > /srv/kept/word"])
+                assert "/srv/lost" in box.changed() and "/srv/kept/word" not in box.changed()
+            finally:
+                box.remove()
+    assert volume not in {item.name for item in sweep.of_run(marks.RUN)}
+
+
 def test_health_is_what_was_checked_since():
     with living("sleep", "600", health=CHECKED) as box:
         for state, health in [("well", "healthy"), ("ill", "unhealthy"), ("well", "healthy")]:

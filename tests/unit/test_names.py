@@ -5,6 +5,10 @@ import re
 import time
 
 import nbformat
+import socket
+import time
+
+import psutil
 import pytest
 
 from boxlab import engine, marks, names, paths
@@ -21,13 +25,13 @@ class Pretended:
         now = names.datetime.fromtimestamp(time.time() + self.ahead).astimezone()
         return {"ID": "pretended", "SystemTime": now.isoformat()}
 
-    def add(self, kind, name, id="", at=0.0, project="", owner=""):
+    def add(self, kind, name, id="", at=0.0, project="", owner="", ports=()):
         created = time.time() + self.ahead + at
 
         def remove():
             self.things.remove(thing)
 
-        thing = names._Thing(kind, name, id or name, created, project, owner, "", remove)
+        thing = names._Thing(kind, name, id or name, created, project, owner, "", remove, ports)
         self.things.append(thing)
         return thing
 
@@ -235,3 +239,50 @@ def test_what_a_notebooks_commands_name_is_declared_before_the_first(path):
     commands = [line for cell in cells if cell.startswith("%%") for line in cell.splitlines()]
     given = {found["name"] for line in commands for way in GIVES if (found := re.search(way, line))}
     assert {name for name in given if name.rpartition(":")[2] not in declared} == set()
+
+
+def taken_port():
+    """A port of this machine on which this process listens, and what holds it."""
+    server = socket.create_server(("127.0.0.1", 0))
+    return server.getsockname()[1], server
+
+
+def test_a_port_that_is_taken_is_refused_in_one_line_that_says_by_whom(there):
+    port, server = taken_port()
+    with server, pytest.raises(BoxlabError) as caught:
+        names.declare(containers=["web"], ports=[port])
+    said = caught.value.args[0]
+    assert said.startswith(f"port {port} is taken by ") and f"process {os.getpid()}" in said
+    assert "\n" not in said + caught.value.fix
+    assert not list(paths.NAMES.glob("*"))
+    names.declare(containers=["web"], ports=[port])  # nobody listens there anymore
+
+
+def test_a_port_that_a_container_is_published_at_is_refused_with_its_name(there):
+    port, server = taken_port()
+    server.close()
+    there.add("container", "readers-web", ports=(port,))
+    with pytest.raises(BoxlabError, match=f"port {port} is taken by the container readers-web") as caught:
+        names.declare(ports=[port])
+    assert caught.value.fix == "`docker stop readers-web`"
+
+
+def test_a_listener_that_may_not_be_looked_at_is_another_program(there, monkeypatch):
+    def refused(_kind):
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(psutil, "net_connections", refused)
+    port, server = taken_port()
+    with server, pytest.raises(BoxlabError, match=f"port {port} is taken by another program"):
+        names.declare(ports=[port])
+
+
+def test_a_second_run_is_refused_a_declared_port(there, monkeypatch):
+    port, server = taken_port()
+    server.close()
+    names.declare(ports=[port])
+    first = marks.RUN
+    monkeypatch.setattr(marks, "RUN", "second")
+    with pytest.raises(BoxlabError, match=f"the port {port} is declared by the checkout"):
+        names.declare(ports=[port])
+    monkeypatch.setattr(marks, "RUN", first)

@@ -4,6 +4,7 @@ counts what became of one, still there when it has ended."""
 import contextlib
 import io
 import json
+import secrets
 import tarfile
 import time
 from collections.abc import Iterator
@@ -159,6 +160,24 @@ def execute(ident: str, command: list[str], user: str = "") -> str:
         call = api.exec_create(ident, command, user=user)["Id"]
         printed: str = api.exec_start(call).decode(errors="replace")
     return printed
+
+
+@contextlib.contextmanager
+def volume(name: str) -> Iterator[str]:
+    """A new volume, as `docker volume create` makes it, gone at the end of the block: its name, which begins with `name`.
+
+    Raises:
+        EngineError: the engine is in the way, or something still uses it in the end.
+    """
+    made = None
+    try:
+        with engine.plain_errors(), deferred():
+            made = engine.connect().volumes.create(f"{name}-{secrets.token_hex(6)}", labels=engine.labels())
+        yield made.name
+    finally:
+        if made:
+            with engine.plain_errors(), deferred():
+                made.remove()
 
 
 class Lasting:
@@ -343,6 +362,12 @@ class Lasting:
             found = archive.next()
             content = archive.extractfile(found) if found and found.isfile() else None
             return content.read().decode(errors="replace") if content else None
+
+    def changed(self) -> list[str]:
+        """Paths in its writable layer, as `docker diff` has them, without what was deleted; what lies in a mount is not there."""
+        deleted = 2
+        with engine.plain_errors():
+            return [change["Path"] for change in self._api.diff(self.id) or () if change["Kind"] != deleted]
 
     def execute(self, command: list[str], user: str = "") -> str:
         """What a further command in it prints.

@@ -355,6 +355,12 @@ class Work:
         finally:
             made.remove()
 
+    def volume(self) -> contextlib.AbstractContextManager[str]:
+        """The name of a new volume for containers of the check; see `lasting.volume`."""
+        from boxlab.labs import lasting
+
+        return lasting.volume(f"lab-{self.lab_id}")
+
     @contextlib.contextmanager
     def machine(self, program: str, memory_mib: int = 128) -> Iterator["Machine"]:
         """A virtual machine of the book's own, resumed in a moment, whose first program is the lab's; gone at the end of the block.

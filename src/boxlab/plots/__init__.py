@@ -2,6 +2,7 @@
 
 from boxlab.plots.comparison import compare
 from boxlab.plots.kills import elsewhere, kill
+from boxlab.plots.panels import reach, storage
 from boxlab.plots.resources import density, dockerfile, edit, isolation, memory, size
 from boxlab.plots.scales import scale
 from boxlab.plots.starts import ladder, phases, startup
@@ -24,10 +25,12 @@ __all__ = [
     "ladder",
     "memory",
     "phases",
+    "reach",
     "scale",
     "size",
     "startup",
     "stop",
+    "storage",
     "transfer",
     "waits",
 ]

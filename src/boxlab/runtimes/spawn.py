@@ -163,6 +163,7 @@ class EngineContainer:
                 hostname=hostname or None,
                 stop_signal=stop_signal,
                 environment=environment,
+                ports=list(options.get("port_bindings", ())),
                 labels=engine.labels(),
                 host_config=api.create_host_config(auto_remove=True, **options) | (host or {}),
             )["Id"]

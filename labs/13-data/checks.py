@@ -1,0 +1,291 @@
+"""Lab 13: a service takes notes, is not root, keeps them out of its layer, and has them when its container was replaced."""
+
+import json
+import re
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cache
+
+from boxlab.labs import BoxlabError, Mismatch, Work, _, check, printed
+
+BASE = "containers-measured/base"
+
+AS_USUAL = {"cap_drop": [], "security_opt": []}
+"""With the capabilities that `docker run` gives, so that an entry point that begins as root can become another user."""
+
+ANSWERS_S = 30
+"""How long the service may take to answer. Where it does not in time, a control must."""
+
+GRACE_S = 20
+"""How long the engine may take to tell the end of what has ended."""
+
+VOLUME = re.compile(r"(?:(?P<name>[a-zA-Z0-9][a-zA-Z0-9_.-]+):)?(?P<place>/[^:]+(?::(?:ro|rw))?)")
+"""A volume with a name or without one, as it stands behind -v."""
+
+ASK = """
+import json, sys, time, urllib.error, urllib.request
+
+def answer(path, deadline):
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:8000/{path}", timeout=max(0.1, deadline - time.monotonic())) as got:
+                return [got.status, got.read().decode(errors="replace")]
+        except urllib.error.HTTPError as error:
+            return [error.code, error.reason]
+        except OSError as error:
+            refused = isinstance(getattr(error, "reason", None), ConnectionRefusedError)  # it is not there yet
+            if not refused or time.monotonic() > deadline:
+                return [0, repr(error)]
+            time.sleep(0.05)
+
+print(json.dumps([answer(path, time.monotonic() + float(sys.argv[1])) for path in sys.argv[2:]]))
+"""
+"""Asks the service, within its container: prints status and text of each answer, and status 0 where there is none."""
+
+USERS = """
+import contextlib, json, os
+
+def fields(number):
+    return dict(line.split(":\\t", 1) for line in open(f"/proc/{number}/status").read().splitlines())
+
+found = {}
+for name in filter(str.isdigit, os.listdir("/proc")):
+    with contextlib.suppress(OSError):  # it has ended meanwhile
+        number = name
+        while (parent := fields(number)["PPid"]) != "0":
+            number = parent
+        if number == "1":
+            words = open(f"/proc/{name}/cmdline").read().replace("\\0", " ").strip()
+            found[f"{name}: {words}"] = [int(user) for user in fields(name)["Uid"].split()]
+print(json.dumps(found))
+"""
+"""The four user IDs of process 1 and of all that it has started; what the engine runs beside them has no parent there."""
+
+CONTROL = """
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Service(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+
+HTTPServer(("", 8000), Service).serve_forever()
+"""
+"""A service that answers."""
+
+
+@cache
+def image(work: Work):
+    """What the learner's files build."""
+    return work.build()
+
+
+@cache
+def volumes(work: Work) -> list[tuple[str, str]]:
+    """Name and place of each volume in start.toml; the name is empty where it has none.
+
+    Raises:
+        Mismatch: it lists something else.
+    """
+    listed = work.toml("start.toml").get("volumes")
+    found = (
+        [VOLUME.fullmatch(text) if isinstance(text, str) else None for text in listed or ()]
+        if isinstance(listed, list)
+        else [None]
+    )
+    if None in found:
+        raise Mismatch(
+            _(
+                "{key} in {file} is a list of texts such as {example}",
+                key="volumes",
+                file="start.toml",
+                example='"name:/folder"',
+            ),
+            json.dumps(listed, default=str),
+            _(
+                "in this lab, what stands behind {option} is a volume: a path of your machine would be another one here",
+                option="-v",
+            ),
+            _(
+                "write a name of at least two letters, a colon, and the folder in the container, which begins with {slash}",
+                slash="/",
+            ),
+        )
+    return [(match["name"] or "", match["place"]) for match in found]
+
+
+def ask(box, *paths: str) -> list[tuple[int, str]]:
+    """Status and text of the service's answers.
+
+    Raises:
+        Mismatch: it has ended.
+    """
+    said, trouble = "", None
+    try:
+        said = box.execute(["python3", "-I", "-c", ASK, str(ANSWERS_S), *paths], user="0")
+    except BoxlabError as error:
+        trouble = error
+    if not box.running():
+        raise Mismatch(
+            _("the service goes on until it is stopped"),
+            _(
+                "it ended, exit status {status}; it printed:\n{output}",
+                status=box.status(GRACE_S),
+                output=printed(box.printed()),
+            ),
+            _("a container ends with its first process"),
+            _("`docker run --rm IMAGE` in a terminal shows the same"),
+        )
+    if trouble:
+        raise trouble
+    return [(status, text) for status, text in json.loads(said)]
+
+
+@cache
+def require_control(work: Work) -> None:
+    """See that a service of our own answers here in time, so that one that does not is the learner's mistake.
+
+    Raises:
+        BoxlabError: it does not: the machine is too busy.
+    """
+    with work.lasting(BASE, ["python3", "-c", CONTROL], **AS_USUAL) as box:
+        try:
+            box.start()
+            right = ask(box, "list")[0][0] == 200
+        except Mismatch:  # it has ended: no slip of the learner's either
+            right = False
+        if not right:
+            raise BoxlabError(
+                _("a service that is right does not answer here"), _("check again when the machine is less busy")
+            )
+
+
+@dataclass
+class Lives:
+    """What became of the notes in one container, and in the one that followed it.
+
+    Attributes:
+        words: the notes.
+        answer: status and text of the last answer of the first container, which should have all of them.
+        users: the user IDs of each of its processes.
+        layer: the files of its writable layer in which a note stands.
+        later: what the second container answers.
+    """
+
+    words: list[str]
+    answer: tuple[int, str]
+    users: dict[str, list[int]] = field(default_factory=dict)
+    layer: list[str] = field(default_factory=list)
+    later: tuple[int, str] = (0, "")
+
+
+@cache
+def lives(work: Work) -> Lives:
+    """Let the service take notes that were drawn, remove its container, and ask another one for them."""
+    words = [f"word-{work.random.getrandbits(40):010x}" for _word in range(3)]
+    with ExitStack() as stack:
+        names = {name: stack.enter_context(work.volume()) for name, _place in volumes(work) if name}
+        binds = [f"{names[name]}:{place}" if name else place for name, place in volumes(work)]
+        # What has no name is a volume of its own for each container, as `docker run -v /folder` makes it.
+        mounts = {
+            "Binds": [bind for bind in binds if not bind.startswith("/")],
+            "Mounts": [
+                {"Type": "volume", "Target": bind.partition(":")[0], "ReadOnly": bind.endswith(":ro")}
+                for bind in binds
+                if bind.startswith("/")
+            ],
+        }
+        with work.lasting(image(work), settings=mounts, **AS_USUAL) as box:
+            box.start()
+            seen = Lives(words, ask(box, *(f"add/{word}" for word in words), "list")[-1])
+            if not seen.answer[0]:
+                require_control(work)
+            if has_all(seen.answer, words):
+                seen.users = json.loads(box.execute(["python3", "-I", "-c", USERS], user="0"))
+                texts = {path: box.read(path) or "" for path in box.changed()}
+                seen.layer = [path for path, text in texts.items() if any(word in text for word in words)]
+        if has_all(seen.answer, words) and not seen.layer:
+            with work.lasting(image(work), settings=mounts, **AS_USUAL) as box:
+                box.start()
+                (seen.later,) = ask(box, "list")
+                if not seen.later[0]:
+                    require_control(work)
+        return seen
+
+
+def has_all(answer: tuple[int, str], words: list[str]) -> bool:
+    """Whether an answer has each of these notes once, in this order."""
+    status, text = answer
+    return status == 200 and [line for line in text.split("\n") if line in words] == words
+
+
+def told(answer: tuple[int, str]) -> str:
+    """An answer as a learner reads it."""
+    status, text = answer
+    return (
+        _("it answers {status}: {text}", status=status, text=printed(text))
+        if status
+        else _("no answer: {reason}", reason=text)
+    )
+
+
+@check(points=1)
+def builds(work: Work) -> None:
+    """The image builds, without a network."""
+    image(work)
+
+
+@check(points=2, needs=[builds])
+def remembers(work: Work) -> None:
+    """The service takes notes, and lists them."""
+    seen = lives(work)
+    if not has_all(seen.answer, seen.words):
+        raise Mismatch(
+            _("after three notes, {path} lists them: {words}", path="/list", words=" ".join(seen.words)),
+            told(seen.answer),
+            _("the program writes to {folder}, so its user must be allowed to", folder="/data"),
+            _(
+                "who owns {folder} in the image, before {line}? And is it mounted to be written to?",
+                folder="/data",
+                line="USER",
+            ),
+        )
+
+
+@check(points=2, needs=[remembers])
+def not_root(work: Work) -> None:
+    """None of the container's processes is root."""
+    roots = [process for process, users in lives(work).users.items() if 0 in users]
+    if roots:
+        raise Mismatch(
+            _("each process has a user ID other than {root}", root=0),
+            _("root: {processes}", processes="; ".join(sorted(roots))),
+            _("what is root in a container may write to everything that is mounted into it, whoever owns the files"),
+            _("{line} in the Dockerfile says as which user the program runs", line="USER"),
+        )
+
+
+@check(points=2, needs=[remembers])
+def outside_the_layer(work: Work) -> None:
+    """No note lies in the container's writable layer."""
+    seen = lives(work)
+    if seen.layer:
+        raise Mismatch(
+            _("no file in the container's layer has a note"),
+            _("there are notes in {files}", files=" ".join(sorted(seen.layer))),
+            _("the layer is removed with the container, and the notes with it"),
+            _("mount a volume where the program writes: see {file}", file="start.toml"),
+        )
+
+
+@check(points=3, needs=[outside_the_layer])
+def survives(work: Work) -> None:
+    """The container that follows has every note."""
+    seen = lives(work)
+    if not has_all(seen.later, seen.words):
+        raise Mismatch(
+            _("in a second container, {path} lists {words}", path="/list", words=" ".join(seen.words)),
+            told(seen.later),
+            _("a volume without a name is new for each container, and is removed with it"),
+            _("how would the second container find the volume of the first one? Give it a name"),
+        )
