@@ -5,7 +5,6 @@ import secrets
 from dataclasses import dataclass, field
 from functools import cache
 
-from boxlab.errors import EngineError
 from boxlab.labs import BoxlabError, Mismatch, Work, _, check, printed, same
 from boxlab.labs.lasting import execute
 
@@ -190,7 +189,7 @@ def ask(project, *paths: str) -> list[tuple[int, str]]:
         return ended
     try:
         said = execute(box["Id"], ["python3", "-I", "-c", ASK, str(ANSWERS_S), *paths])
-    except EngineError:
+    except BoxlabError:
         if running(project):
             raise
         return ended

@@ -2,12 +2,10 @@
 
 import os
 import re
-import time
-
-import nbformat
 import socket
 import time
 
+import nbformat
 import psutil
 import pytest
 
