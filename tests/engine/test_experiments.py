@@ -239,6 +239,17 @@ EDITS = {
 """How many layers an edit of a line makes new: notebook 11 edits all of them."""
 
 
+def test_each_place_is_written_to_and_each_way_to_a_server_answers():
+    """How long each takes is the machine's; in every place and by every way there is something to take."""
+    before = images_of_ours()
+    for measure in (experiments.storage, experiments.reach):
+        run = measure(rounds=1)
+        assert not [sample.error for sample in run.samples if sample.error]
+        assert all(run.median(kind, metric).value > 0 for kind in run.arms for metric in run.plan["metrics"])
+    assert len(run.arms) == 6 and not run.plan["left_out"]
+    assert images_of_ours() == before
+
+
 def test_a_request_fails_before_what_nothing_waits_for_and_none_after_a_wait():
     run = experiments.waits(rounds=1)
     failed = {kind: run.median(kind, "unanswered").value for kind in run.arms}
