@@ -226,8 +226,10 @@ GIVES = (
     r"docker .*--name (?P<name>[\w-]+)",
     r"docker (?:volume|network) create (?:-\S+ )*(?P<name>[\w-]+)$",
     r"docker commit \S+ (?P<name>\S+)",
+    r"^docker run .*(?:-p|--publish) 127\.0\.0\.1:(?P<name>\d+):",
+    r"^curl .*localhost:(?P<name>\d+)",
 )
-"""How a command gives a name."""
+"""How a command gives a name, or takes a port."""
 
 
 @pytest.mark.parametrize("path", sorted((paths.ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
