@@ -18,7 +18,7 @@ CODE := src tests labs book tools
 CHECKS := style format types imports shell spelling
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-engines unit check $(CHECKS:%=check-%) mutants lab doctor bench notebooks messages lock engine machines clean host FORCE
+.PHONY: help book quick test test-engines unit check $(CHECKS:%=check-%) mutants lab doctor bench notebooks messages lock engine machines clean host FORCE
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -26,6 +26,10 @@ help: ## list the commands
 
 book: host $(INSTALLED) ## measure on this machine and render the book into _build/html
 	@tools/book.sh
+
+quick: export PROFILE := quick
+quick: host $(INSTALLED) ## measure chapter 1 alone, in minutes, and render the book with that
+	@tools/book.sh measure notebooks/01-machine.ipynb
 
 test: export PROFILE := quick
 test: export BOXLAB_TERMINAL :=

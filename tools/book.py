@@ -4,6 +4,7 @@
                                       EXECUTE=off   take the stored outputs
                                       EXECUTE=on    measure what is due, and prepare nothing
                                       BOOK_OUT      where it goes instead of _build
+  tools/book.sh measure NOTEBOOK...   the same, and of the notebooks only these, which prepare what they need themselves
   tools/book.sh store [NOTEBOOK...]   authors: run notebooks, and store their outputs and records
   tools/book.sh texts                 translators: write what there is to translate, as catalogs
 
@@ -77,7 +78,8 @@ class Mistake(Exception):
 def main() -> int:
     """Render and measure; returns the exit status."""
     arguments, execute = sys.argv[1:], os.environ.get("EXECUTE") or "auto"
-    if execute not in ("auto", "on", "off") or (arguments[:1] not in ([], ["store"]) and arguments != ["texts"]):
+    known = arguments[:1] in ([], ["store"]) or arguments == ["texts"] or (arguments[0] == "measure" and arguments[1:])
+    if execute not in ("auto", "on", "off") or not known:
         print(__doc__, file=sys.stderr)
         return 2
     with alone(), temporary_files():
@@ -85,17 +87,18 @@ def main() -> int:
             sphinx(TEXTS, None, "--builder", "custom", "--custom-builder", "gettext")
             say(f"{shown(TEXTS / '_build' / 'gettext')} has the catalogs")
             return 0
-        if arguments:
-            return store([Path(name).resolve() for name in arguments[1:]] or NOTEBOOKS)
+        notebooks = [Path(name).resolve() for name in arguments[1:]] or NOTEBOOKS
+        if arguments[:1] == ["store"]:
+            return store(notebooks)
         if execute == "off":
             render(None)
             say(f"{shown(HTML)}/index.html, from the stored outputs")
             return 0
-        return build(prepares=execute == "auto")
+        return build(notebooks, prepares=execute == "auto")
 
 
-def build(prepares: bool) -> int:
-    """Render at once, measure what is due, and render again; with `prepares`, only where an engine answers."""
+def build(notebooks: list[Path], prepares: bool) -> int:
+    """Render at once, measure which of the notebooks are due, and render again; with `prepares`, only where an engine answers."""
     if not (HTML / "index.html").exists():
         render(None)
         say(f"{shown(HTML)}/index.html can be read: with the stored outputs, measured by the authors")
@@ -108,15 +111,19 @@ def build(prepares: bool) -> int:
             say(f"{shown(HTML)}/index.html, from the stored outputs, and it says whose they are")
             return 0
     found = outputs.circumstances(ROOT)
-    if prepares and (found["accelerator"] is None or due(MEASURED / outputs.key(found))):
+    if (
+        prepares
+        and notebooks == NOTEBOOKS
+        and (found["accelerator"] is None or due(NOTEBOOKS, MEASURED / outputs.key(found)))
+    ):
         if status := call([sys.executable, "-m", "boxlab", "prepare"]).returncode:
             say("not measured; the lines above say why")
             return status
         found = outputs.circumstances(ROOT)
     folder = keep(MEASURED / outputs.key(found))
     changed, failed = render(folder), []
-    if due(folder):
-        changed, failed = True, measure(folder, found)
+    if due(notebooks, folder):
+        changed, failed = True, measure(notebooks, folder, found)
     if failed:
         say(f"{shown(HTML)}/index.html; not measured, and shown with the stored outputs: {', '.join(failed)}")
         return 1
@@ -134,22 +141,22 @@ def keep(folder: Path) -> Path:
     return folder
 
 
-def due(folder: Path) -> list[Path]:
-    """The notebooks whose outputs are not in `folder`."""
-    return [path for path in NOTEBOOKS if not outputs.holds(path, folder)]
+def due(notebooks: list[Path], folder: Path) -> list[Path]:
+    """Those of the notebooks whose outputs are not in `folder`."""
+    return [path for path in notebooks if not outputs.holds(path, folder)]
 
 
-def measure(folder: Path, found: dict) -> list[str]:
-    """Run the notebooks that are due, one at a time, and render each; returns the names of those that failed.
+def measure(notebooks: list[Path], folder: Path, found: dict) -> list[str]:
+    """Run those of the notebooks that are due, one at a time, and render each; returns the names of those that failed.
 
     Raises:
         BoxlabError: there is no such profile.
         Mistake: a page is wrong; everything was measured all the same.
     """
     profiles.named(found["profile"])  # or every notebook would fail by it
-    todo, failed, mistake = due(folder), [], None
+    todo, failed, mistake = due(notebooks, folder), [], None
     expected = {path: expected_s(path, found["profile"]) for path in todo}
-    say(f"measuring {len(todo)} of {len(NOTEBOOKS)} notebooks, one after the other; {left(sum(expected.values()))}")
+    say(f"measuring {len(todo)} of {len(notebooks)} notebooks, one after the other; {left(sum(expected.values()))}")
     ends, began = cell_counts(todo), time.monotonic()
     with tqdm(
         total=ends[-1],
@@ -178,7 +185,7 @@ def measure(folder: Path, found: dict) -> list[str]:
             bar.refresh()
             rate = (time.monotonic() - began) / sum(expected[done] for done in todo[:number])
             rest = rate * sum(expected[coming] for coming in todo[number:])
-            count = f"{len(NOTEBOOKS) - len(due(folder))} of {len(NOTEBOOKS)} measured"
+            count = f"{len(notebooks) - len(due(notebooks, folder))} of {len(notebooks)} measured"
             ended = " failed" if name in failed else ""
             say(f"{count}, {name}{ended} ({clock(time.monotonic() - started)}); {left(rest)}")
     if mistake:

@@ -218,6 +218,15 @@ def test_a_book_is_read_at_once_then_measured_and_goes_on_when_interrupted(proje
     assert ran(project) == []
 
 
+def test_one_notebook_can_be_measured_alone(project):
+    words = [project / "tools" / "book.sh", "measure"]
+    measured = command.run(*words, "notebooks/06-startup.ipynb", env=environment("on"))
+    assert measured.returncode == 0 and "1 of 1 measured" in measured.stdout, measured.stderr
+    assert ran(project) == ["06-startup"]
+    assert "measured by the authors, not on your machine" in page(project, "notebooks/07-memory")
+    assert command.run(*words, env=environment("on")).returncode == 2
+
+
 def test_a_notebook_that_fails_is_named_with_its_line_and_the_others_go_on(project):
     write_notebook(project, "06-startup", "def breaks():\n    raise RuntimeError('a cell that breaks')\nbreaks()")
     named = "notebooks/06-startup, cell 'a', line 4: RuntimeError: a cell that breaks"
