@@ -6,7 +6,7 @@ import pretended_run as runs
 import pytest
 
 from boxlab import paths, plots, prose, records
-from boxlab.plots import comparison, kills, resources, starts, stops, style
+from boxlab.plots import comparison, matrices, outcomes, resources, starts, style
 
 
 @pytest.mark.parametrize("draw", [plots.startup, plots.phases])
@@ -209,9 +209,9 @@ def test_axes_of_walls_have_three_ticks_and_no_label_over_another(spread, figure
 
 def test_a_stop_that_ends_now_this_way_and_now_that_is_said():
     run = records.load(paths.RESULTS / "12-stop.json")
-    assert stops.end(run, "handler") == "work saved" and stops.end(run, "exec") == "killed"
+    assert outcomes.end(run, "handler") == "work saved" and outcomes.end(run, "exec") == "killed"
     next(sample for sample in run.samples if sample.arm == "handler" and not sample.discarded).values["saved"] = 0.0
-    assert stops.end(run, "handler") == "not each time the same"
+    assert outcomes.end(run, "handler") == "not each time the same"
     assert "not each time the same" in plots.stop(run).alt
 
 
@@ -227,14 +227,14 @@ def test_what_an_image_mends_is_said_in_words():
 
 def test_what_is_not_alive_each_time_has_its_share():
     run = records.load(paths.RESULTS / "10-kill.json")
-    assert kills.part(run, "proxy", "address") == 1 and kills.part(run, "proxy", "localhost") == 0
+    assert matrices.part(run, "proxy", "address") == 1 and matrices.part(run, "proxy", "localhost") == 0
     one, *_others = (sample for sample in run.samples if sample.arm == "proxy")
     one.values["address"] = 0.0
     share = 1 - 1 / len(run.kept("proxy"))
-    assert kills.part(run, "proxy", "address") == pytest.approx(share)
+    assert matrices.part(run, "proxy", "address") == pytest.approx(share)
     plot = plots.kill(run)
     assert f">{share:.0%}<" in plot.svg.replace("\n", "")
     assert "docker-proxy: program, logs, docker run" in plot.alt
     for sample in run.samples:
         sample.values.clear()
-    assert kills.part(run, "proxy", "address") is None and ">–<" in plots.kill(run).svg
+    assert matrices.part(run, "proxy", "address") is None and ">–<" in plots.kill(run).svg

@@ -1,15 +1,14 @@
 """Every plot of the book, each drawn from a record alone."""
 
 from boxlab.plots.comparison import compare
-from boxlab.plots.kills import elsewhere, kill
+from boxlab.plots.matrices import elsewhere, kill
+from boxlab.plots.outcomes import stop, waits
 from boxlab.plots.panels import reach, storage
 from boxlab.plots.resources import density, dockerfile, edit, isolation, memory, size
 from boxlab.plots.scales import scale
 from boxlab.plots.starts import ladder, phases, startup
-from boxlab.plots.stops import stop
 from boxlab.plots.style import COLOURS, PARTS, Plot
 from boxlab.plots.transfers import transfer
-from boxlab.plots.waiting import waits
 
 __all__ = [
     "COLOURS",
