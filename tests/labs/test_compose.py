@@ -270,4 +270,4 @@ def test_without_compose_it_is_the_machine(tmp_path, monkeypatch):
 def test_a_check_reads_it_by_its_work(folder):
     written(folder, service("init: true"))
     work = Work("99-toy", folder, folder, Planter(None, 0))
-    assert work.compose()["name"] == f"lab-99-toy-{marks.owner()}"
+    assert work.compose()["name"] == f"lab-99-toy-{marks.RUN}"
