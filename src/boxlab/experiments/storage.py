@@ -11,9 +11,10 @@ from typing import Any, Unpack
 
 from docker.types import Mount
 
-from boxlab import builder, engine, images, marks, paths, records, sweep
-from boxlab.errors import BuildError, EngineError
+from boxlab import images, marks, paths, records
+from boxlab.errors import EngineError
 from boxlab.experiments import blocks
+from boxlab.experiments.dockerfile import built, workplace
 from boxlab.language import _
 from boxlab.runtimes.console import Console
 from boxlab.runtimes.spawn import EngineContainer
@@ -136,16 +137,10 @@ def _image() -> Iterator[str]:
     """
     images.ensure("base")
     tag = images.passing("storage")
-    try:
-        with tempfile.TemporaryDirectory(dir=paths.scratch(), prefix=f"storage-{marks.RUN}-") as folder:
-            Path(folder, "Dockerfile").write_text(f"FROM {images.own('base')}{DOCKERFILE}")
-            built = builder.build(Path(folder), tag, labels=engine.labels())
-        if built.trouble:
-            tail = " | ".join(built.output.strip().splitlines()[-3:])
-            raise BuildError(_("{image} does not build: {tail}", image=tag, tail=tail), _("look at the engine's disk"))
+    with workplace() as folder:
+        (folder / "Dockerfile").write_text(f"FROM {images.own('base')}{DOCKERFILE}")
+        built(folder, tag)
         yield tag
-    finally:
-        sweep.remove_built()
 
 
 @contextmanager

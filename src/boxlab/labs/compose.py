@@ -355,9 +355,8 @@ class Project:
         """
         for box in self.containers().values():
             self._volumes |= {mount["Name"] for mount in box["Mounts"] if mount["Type"] == "volume"}
-        options = (
-            ["--timeout", "0", "--volumes"] if volumes else ["--timeout", "5"]
-        )  # what loses its data is not asked to save it
+        # What loses its data is not asked to save it.
+        options = ["--timeout", "0", "--volumes"] if volumes else ["--timeout", "5"]
         ran = engine.docker_command(*self._call, "down", *options)
         if ran.returncode:
             raise BoxlabError(ran.stderr.strip(), _("check again"))
