@@ -6,8 +6,10 @@ a ledger file of its run: what has such a name from then on is the run's.
 
 import contextlib
 import json
+import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -119,11 +121,19 @@ class _Ledger:
             return thing.id in self._seen_images() and thing.id not in self.before
         if not (key := self.declared(thing)):
             return False
-        if not self.lives() and key in self.ids:
+        # Compose makes a project's containers anew: those of a run that was killed while it worked have no id yet.
+        if not self.lives() and key in self.ids and (self.until is not None or not key.startswith("project ")):
             return thing.id in self.ids[key]
         before = thing.created < int(self.since) and thing.kind != "image"  # an image may come from a cache
-        after = not self.lives() and self.until is not None and thing.created > self.until
+        after = not self.lives() and thing.created > (self._last_beat() if self.until is None else self.until)
         return not (before or after)
+
+    def _last_beat(self) -> float:
+        """When a run that worked until its end was last seen to live, and a little later; by the engine's clock."""
+        try:
+            return self.path.stat().st_mtime + self.ahead + 2 * BEAT_S
+        except FileNotFoundError:  # it was released meanwhile
+            return 0
 
     def _seen_images(self) -> set[str]:
         return {id for key, ids in self.ids.items() if key.startswith(("image ", "project ")) for id in ids}
@@ -135,6 +145,12 @@ class _Ledger:
                 seen = self.ids.setdefault(self.declared(thing), [])
                 seen += [thing.id] if thing.id not in seen else []
 
+
+BEAT_S = 1.0
+"""How often a run's ledger is touched while it lives, so that a later one knows when it was killed."""
+
+_beats: dict[Path, threading.Event] = {}
+"""What ends the touching of a ledger."""
 
 _held: dict[str, int] = {}
 """Descriptors that hold this process's names, by kind and name, against others who would declare them."""
@@ -201,6 +217,9 @@ def declare(
         raise
     _held.update(taken)
     _watch()
+    if ledger.path not in _beats:
+        _beats[ledger.path] = threading.Event()
+        threading.Thread(target=_beat, args=[ledger.path, _beats[ledger.path]], daemon=True).start()
 
 
 def release() -> None:
@@ -216,6 +235,8 @@ def release() -> None:
     with engine.plain_errors():
         here = _engine(engine.connect().info())
     for ledger in _ledgers(here, marks.RUN):
+        if ended := _beats.pop(ledger.path, None):
+            ended.set()
         ledger.path.unlink()
     for key, handle in _held.items():
         turns.give(_turn(here, *key.split(" ", 1)), handle)
@@ -374,6 +395,15 @@ def _thing(
 
 def _seconds(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
+
+
+def _beat(path: Path, ended: threading.Event) -> None:
+    """Touch a ledger until the run gives its names back, or something else has removed it."""
+    while not ended.wait(BEAT_S):
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            return
 
 
 def _watch() -> None:

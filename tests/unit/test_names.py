@@ -8,6 +8,7 @@ import time
 import nbformat
 import psutil
 import pytest
+import waiting
 
 from boxlab import engine, marks, names, paths
 from boxlab.errors import BoxlabError
@@ -138,6 +139,29 @@ def test_what_a_run_made_that_was_killed_in_a_cell_is_its_own(there, monkeypatch
     dies(monkeypatch)
     assert left() == {("container", "train")}
     monkeypatch.setattr(marks, "RUN", run)
+
+
+def test_what_compose_made_anew_for_a_run_that_was_killed_in_a_cell_is_its_own(there, monkeypatch):
+    names.declare(projects=["shop"])
+    run, first = marks.RUN, there.add("container", "shop-web-1", project="shop")
+    names._after_cell()
+    names._before_cell()
+    there.things.remove(first)
+    there.add("container", "shop-web-1", id="second", at=1, project="shop")
+    dies(monkeypatch)
+    there.add("container", "shop-web-2", at=60, project="shop")  # the reader's
+    assert left() == {("container", "shop-web-1")}
+    monkeypatch.setattr(marks, "RUN", run)
+
+
+def test_a_run_that_lives_touches_its_ledger(there, monkeypatch):
+    monkeypatch.setattr(names, "BEAT_S", 0.01)
+    names.declare(containers=["train"])
+    [path] = paths.NAMES.glob("*.json")
+    os.utime(path, (0, 0))
+    waiting.until(lambda: path.stat().st_mtime > 0)
+    names.release()
+    assert not names._beats
 
 
 def test_a_run_that_has_ended_is_forgotten_and_its_names_are_free(there, monkeypatch):
