@@ -6,7 +6,7 @@ import signal
 from dataclasses import dataclass
 from functools import cache
 
-from boxlab.labs import BoxlabError, Mismatch, Work, _, check, printed, same
+from boxlab.labs import BoxlabError, Mismatch, Work, _, check, printed, same, web
 
 BASE = "containers-measured/base"
 MODEL, ASKED = "/app/model.json", "/data/asked.txt"
@@ -37,27 +37,6 @@ TRIES = 3
 """So many checks in a row may fail before a service that answers counts as not healthy."""
 
 HEALTHY, UNHEALTHY = "healthy", "unhealthy"
-
-ASK = """
-import http.client, json, sys, time
-
-def answer(word, deadline):
-    while True:
-        try:
-            link = http.client.HTTPConnection("127.0.0.1", 8000, timeout=max(0.1, deadline - time.monotonic()))
-            link.request("GET", f"/{word}")
-            got = link.getresponse()
-            return [got.status, got.read().decode(errors="replace").strip()]
-        except ConnectionRefusedError as error:  # it is not there yet
-            if time.monotonic() > deadline:
-                return [0, str(error)]
-            time.sleep(0.05)
-        except (OSError, http.client.HTTPException) as error:
-            return [0, repr(error)]
-
-print(json.dumps([answer(word, time.monotonic() + float(sys.argv[1])) for word in sys.argv[2:]]))
-"""
-"""Asks the service, within its container: prints status and text of each answer, and status 0 where there is none."""
 
 CONTROL = """
 import http.server, signal, sys
@@ -107,9 +86,7 @@ def ask(box, *words: str) -> list[tuple[int, str]]:
     Raises:
         Mismatch: it has ended.
     """
-    return [
-        (status, text) for status, text in json.loads(inside(box, ["python3", "-I", "-c", ASK, str(ANSWERS_S), *words]))
-    ]
+    return web.answers(inside(box, web.question(ANSWERS_S, *(f"/{word}" for word in words))))
 
 
 def inside(box, command: list[str]) -> str:

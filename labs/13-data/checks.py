@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
 
-from boxlab.labs import BoxlabError, Mismatch, Work, _, check, printed
+from boxlab.labs import BoxlabError, Mismatch, Work, _, check, printed, web
 
 BASE = "containers-measured/base"
 
@@ -21,26 +21,6 @@ GRACE_S = 20
 
 VOLUME = re.compile(r"(?:(?P<name>[a-zA-Z0-9][a-zA-Z0-9_.-]+):)?(?P<place>/[^:]+(?::(?:ro|rw))?)")
 """A volume with a name or without one, as it stands behind -v."""
-
-ASK = """
-import json, sys, time, urllib.error, urllib.request
-
-def answer(path, deadline):
-    while True:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:8000/{path}", timeout=max(0.1, deadline - time.monotonic())) as got:
-                return [got.status, got.read().decode(errors="replace")]
-        except urllib.error.HTTPError as error:
-            return [error.code, error.reason]
-        except OSError as error:
-            refused = isinstance(getattr(error, "reason", None), ConnectionRefusedError)  # it is not there yet
-            if not refused or time.monotonic() > deadline:
-                return [0, repr(error)]
-            time.sleep(0.05)
-
-print(json.dumps([answer(path, time.monotonic() + float(sys.argv[1])) for path in sys.argv[2:]]))
-"""
-"""Asks the service, within its container: prints status and text of each answer, and status 0 where there is none."""
 
 USERS = """
 import contextlib, json, os
@@ -122,7 +102,7 @@ def ask(box, *paths: str) -> list[tuple[int, str]]:
     """
     said, trouble = "", None
     try:
-        said = box.execute(["python3", "-I", "-c", ASK, str(ANSWERS_S), *paths], user="0")
+        said = box.execute(web.question(ANSWERS_S, *(f"/{path}" for path in paths)), user="0")
     except BoxlabError as error:
         trouble = error
     if not box.running():
@@ -138,7 +118,7 @@ def ask(box, *paths: str) -> list[tuple[int, str]]:
         )
     if trouble:
         raise trouble
-    return [(status, text) for status, text in json.loads(said)]
+    return web.answers(said)
 
 
 @cache

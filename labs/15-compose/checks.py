@@ -5,7 +5,7 @@ import secrets
 from dataclasses import dataclass, field
 from functools import cache
 
-from boxlab.labs import BoxlabError, Mismatch, Work, _, check, printed, same
+from boxlab.labs import BoxlabError, Mismatch, Work, _, check, printed, same, web
 from boxlab.labs.lasting import execute
 
 UP_S, ANSWERS_S = 90, 30
@@ -35,27 +35,6 @@ CONTROL = {
     "networks": {"default": {}},
 }
 """A project that is right."""
-
-ASK = """
-import http.client, json, sys, time
-
-def answer(path, deadline):
-    while True:
-        try:
-            link = http.client.HTTPConnection("127.0.0.1", 8000, timeout=max(0.1, deadline - time.monotonic()))
-            link.request("GET", path)
-            got = link.getresponse()
-            return [got.status, got.read().decode(errors="replace")]
-        except ConnectionRefusedError as error:  # it is not there yet
-            if time.monotonic() > deadline:
-                return [0, str(error)]
-            time.sleep(0.05)
-        except (OSError, http.client.HTTPException) as error:
-            return [0, repr(error)]
-
-print(json.dumps([answer(path, time.monotonic() + float(sys.argv[1])) for path in sys.argv[2:]]))
-"""
-"""Asks the service, within its container: prints status and text of each answer, and status 0 where there is none."""
 
 LOG_IN = """
 import json, psycopg, sys
@@ -188,13 +167,13 @@ def ask(project, *paths: str) -> list[tuple[int, str]]:
     if not (box := running(project)):
         return ended
     try:
-        said = execute(box["Id"], ["python3", "-I", "-c", ASK, str(ANSWERS_S), *paths])
+        said = execute(box["Id"], web.question(ANSWERS_S, *paths))
     except BoxlabError:
         if running(project):
             raise
         return ended
     try:
-        return [(status, text) for status, text in json.loads(said)]
+        return web.answers(said)
     except ValueError:  # it has ended meanwhile, and this program with it
         return ended
 
