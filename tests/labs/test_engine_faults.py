@@ -470,6 +470,12 @@ def test_a_machine_that_fails_once_is_no_mistake_of_the_learners(work, broken, n
         work.build()
 
 
+def test_a_build_that_fails_once_is_made_again_before_anybody_is_blamed(work, broken):
+    dockerfile(work, "RUN true")
+    broken("ERROR: failed to solve: content digest sha256:0: not found", 1, times=1)
+    assert work.build().on_base
+
+
 MISTAKES = {
     "a step": "RUN exit 3",
     "a command that is not there": "RUN nowhere",

@@ -61,8 +61,8 @@ def test_what_is_wrong_with_a_lab_is_said_problem_by_problem(places):
         "wrong/new is not in lab.toml",
         "wrong/gone of lab.toml is not there",
         "wrong/loud: fails nothing in place of says_it",
-        "wrong/two: fails says_it, knows_the_number in place of says_it",
-        "wrong/other: fails not_empty in place of says_it",
+        "wrong/two: fails says_it, knows_the_number in place of says_it (says_it: fail: HI; knows_the_number: fail: 1)",
+        "wrong/other: fails not_empty in place of says_it (not_empty: fail: nothing)",
         "no wrong answer is caught by knows_the_number",
         "hints.md has 1 parts that begin with '## ', not three",
     ):

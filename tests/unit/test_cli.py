@@ -38,7 +38,8 @@ def test_wrong_usage_is_status_2(arguments):
 
 
 @pytest.mark.parametrize("command", ["prepare", "clean", *EXPERIMENTS])
-def test_without_an_engine_one_line_and_its_fix_and_status_3(no_engine, command):
+def test_without_an_engine_one_line_and_its_fix_and_status_3(no_engine, command, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))  # nor the docker command
     result = run(command)
     assert result.exit_code == cli.INFRASTRUCTURE
     assert result.output.splitlines()[-2].startswith("boxlab: no engine answers")

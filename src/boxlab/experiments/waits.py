@@ -76,6 +76,7 @@ def waits(**options: Unpack[blocks.Options]) -> records.Record:
         Unavailable: Docker Compose is missing.
         EngineError: the engine does not answer.
     """
+    engine.connect()
     if engine.docker_command("compose", "version").returncode:
         raise Unavailable(_("Docker Compose is missing"), _("`make doctor` says what this machine lacks"))
     web, db = images.ensure("web").tag, images.ensure("postgres").tag

@@ -115,6 +115,7 @@ def _prove_wrong(lab: Lab, proof: Proof, case: Case, name: str, without: str = "
                 checks=", ".join(failed) or _("nothing"),
                 check=lab.wrong[name],
             )
+            + (f" ({_failures(report)})" if failed else "")
         )
 
 
