@@ -37,6 +37,9 @@ share, which two checkouts at work move."""
 APART = ("tests/unit/", ALL_LABS)
 """Each test by itself, wherever a process is free."""
 
+WHOLE = ("tests/unit/test_language.py",)
+"""But for files whose fixtures take longer than their tests."""
+
 BEFORE = pytest.StashKey[set[str]]()
 DISK = pytest.StashKey[tuple[int, dict[str, int]]]()
 
@@ -58,7 +61,7 @@ class Together(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         if nodeid.startswith(MEASURING):
             return "measuring"
-        return nodeid if nodeid.startswith(APART) else nodeid.partition("::")[0]
+        return nodeid if nodeid.startswith(APART) and not nodeid.startswith(WHOLE) else nodeid.partition("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:

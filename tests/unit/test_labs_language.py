@@ -41,7 +41,9 @@ def pseudo(*command: str) -> str:
 def say(tmp_path):
     """The command `boxlab` in that language, on the book's labs, with a folder of its own for the copies."""
     (tmp_path / "labs").symlink_to(paths.LABS)
-    return lambda *arguments: pseudo(*toy_lab.command(tmp_path, *arguments)).replace(str(tmp_path), "/work")
+    return lambda *arguments, **more: pseudo(*toy_lab.command(tmp_path, *arguments, **more)).replace(
+        str(tmp_path), "/work"
+    )
 
 
 def test_an_unaccented_word_is_seen():
@@ -49,24 +51,22 @@ def test_an_unaccented_word_is_seen():
     assert unaccented("ḿàďè anew `again` in work/06-startup", ALLOWED) == ["anew"]
 
 
+ONE_AFTER_ANOTHER = """
+import contextlib
+from boxlab import cli
+for words in {calls!r}:
+    with contextlib.suppress(SystemExit):
+        cli.main(words, prog_name="boxlab")
+"""
+
+
 @pytest.mark.parametrize("name", LABS)
 def test_what_commands_say_of_a_lab_is_accented(say, name):
-    said = [
-        say(*arguments, name)
-        for arguments in (
-            ["check"],
-            ["start"],
-            ["start"],
-            ["hint"],
-            ["hint"],
-            ["hint"],
-            ["hint"],
-            ["solution"],
-            ["reset"],
-        )
-    ]
-    said += [say("reset", name, "--yes"), say("shell", name)]
-    assert [words for text in said if (words := unaccented(without_code(text), ALLOWED))] == []
+    verbs = ("check", "start", "start", "hint", "hint", "hint", "hint", "solution", "reset")
+    calls = [[verb, name] for verb in verbs] + [["reset", name, "--yes"]]
+    said = say("shell", name, before=ONE_AFTER_ANOTHER.format(calls=calls))
+    assert len(said.splitlines()) > len(verbs)
+    assert unaccented(without_code(said), ALLOWED) == []
 
 
 def without_code(text: str) -> str:
