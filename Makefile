@@ -103,8 +103,9 @@ lock: $(INSTALLED) ## authors: resolve pyproject.toml into requirements.txt
 engine: ## authors: start a current engine beside this machine's own (tools/engine.sh says how to use it)
 	@tools/engine.sh start
 
-machines: $(if $(M),$(INSTALLED)) ## authors: a reader's whole machine as a guest: M=reader boots it, RUN='COMMAND' runs one there
-	@tools/machines.sh $(M) $(if $(M),$(if $(RUN),run "$$RUN",start))
+machines: $(INSTALLED) ## authors: try the book on each machine of tests/machines (hours, emulated); M=reader boots one, RUN='COMMAND' runs one there
+	@$(if $(M),tools/machines.sh $(M) $(if $(RUN),run "$$RUN",start), \
+	  failed=0; for machine in $$(tools/machines.sh | cut -d ' ' -f 1); do tools/machines.sh $$machine try || failed=1; done; exit $$failed)
 
 clean: ## remove what was made here: containers, caches, the rendered book, images that no other checkout shares
 	@rm -rf _build .*_cache

@@ -1,27 +1,27 @@
 #!/usr/bin/env bash
 # A reader's whole machine, as a guest that one can log in to: systemd, control groups, an engine and a Python as readers
-# have them, this checkout with its environment, our images. For authors, as root on Debian; all of it lies in .cache/machines.
+# have them, this checkout with its environment. tests/machines/machines.yml says which there are and what is tried on them.
+# For authors, as root on Debian; all of it lies in .cache/machines.
 #
 #   tools/machines.sh                       the machines that there are
 #   tools/machines.sh NAME start            make it (minutes, once), and boot it unless it runs
 #   tools/machines.sh NAME run COMMAND      boot it, and run a shell command there, in this commit's checkout
+#   tools/machines.sh NAME try              boot it, try on it what the table says, and write tests/machines/results/NAME.json
 #   tools/machines.sh NAME stop             shut it down; its disk stays
 #   tools/machines.sh NAME remove           and remove all of it, so that the next is of the packages of that day
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-MACHINES="reader: Debian sid, systemd, control groups version 2, the engine of tools/engine.sh, Python 3.14"
+TABLE=tests/machines/machine.py
 
+# SUITE, PACKAGES and the rest, as the table has them.
 describe() {
-  case $1 in
-    reader)
-      SUITE=sid
-      PACKAGES=docker.io,docker-cli,docker-buildx,docker-compose,crun,iptables,qemu-system-x86,mmdebstrap,debian-archive-keyring,uidmap
-      LEAST="python3 -c 'import sys; sys.exit(sys.version_info < (3, 14))'" # sid moves, the other way too
-      ;;
-    *) fail "there is no machine $1" "tools/machines.sh lists them" ;;
-  esac
+  local row
+  row=$(.venv/bin/python "$TABLE" describe "$1") || fail "there is no machine $1" "tools/machines.sh lists them"
+  eval "$row"
+  CHECKOUT=$(home)/containers-measured
 }
+home() { if [ "$LOGIN" = root ]; then echo /root; else echo "/home/$LOGIN"; fi; }
 
 # What every machine has besides.
 COMMON=systemd-sysv,systemd-resolved,udev,dbus,linux-image-cloud-amd64,openssh-server,python3,python3-venv,make,git,ca-certificates,procps,iproute2
@@ -33,8 +33,6 @@ NAME=${1:-}
 HERE=$PWD/.cache/machines/$NAME
 ROOT=$HERE/root
 DISK=$HERE/disk.img
-CHECKOUT=/root/containers-measured
-MEMORY_MIB=6144
 LIMIT_S=1800 # under emulation, on a busy machine
 
 require() {
@@ -54,7 +52,7 @@ make_disk() {
   if [ ! -d "$ROOT" ]; then
     say "fetching the packages of Debian's $SUITE (a minute or two)"
     rm -rf --one-file-system "$ROOT.new"
-    unshare --mount --propagation private mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' --include="$COMMON,$PACKAGES" \
+    unshare --mount --propagation private mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' --include="$COMMON,${PACKAGES// /,}" \
       "$SUITE" "$ROOT.new" 2>"$HERE/fetch.log" || fail "they could not be had" "see $HERE/fetch.log"
     mv "$ROOT.new" "$ROOT"
   fi
@@ -62,9 +60,9 @@ make_disk() {
   cp "$ROOT"/boot/vmlinuz-* "$HERE/kernel"
   cp "$ROOT"/boot/initrd.img-* "$HERE/initrd"
   settle
-  keys
   check_out
   images
+  keys
   say "writing its disk"
   rm -f "$DISK.new"
   truncate -s 16G "$DISK.new"
@@ -95,10 +93,14 @@ settle() {
   printf '127.0.0.1 localhost %s\n' "$NAME" >"$ROOT/etc/hosts"
   printf '[Match]\nType=ether\nKind=!veth\n[Network]\nDHCP=yes\n' >"$ROOT/etc/systemd/network/80-dhcp.network"
   ln -sfn /run/systemd/resolve/stub-resolv.conf "$ROOT/etc/resolv.conf"
-  within systemctl --quiet enable systemd-networkd systemd-resolved docker ssh
-  mkdir -p "$ROOT/etc/docker" "$ROOT/etc/systemd/system/docker.service.d"
-  echo '{"features": {"containerd-snapshotter": true}}' >"$ROOT/etc/docker/daemon.json"
-  printf '[Service]\nEnvironment=DOCKER_MIN_API_VERSION=1.44\n' >"$ROOT/etc/systemd/system/docker.service.d/as-29.conf"
+  within systemctl --quiet enable systemd-networkd systemd-resolved ssh
+  if [ "$AS_29" = true ]; then
+    mkdir -p "$ROOT/etc/docker" "$ROOT/etc/systemd/system/docker.service.d"
+    echo '{"features": {"containerd-snapshotter": true}}' >"$ROOT/etc/docker/daemon.json"
+    printf '[Service]\nEnvironment=DOCKER_MIN_API_VERSION=1.44\n' >"$ROOT/etc/systemd/system/docker.service.d/as-29.conf"
+  fi
+  if [ "$LOGIN" != root ] && [ ! -d "$ROOT$(home)" ]; then within useradd --create-home --shell /bin/bash "$LOGIN"; fi
+  if [ "$SUDO" = true ]; then echo "$LOGIN ALL=(ALL) NOPASSWD: ALL" >"$ROOT/etc/sudoers.d/$LOGIN"; fi
   # Authorities of this machine's own, and the variables that lead to them.
   cp /usr/local/share/ca-certificates/*.crt "$ROOT/usr/local/share/ca-certificates/" 2>/dev/null || true
   within update-ca-certificates >/dev/null
@@ -107,11 +109,15 @@ settle() {
   done >"$ROOT/etc/environment"
 }
 
-# A key made for it, in both directions.
+# A key made for it, in both directions; root can always log in, and the user owns what lies at home.
 keys() {
+  local folder
   [ -e "$HERE/key" ] || ssh-keygen -q -t ed25519 -N '' -C "$NAME" -f "$HERE/key"
-  mkdir -p "$ROOT/root/.ssh"
-  cp "$HERE/key.pub" "$ROOT/root/.ssh/authorized_keys"
+  for folder in /root "$(home)"; do
+    mkdir -p "$ROOT$folder/.ssh"
+    cp "$HERE/key.pub" "$ROOT$folder/.ssh/authorized_keys"
+  done
+  within chown -R "$LOGIN:" "$(home)"
   echo "$NAME $(cut -d ' ' -f 1,2 "$ROOT/etc/ssh/ssh_host_ed25519_key.pub")" >"$HERE/known"
 }
 
@@ -125,9 +131,19 @@ check_out() {
   within make --silent -C "$CHECKOUT" .venv/.installed
 }
 
-# Our images, as the engine of the same release keeps them.
+# Our images: as the engine of the same release keeps them, or as a file to be loaded.
 images() {
   local engine=$PWD/.cache/engine/containerd folder running=no
+  case $IMAGES in
+    none) return ;;
+    loaded)
+      say "saving images for it"
+      tools/engine.sh run .venv/bin/boxlab prepare 9>&-
+      tools/engine.sh run docker save --output "$PWD/.cache/images.tar" containers-measured/{base,workload} 9>&-
+      mv .cache/images.tar "$ROOT$(home)"
+      return
+      ;;
+  esac
   say "copying our images onto it"
   if [ -S "$engine/run/docker.sock" ]; then running=yes; fi
   tools/engine.sh run .venv/bin/boxlab prepare 9>&-
@@ -155,7 +171,7 @@ write_ssh_config() {
 Host $NAME
   HostName 127.0.0.1
   Port $1
-  User root
+  User $LOGIN
   IdentityFile "$here/key"
   IdentitiesOnly yes
   UserKnownHostsFile "$here/known"
@@ -167,6 +183,7 @@ Host $NAME
 END
 }
 guest() { ssh -F "$HERE/ssh" "$NAME" "$@"; }
+guest_root() { ssh -F "$HERE/ssh" -l root "$NAME" "$@"; }
 
 boot() {
   local accelerator rate port deadline
@@ -182,7 +199,7 @@ print(accelerator.choose().name, qemu.tsc_khz() or "")') || true
     port=$(.venv/bin/python -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
     write_ssh_config "$port"
     # It must not keep our output open, nor hear the Ctrl-C that is meant for a command in it.
-    if setsid qemu-system-x86_64 -M q35 -accel "$accelerator" -cpu max -smp 2 -m "$MEMORY_MIB" -no-reboot \
+    if setsid qemu-system-x86_64 -M q35 -accel "$accelerator" -cpu max -smp "$PROCESSORS" -m "$MEMORY_MIB" -no-reboot \
       -display none -monitor none -serial "file:${HERE//,/,,}/console.log" -daemonize -pidfile "$HERE/pid" \
       -kernel "$HERE/kernel" -initrd "$HERE/initrd" \
       -append "console=ttyS0 root=/dev/vda rw quiet systemd.default_timeout_start_sec=$LIMIT_S systemd.default_device_timeout_sec=$LIMIT_S ${rate:+tsc_early_khz=$rate}" \
@@ -197,8 +214,10 @@ print(accelerator.choose().name, qemu.tsc_khz() or "")') || true
   done
   trap 'stop' EXIT
   say "its services are starting"
-  guest "systemctl is-system-running --wait >/dev/null; docker version >/dev/null" || fail "its engine does not answer" \
-    "log in and see: journalctl -u docker"
+  guest_root "systemctl is-system-running --wait >/dev/null; ! command -v dockerd >/dev/null || docker version >/dev/null" ||
+    fail "its engine does not answer" "log in and see: journalctl -u docker"
+  guest_root "[ -e /before ] || { { $BEFORE; } >/before.log 2>&1 && touch /before; }" ||
+    fail "it could not be made ready" "log in and see: /before.log"
 }
 
 # This commit, if it has another.
@@ -227,7 +246,7 @@ stop() {
   trap - EXIT
   pid=$(process) || return 0
   say "shutting $NAME down"
-  timeout 60 ssh -F "$HERE/ssh" "$NAME" systemctl poweroff 2>/dev/null || true
+  timeout 60 ssh -F "$HERE/ssh" -l root "$NAME" systemctl poweroff 2>/dev/null || true
   timeout 180 tail --pid="$pid" -f /dev/null || say "it did not end when told to: killing it"
   end
 }
@@ -243,11 +262,10 @@ end() {
 
 case "$NAME:${2:-}" in
   :*)
-    printf '%s\n' "$MACHINES"
-    exit
+    exec .venv/bin/python "$TABLE" list
     ;;
-  *:start | *:run | *:stop | *:remove) describe "$NAME" ;;
-  *) sed -n '2,9s/^# \{0,1\}//p' "$0" && exit 2 ;;
+  *:start | *:run | *:try | *:stop | *:remove) describe "$NAME" ;;
+  *) sed -n '2,11s/^# \{0,1\}//p' "$0" && exit 2 ;;
 esac
 case $2 in
   start)
@@ -260,6 +278,13 @@ case $2 in
     status=0
     guest "cd $CHECKOUT && ${*:3}" || status=$?
     trap - EXIT # interrupted, it ends what it began; done, the machine stays
+    exit $status
+    ;;
+  try)
+    start
+    status=0
+    .venv/bin/python "$TABLE" try "$NAME" "$HERE/ssh" "$CHECKOUT" || status=$?
+    stop
     exit $status
     ;;
   stop) stop ;;

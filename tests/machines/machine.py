@@ -1,0 +1,100 @@
+"""What the table of machines says of one, and what holds on it.
+
+    machine.py list
+    machine.py describe NAME                      as assignments of a shell
+    machine.py try NAME SSH_CONFIG CHECKOUT       and write results/NAME.json
+"""
+
+import datetime
+import json
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import yaml
+
+HERE = Path(__file__).parent
+TABLE = yaml.safe_load((HERE / "machines.yml").read_text(encoding="utf-8"))
+USUAL = {
+    "packages": "",
+    "least": "true",
+    "as_29": False,
+    "login": "root",
+    "sudo": False,
+    "processors": 2,
+    "memory_mib": 6144,
+    "before": "true",
+    "images": "none",
+}
+
+FACTS = {
+    "kernel": "uname --kernel-release",
+    "release": ". /etc/os-release && echo $PRETTY_NAME",
+    "control_groups": "stat --file-system --format=%T /sys/fs/cgroup",
+    "python": "python3 --version",
+    "engine": "docker version --format '{{(index .Server.Components 0).Name}} {{.Server.Version}}'",
+    "commit": "git rev-parse HEAD",
+}
+"""What is asked of a machine after the tries."""
+
+
+def describe(name: str) -> str:
+    """A machine's row as assignments of a shell, one a line."""
+    row = USUAL | {key: value for key, value in TABLE["machines"][name].items() if key != "tries"}
+    texts = {key.upper(): str(value).lower() if isinstance(value, bool) else str(value) for key, value in row.items()}
+    return "\n".join(f"{key}={shlex.quote(text)}" for key, text in texts.items())
+
+
+def attempt(name: str, config: str, checkout: str) -> dict:
+    """Run all that is to be tried on a machine that runs, each in a login of its own.
+
+    Returns: what it was, and for each try whether it held, its status, its seconds (`s`) and its last line.
+    """
+
+    def guest(command: str) -> tuple[int, str]:
+        words = ["ssh", "-F", config, name, f"cd {shlex.quote(checkout)} && {{ {command}\n}} 2>&1"]
+        ran = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+        return ran.returncode, (ran.stdout + ran.stderr).strip()
+
+    found = {}
+    for what in TABLE["machines"][name]["tries"]:
+        expected = {"status": 0, "says": ""} | TABLE["tries"][what]
+        began = time.monotonic()
+        status, said = guest(expected["command"])
+        found[what] = {
+            "held": status == expected["status"] and expected["says"] in said,
+            "status": status,
+            "s": round(time.monotonic() - began),
+            "last": said.rpartition("\n")[2],
+        }
+        held = "held" if found[what]["held"] else f"did not hold:\n{said[-2000:]}"
+        print(f"machines: {name}, {what}, {found[what]['s']} s: {held}", file=sys.stderr, flush=True)
+    facts = {fact: guest(command)[1].rpartition("\n")[2] for fact, command in FACTS.items()}
+    return {"tried": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")} | facts | {"tries": found}
+
+
+def main(words: list[str]) -> int:
+    match words:
+        case ["list"]:
+            width = max(map(len, TABLE["machines"]))
+            for name, row in TABLE["machines"].items():
+                print(f"{name:{width}}  {row['says']}")
+        case ["describe", name]:
+            if name not in TABLE["machines"]:
+                return 1
+            print(describe(name))
+        case ["try", name, config, checkout]:
+            result = attempt(name, config, checkout)
+            (HERE / "results").mkdir(exist_ok=True)
+            (HERE / "results" / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            return 0 if all(tried["held"] for tried in result["tries"].values()) else 1
+        case _:
+            print(__doc__, file=sys.stderr)
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
