@@ -2,6 +2,7 @@
 
 {claims}            a table of claims.yml          {misconceptions}    a table of misconceptions.yml
 {machines}          what the notebooks ran on, and how long they took
+{tried}             where authors have tried the book, and what held: of tests/machines
 {ref}`text <cell:NOTEBOOK#CELL>`                   a cell of a notebook
 """
 
@@ -18,6 +19,10 @@ from sphinx.util.docutils import SphinxDirective
 from boxlab import outputs
 
 BOOK = Path(__file__).parents[1]
+TRIED = BOOK.parent / "tests" / "machines"
+
+RUNS_BY = {"qemu": "software emulation (TCG)", "kvm": "KVM"}
+"""By what systemd says of a virtual machine."""
 
 
 def data(name: str) -> list[dict]:
@@ -100,6 +105,31 @@ class Machines(_Table):
         )
 
 
+class Tried(_Table):
+    titles = ("machine", "what it was", "held", "did not hold")
+
+    def rows(self) -> list[tuple[str, ...]]:
+        self.env.note_dependency(str(TRIED / "machines.yml"))
+        table = yaml.safe_load((TRIED / "machines.yml").read_text(encoding="utf-8"))
+        return [
+            (row["says"], *self._found(TRIED / "results" / f"{name}.json")) for name, row in table["machines"].items()
+        ]
+
+    def _found(self, path: Path) -> tuple[str, ...]:
+        if not path.exists():
+            return ("not tried yet", "–", "–")
+        self.env.note_dependency(str(path))
+        found = json.loads(path.read_text(encoding="utf-8"))
+        tries = {what: tried["held"] for what, tried in found["tries"].items()}
+        groups = "cgroup v2" if found["control_groups"] == "cgroup2fs" else "cgroup v1"
+        was = ", ".join((found["release"], f"kernel {found['kernel']}", groups, found["engine"], found["python"]))
+        return (
+            f"{was}; {RUNS_BY[found['virtualization']]}; {found['tried'][:10]}",
+            ", ".join(what for what, held in tries.items() if held) or "–",
+            ", ".join(what for what, held in tries.items() if not held) or "–",
+        )
+
+
 def name_cells(app: Sphinx, document: nodes.document) -> None:
     """Give each code cell of a notebook an address of its own."""
     docname = app.env.docname
@@ -116,7 +146,8 @@ def name_cells(app: Sphinx, document: nodes.document) -> None:
 
 
 def setup(app: Sphinx) -> dict:
-    for name, directive in {"claims": Claims, "misconceptions": Misconceptions, "machines": Machines}.items():
+    directives = {"claims": Claims, "misconceptions": Misconceptions, "machines": Machines, "tried": Tried}
+    for name, directive in directives.items():
         app.add_directive(name, directive)
     app.connect("doctree-read", name_cells)
     return {"parallel_read_safe": False, "parallel_write_safe": True}

@@ -1,8 +1,8 @@
 """What the table of machines says of one, and what holds on it.
 
-    machine.py list
-    machine.py describe NAME                      as assignments of a shell
-    machine.py try NAME SSH_CONFIG CHECKOUT       and write results/NAME.json
+machine.py list
+machine.py describe NAME                      as assignments of a shell
+machine.py try NAME SSH_CONFIG CHECKOUT       and write results/NAME.json
 """
 
 import datetime
@@ -30,11 +30,12 @@ USUAL = {
 }
 
 FACTS = {
+    "virtualization": "systemd-detect-virt",  # "qemu" where QEMU emulates, "kvm" where it does not
     "kernel": "uname --kernel-release",
     "release": ". /etc/os-release && echo $PRETTY_NAME",
     "control_groups": "stat --file-system --format=%T /sys/fs/cgroup",
     "python": "python3 --version",
-    "engine": "docker version --format '{{(index .Server.Components 0).Name}} {{.Server.Version}}'",
+    "engine": "docker version --format '{{(index .Server.Components 0).Name}} {{.Server.Version}}' || echo no engine",
     "commit": "git rev-parse HEAD",
 }
 """What is asked of a machine after the tries."""
