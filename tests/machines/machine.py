@@ -29,6 +29,9 @@ USUAL = {
     "images": "none",
 }
 
+LOST = 255
+"""ssh's status where it was not the command that ended."""
+
 FACTS = {
     "virtualization": "systemd-detect-virt",  # "qemu" where QEMU emulates, "kvm" where it does not
     "kernel": "uname --kernel-release",
@@ -51,13 +54,19 @@ def describe(name: str) -> str:
 def attempt(name: str, config: str, checkout: str) -> dict:
     """Run all that is to be tried on a machine that runs, each in a login of its own.
 
+    What a lost machine leaves untried says nothing of it: then there is no result.
+
     Returns: what it was, and for each try whether it held, its status, its seconds (`s`) and its last line.
     """
 
     def guest(command: str) -> tuple[int, str]:
         words = ["ssh", "-F", config, name, f"cd {shlex.quote(checkout)} && {{ {command}\n}} 2>&1"]
         ran = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
-        return ran.returncode, (ran.stdout + ran.stderr).strip()
+        if ran.returncode == LOST:
+            raise SystemExit(
+                f"machines: {name} cannot be reached any more: {ran.stderr.strip()}\n  fix: see its console.log"
+            )
+        return ran.returncode, ran.stdout.strip()
 
     found = {}
     for what in TABLE["machines"][name]["tries"]:

@@ -76,3 +76,10 @@ def test_a_row_is_assignments_of_a_shell(machine):
 
 def test_a_machine_that_there_is_not_is_no_row(machine):
     assert machine("describe", "nosuch", machines={}).returncode == 1
+
+
+def test_a_machine_that_is_lost_has_no_result(machine, tmp_path):
+    tries = {"gone": {"command": "exit 255"}}
+    done = machine("try", "toy", "config", tmp_path, machines={"toy": {"tries": ["gone"]}}, tries=tries)
+    assert done.returncode == 1 and "fix: " in done.stderr
+    assert not (tmp_path / "results").exists()
