@@ -301,6 +301,15 @@ def test_an_image_removes_what_files_and_sessions_differ_in_and_nothing_that_com
     assert sample.notes == {"here": "6", "outside": "7", "inside": "6"}
 
 
+def test_the_base_image_has_the_time_zones_that_chapter_1_asks_for():
+    command = ["date", "--date=@0", "+%H %Z"]
+    image = images.ensure("base").tag
+    printed = engine.connect().containers.run(
+        image, command, environment={"TZ": "Asia/Seoul"}, labels=engine.labels(), remove=True
+    )
+    assert printed == b"09 KST\n"
+
+
 def test_a_stop_is_told_by_its_cause_and_by_what_the_program_did(monkeypatch):
     monkeypatch.setattr(stop, "GRACE_S", 1)
     run = experiments.stop(rounds=1)

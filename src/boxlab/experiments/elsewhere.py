@@ -21,6 +21,9 @@ PYTHON = "/opt/venv/bin/python3"
 FILES = 64
 """How many files a program may have open on the other computer."""
 
+PORTS_FROM = "net.ipv4.ip_unprivileged_port_start"
+"""The kernel's setting that says from which port on a program may open ports without being root."""
+
 HELLO = "/opt/hello"
 """A program without Python: machine code, on `there` of the other architecture."""
 
@@ -35,6 +38,7 @@ class Cause:
         here, there: variables of the session on each computer.
         command: what starts Python on the other computer, outside.
         options: of `docker run`, for what an image is given from outside.
+        network: of the container that the image is run in.
     """
 
     program: str
@@ -43,6 +47,7 @@ class Cause:
     there: dict[str, str] = field(default_factory=dict)
     command: tuple[str, ...] = (PYTHON,)
     options: tuple[str, ...] = ()
+    network: str = "none"
 
 
 LIBRARY = """
@@ -81,6 +86,11 @@ CAUSES = {
         "200",
         command=("sh", "-c", f'ulimit -n {FILES}; exec "$0" "$@"', PYTHON),
     ),
+    "setting": Cause(
+        "import os, socket; os.setuid(1000); socket.socket().bind(('', 80)); print('open')",
+        "open",
+        network="host",  # a network of its own has settings of its own
+    ),
     "variable": Cause(
         "import os; print(100 + int(os.environ['RATE']))",
         "119",
@@ -99,6 +109,7 @@ ARMS = {
     "time-zone": _("time zone"),
     "architecture": _("CPU architecture"),
     "limit": _("kernel's limit of files"),
+    "setting": _("kernel's setting for ports"),
     "variable": _("environment variable"),
     "data": _("data"),
 }
@@ -114,7 +125,8 @@ MEASURES = (
     "the first is run on the second: outside, with that computer's own files and session; inside, by that computer's engine, "
     "in an image that was loaded on both. 1: the second computer gives the same answer; 0: another one, or an error. Kernel and "
     "processor are this machine's for both, so for the architecture the program, and its image, is of the other one. "
-    f"The limit of open files on the second computer is {FILES}."
+    f"The limit of open files on the second computer is {FILES}. Its kernel's {PORTS_FROM} is 1024, and 0 on the first; the program that "
+    "opens a port runs inside on the computer's own network, since each network has a setting of its own."
 )
 
 
@@ -132,15 +144,16 @@ def elsewhere(**options: Unpack[blocks.Options]) -> records.Record:
         SecondEngine(hostname="here", image="elsewhere") as here,
         SecondEngine(hostname="there", image="elsewhere", settings=limit) as there,
     ):
-        for computer in (here, there):
+        for computer, port in ((here, 0), (there, 1024)):
             computer.load(image)
+            computer.run("sysctl", "--write", f"{PORTS_FROM}={port}")
         _furnish(here, "10\n20\n30\n", "UTC", other=False)
         _furnish(there, "10\n20\n", "Asia/Seoul", other=True)
         there.run("find", "/usr/lib", "-name", "libsqlite3.so.0*", "-exec", "mv", "{}", "/opt/elsewhere/", ";")
 
         def measure(record: records.Record, sample: records.Sample) -> None:
             cause, began = CAUSES[sample.arm], time.monotonic()
-            inside = ["docker", "run", "--rm", "--network", "none"]
+            inside = ["docker", "run", "--rm", "--network", cause.network]
             inside += (
                 ["hello"] if sample.arm == "architecture" else [*cause.options, image, "python3", "-c", cause.program]
             )
