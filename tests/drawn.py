@@ -15,6 +15,7 @@ BY_EXPERIMENT = {
     "elsewhere": [plots.elsewhere],
     "isolation": [plots.isolation],
     "kill": [plots.kill],
+    "learning": [plots.learning],
     "scale": [plots.scale],
     "stop": [plots.stop],
     "storage": [plots.storage],

@@ -71,6 +71,7 @@ EXPERIMENTS = [
     Experiment("size", _("How much disk each box takes.")),
     Experiment("dockerfile", _("What a better Dockerfile saves, rung by rung.")),
     Experiment("edit", _("What an edit of one line of a Dockerfile costs.")),
+    Experiment("learning", _("What an image for machine learning takes, rung by rung.")),
     Experiment("limits", _("What happens at a limit.")),
     Experiment("onion", _("What each layer around a process adds to its start.")),
     Experiment("isolation", _("What a stronger wall costs.")),

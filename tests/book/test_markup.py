@@ -34,6 +34,7 @@ PROGRAMS = {
     "strace",
     "sudo",
     "tar",
+    "trivy",
     "uname",
     "wsl",
 }

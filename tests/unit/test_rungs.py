@@ -1,4 +1,4 @@
-"""The Dockerfiles of chapter 08, and what the book's own record says of them."""
+"""The Dockerfiles of chapters 08 and 11, and what the book's own records say of them."""
 
 import importlib
 
@@ -7,7 +7,8 @@ import pytest
 from boxlab import builder, paths, records
 from boxlab.errors import BuildError
 
-dockerfile = importlib.import_module("boxlab.experiments.dockerfile")  # the package has the function of that name
+# The package has the functions of these names.
+dockerfile, learning = (importlib.import_module(f"boxlab.experiments.{name}") for name in ("dockerfile", "learning"))
 
 
 def test_each_rung_shows_what_the_chapter_says_of_it():
@@ -19,6 +20,17 @@ def test_each_rung_shows_what_the_chapter_says_of_it():
     assert size[removed] > size[ordered], "a layer more takes nothing away"
     assert size[stages] < size[ordered] / 10, "a package that is compiled makes stages pay"
     assert run.median(ordered).value < run.median(ignored).value / 3
+
+
+def test_each_image_for_machine_learning_is_smaller_and_gives_the_same_answer():
+    run = records.load(paths.ROOT / "notebooks" / "results" / "11-learning.json")
+    assert [file.name.partition(".")[0] for file in sorted(learning.FOLDER.glob("*.Dockerfile"))] == run.arms
+    for metric in ("unpacked", "compressed"):
+        sizes = [run.median(kind, metric).value for kind in run.arms]
+        assert sizes == sorted(sizes, reverse=True)
+    assert len({sample.notes["answer"] for sample in run.samples}) == 1
+    bytecode, none, numpy = (run.median(kind, "run").value for kind in run.arms[2:])
+    assert numpy < bytecode < none
 
 
 @pytest.mark.parametrize(

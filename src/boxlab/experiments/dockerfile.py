@@ -144,14 +144,16 @@ def _lay_out(folder: Path, file: Path, version: str) -> None:
     builder.settle(folder)
 
 
-def built(folder: Path, tag: str, cached: bool = True, way: builder.Way | None = None) -> float:
+def built(
+    folder: Path, tag: str, cached: bool = True, way: builder.Way | None = None, network: str | None = None
+) -> float:
     """Seconds that a build took, by the engine's best builder or a given one.
 
     Raises:
         BuildError: it failed.
     """
     for _attempt in range(ATTEMPTS):
-        done = builder.build(folder, tag, labels=engine.labels(), cached=cached, keep=True, way=way)
+        done = builder.build(folder, tag, labels=engine.labels(), cached=cached, keep=True, way=way, network=network)
         if not (done.trouble and LOST in done.output):
             break
     if done.trouble:

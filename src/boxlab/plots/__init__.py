@@ -4,7 +4,7 @@ from boxlab.plots.comparison import compare
 from boxlab.plots.matrices import elsewhere, kill
 from boxlab.plots.outcomes import stop, waits
 from boxlab.plots.panels import reach, storage
-from boxlab.plots.resources import density, dockerfile, edit, isolation, memory, size
+from boxlab.plots.resources import density, dockerfile, edit, isolation, learning, memory, size
 from boxlab.plots.scales import scale
 from boxlab.plots.starts import ladder, phases, startup
 from boxlab.plots.style import COLOURS, PARTS, Plot
@@ -22,6 +22,7 @@ __all__ = [
     "isolation",
     "kill",
     "ladder",
+    "learning",
     "memory",
     "phases",
     "reach",

@@ -250,6 +250,33 @@ def edit(record: records.Record) -> Plot:
     return finish(draw, f"{what} {'; '.join(said)}.", caption(record), f"edit-{record.created}", 9)
 
 
+def learning(record: records.Record) -> Plot:
+    """Every rung of an image for machine learning: bytes stored and sent, seconds to build and to run."""
+    metrics = record.plan["metrics"]
+
+    def draw(page: Page) -> Figure:
+        figure, axes = page.canvas(len(record.arms), 0.42, 0.75, panels=len(metrics))
+        figure.set_layout_engine("constrained", hspace=0.06)
+        for axis, (metric, facts) in zip(axes, metrics.items(), strict=True):
+            values = {kind: record.median(kind, metric).value for kind in record.arms if record.kept(kind, metric)}
+            linear_scale(page, axis, max(values.values(), default=1), facts["unit"])
+            axis.set_title(record.label(metric), fontsize="medium", loc="left")
+            page.rows(axis, [record.name(kind) for kind in record.arms])
+            for row, kind in enumerate(record.arms):
+                if kind in values:
+                    axis.barh(row, values[kind], height=BAR, color=PARTS["own"], zorder=3)
+                    value = record.say(metric, values[kind])
+                    axis.annotate(value, (values[kind], row), xytext=(4, 0), textcoords="offset points", va="center")
+        return figure
+
+    described = []
+    for kind in (kind for kind in record.arms if record.kept(kind)):
+        said = [f"{record.label(metric)} {record.say(metric, record.median(kind, metric).value)}" for metric in metrics]
+        described.append(f"{record.name(kind)}: {', '.join(said)}")
+    alt = _("Four panels, a row for each Dockerfile.") + " " + "; ".join(described) + "."
+    return finish(draw, alt, caption(record), f"learning-{record.created}", 9)
+
+
 def isolation(record: records.Record) -> Plot:
     """Every kind of wall: start, memory at rest, and the price of two system calls; two panels beside each other."""
     panels = {"seconds": _("start"), "pss": _("memory at rest"), "getppid": "getppid", "stat": "stat"}

@@ -85,7 +85,8 @@ def draw_dots(
     axes.scatter(x[thrown], y[thrown], s=22, facecolors="none", edgecolors=paint, linewidths=1.1, zorder=3)
     median = record.median(kind, metric)
     line: dict[str, Any] = {"color": paint, "solid_capstyle": "butt", "zorder": 2}
-    axes.plot([median.low, median.high], [row - 0.33] * 2, linewidth=2.4, **line)
+    if median.low < median.high:  # of one sample there is no interval
+        axes.plot([median.low, median.high], [row - 0.33] * 2, linewidth=2.4, **line)
     axes.plot([median.value] * 2, [row - 0.42, row + 0.26], linewidth=1.6, **line)
     value = record.say(metric, median.value)
     note = (_("{value}, {count} failed", value=value, count=failed) if failed else value) + remark

@@ -1,0 +1,95 @@
+"""A small model in an image with the packages that it takes, rung by rung: what is stored, what is sent, and how long it takes."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Unpack
+
+from boxlab import builder, engine, images, layers, paths, records
+from boxlab.experiments import blocks
+from boxlab.experiments.dockerfile import built, workplace
+from boxlab.language import _
+
+FOLDER = paths.IMAGES / "learning"
+
+RUNS = 3
+
+METRICS = {
+    "unpacked": {"unit": "B", "label": _("above the base image, unpacked")},
+    "compressed": {"unit": "B", "label": _("above the base image, compressed")},
+    "build": {"unit": "s", "label": _("build, nothing cached")},
+    "run": {"unit": "s", "label": _("run, the shortest of three")},
+}
+
+ARMS = {
+    "1-as-written": _("1 as written"),
+    "2-no-compiler": _("2 no compiler"),
+    "3-two-stages": _("3 two stages"),
+    "4-trimmed": _("4 trimmed"),
+    "5-numpy-only": _("5 NumPy only"),
+}
+"""The rungs, by their files' names."""
+
+MEASURES = (
+    "Each image is built once, with --no-cache and without a network: its packages' wheels are in an image that is there. Sizes are those "
+    "of the layers above the base, the compiler's included: their archives, and the same as they travel. build, t0: `docker build` is "
+    "called. t1: it has ended. run, t0: the engine is asked for a container. t1: it has ended and is removed; the shortest of "
+    f"{RUNS} runs."
+)
+
+
+def learning(**options: Unpack[blocks.Options]) -> records.Record:
+    """Build each rung, and run it. Arguments as for `startup`. None of the images stays.
+
+    Each sample notes what its program answered.
+
+    Raises:
+        BuildError: one does not build, with its last words.
+        EngineError: the engine does not answer, or a program fails.
+    """
+    beneath = images.ensure("base").layers
+    for name in ("compiler", "wheels"):
+        images.ensure(name)
+    with workplace() as folder:
+
+        def measure(record: records.Record, sample: records.Sample) -> None:
+            tag = images.passing(f"rung-learning-{sample.arm}")
+            _lay_out(folder / sample.arm, sample.arm)
+            sample.values["build"] = built(folder / sample.arm, tag, cached=False, network="none")
+            own = layers.layers(tag, without=beneath)
+            sample.values["unpacked"] = sum(layer.size for layer in own)
+            sample.values["compressed"] = sum(layer.compressed for layer in own)
+            runs = [_ran(tag) for _number in range(RUNS)]
+            sample.notes["answer"] = runs[0][0]
+            sample.values["run"] = min(seconds for _answer, seconds in runs)
+
+        return blocks.run(
+            "learning",
+            [
+                {"kind": kind, "emulated": False, "phases": {}, "details": {"builder": builder.chosen()}}
+                for kind in ARMS
+            ],
+            measure,
+            metrics=METRICS,
+            measures=MEASURES,
+            usual=lambda profile: 1,
+            warm_up=0,
+            **options,
+        )
+
+
+def _ran(tag: str) -> tuple[str, float]:
+    """What an image's program has printed in a container of its own, and how many seconds that took."""
+    began = time.monotonic()
+    with engine.plain_errors():
+        said = engine.connect().containers.run(tag, labels=engine.labels(), network_mode="none", remove=True)
+    return bytes(said).decode().strip(), time.monotonic() - began
+
+
+def _lay_out(folder: Path, kind: str) -> None:
+    """The build context of one rung."""
+    folder.mkdir(exist_ok=True)
+    for name in ("app.py", "predict.py", "weights.json"):
+        shutil.copy(FOLDER / name, folder)
+    shutil.copy(FOLDER / f"{kind}.Dockerfile", folder / "Dockerfile")
+    builder.settle(folder)
