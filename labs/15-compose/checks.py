@@ -14,7 +14,7 @@ UP_S, ANSWERS_S = 90, 30
 IMAGES = {"web", "postgres"}
 FILE, PASSWORD_FILE = "compose.yaml", "password.txt"
 
-OFTEN = {"interval": "500ms", "timeout": "5s", "retries": 40, "start_period": "0s", "start_interval": "500ms"}
+OFTEN = {"interval": "250ms", "timeout": "5s", "retries": 80, "start_period": "0s", "start_interval": "250ms"}
 """How often health is checked: what is run for that is as the file says."""
 
 CONTROL = {
@@ -81,15 +81,16 @@ def password(_work: Work) -> str:
     return secrets.token_hex(12)
 
 
-def slow(found: dict, begins_s: int, makes_s: int) -> dict:
-    """The same with a database that begins late, and takes long to be made, where it listens on its socket alone."""
+def slow(found: dict, begins_s: float, makes_s: float) -> dict:
+    """The same with a database that takes long to be made: it begins late, and then listens on its socket alone."""
     found = json.loads(json.dumps(found))
     for service in found["services"].values():
         if service.get("healthcheck", {}).get("test"):
             service["healthcheck"] |= OFTEN
     db = found["services"]["db"]
     entry = db.get("entrypoint") or ["docker-entrypoint.sh"]
-    db["entrypoint"] = ["sh", "-c", f'sleep {begins_s}; exec "$$@"', "sh", *entry]
+    late = f'[ -s "$$PGDATA/PG_VERSION" ] || sleep {begins_s}'
+    db["entrypoint"] = ["sh", "-c", f'{late}; exec "$$@"', "sh", *entry]
     db["command"] = db.get("command") or ["postgres"]
     found.setdefault("configs", {})["slow"] = {"content": f"sleep {makes_s}\n"}
     db.setdefault("configs", []).append({"source": "slow", "target": "/docker-entrypoint-initdb.d/zz-slow.sh"})
@@ -140,7 +141,7 @@ class Life:
 @cache
 def life(work: Work) -> Life:
     """Let it live, with a database whose slowness is drawn."""
-    found = slow(model(work), work.random.randint(1, 2), work.random.randint(3, 4))
+    found = slow(model(work), work.random.uniform(0.5, 1), work.random.uniform(2.5, 3))
     lived = Life(word=f"word-{work.random.getrandbits(40):010x}")
     with work.project(found) as project:
         lived.up = project.up(UP_S)

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boxlab import marks
@@ -150,7 +151,8 @@ def run(cell: str) -> list[Step]:
         lines += [f'printf "{mark} %d\\n" "$__status"']
         lines += ['[ "$__status" = 0 ] || exit 0'] if status is None else []
     printed, ended = _bash(bash, "\n".join(lines))
-    *outputs, rest = re.split(rf"{mark} (\d+)\n", printed)
+    # The notebook's own folder is another on each machine.
+    *outputs, rest = re.split(rf"{mark} (\d+)\n", printed.replace(f"{Path.cwd()}/", "./"))
     steps = [
         Step(command, output, int(status))
         for (command, _), output, status in zip(declared, outputs[::2], outputs[1::2], strict=False)

@@ -30,6 +30,13 @@ def test_each_command_has_its_own_output_with_both_streams_in_order():
     ]
 
 
+def test_a_path_below_the_notebooks_folder_is_shown_from_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert transcript.run(f"echo no {tmp_path}/file in {tmp_path}") == [
+        Step(f"echo no {tmp_path}/file in {tmp_path}", f"no ./file in {tmp_path}\n")
+    ]
+
+
 def test_a_command_that_is_declared_to_fail_is_shown_with_its_status():
     assert transcript.run("(echo gone; exit 2)   # fails: status 2\necho on") == [
         Step("(echo gone; exit 2)", "gone\n", 2),

@@ -13,8 +13,11 @@ from boxlab.errors import NotReady, Unavailable
 from boxlab.experiments import blocks
 from boxlab.language import _
 
-DELAY_S = 2
+DELAY_S = 1
 """How much later than usual the database takes connections, as one that has much to recover."""
+
+ROUNDS = {"quick": 6, "class": 15, "paper": 50}
+"""How many a profile means here: a start takes seconds, and how many requests fail varies from one to the next."""
 
 EVERY_S, ENOUGH_S = 0.1, 300
 """How often the service is asked, and how long it may take to answer well."""
@@ -95,7 +98,8 @@ def waits(**options: Unpack[blocks.Options]) -> records.Record:
             measure,
             metrics=METRICS,
             measures=MEASURES,
-            usual=lambda profile: max(2, profile.steady // 2),
+            usual=lambda profile: ROUNDS[profile.name],
+            warm_up=0,  # the start above has filled the caches
             **options,
         )
     finally:
