@@ -6,12 +6,14 @@ from their cells.
 
 import contextlib
 import io
+import itertools
 import os
 import re
 import secrets
 import shutil
 import signal
 import subprocess
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,7 @@ from boxlab.errors import BoxlabError
 from boxlab.interrupts import deferred
 
 if TYPE_CHECKING:
+    import pexpect  # type: ignore[import-untyped]
     from IPython.core.interactiveshell import InteractiveShell
 
 MAGIC = "shell"
@@ -41,6 +44,9 @@ PROMPT = r"[#$>] (?:\x1b\[[\d;?]*[A-Za-z])*$"
 
 PROMPT_S = 60
 """How long a prompt, or the end, may take to come."""
+
+AGAIN_S = 5
+"""After how long a prompt is asked for again."""
 
 KEYS = {"^P^Q": "\x10\x11", "^C": "\x03", "^D": "\x04"}
 """Lines that stand for keys."""
@@ -102,7 +108,7 @@ def record(cell: str) -> list[Step]:
         BoxlabError: a prompt does not come, a command does not end, or it fails.
         KeyboardInterrupt: passed on, once the command is killed.
     """
-    import pexpect  # type: ignore[import-untyped]
+    import pexpect
 
     steps = []
     for command, typed in sessions(cell):
@@ -116,7 +122,7 @@ def record(cell: str) -> list[Step]:
                 )
             child.logfile_read = printed
             for line in typed:
-                child.expect(PROMPT)
+                _wait_for_prompt(child)
                 child.send(KEYS.get(line, f"{line}\n"))
             child.expect(pexpect.EOF)
         except (pexpect.TIMEOUT, pexpect.EOF) as error:
@@ -131,6 +137,22 @@ def record(cell: str) -> list[Step]:
             raise BoxlabError(f"{trouble}: {command}\n{shown.rstrip()}")
         steps.append(Step(command, shown))
     return steps
+
+
+def _wait_for_prompt(child: "pexpect.spawn") -> None:
+    """Wait for it, and have it shown again by changing the terminal's size: `docker attach` does so too, but just once, and a
+    program that is busy then shows nothing."""
+    import pexpect
+
+    until = time.monotonic() + PROMPT_S
+    for wider in itertools.cycle((1, 0)):
+        try:
+            child.expect(PROMPT, timeout=AGAIN_S)
+            return
+        except pexpect.TIMEOUT:
+            if time.monotonic() > until:
+                raise
+            child.setwinsize(SIZE[0], SIZE[1] + wider)
 
 
 def run(cell: str) -> list[Step]:

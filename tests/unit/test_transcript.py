@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -111,6 +112,20 @@ def test_a_cell_that_did_not_run_has_no_steps():
     assert transcript.steps_of({"cell_type": "code", "outputs": []}) == []
     stored = {"steps": [{"command": "true", "output": "", "status": 0}]}
     assert transcript.steps_of({"outputs": [{"data": {transcript.MIME: stored}}]}) == [Step("true", "")]
+
+
+SHY = """
+import signal
+signal.signal(signal.SIGWINCH, lambda *_: print("> ", end="", flush=True))
+print("typed", input())
+"""
+
+
+def test_a_prompt_that_was_missed_is_shown_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(transcript, "AGAIN_S", 0.2)
+    (tmp_path / "shy.py").write_text(SHY)
+    [step] = transcript.record(f"$ {sys.executable} {tmp_path / 'shy.py'}\nword")
+    assert step.output.splitlines()[-1] == "typed word"
 
 
 SESSION = """%%terminal
