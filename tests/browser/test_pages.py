@@ -32,7 +32,7 @@ PLOTS = {
     "08-size": 2,
     "09-limits": 1,
     "10-engine": 1,
-    "11-dockerfile": 1,
+    "11-dockerfile": 2,
     "12-lifecycle": 1,
     "13-data": 2,
     "14-registry": 1,

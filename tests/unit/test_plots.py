@@ -153,7 +153,18 @@ RUNS = [path for path in sorted(paths.RESULTS.glob("*.json")) if not path.stem.e
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
 def test_on_a_page_and_on_a_phone_no_word_is_cut_or_lies_over_another(path, figures):
-    run = records.load(path)
+    check_words(records.load(path), figures)
+
+
+def test_where_the_kernel_reports_no_events_no_word_is_cut_either(figures):
+    run = records.load(paths.RESULTS / "05-by-hand.json")
+    for sample in run.samples:
+        for mark in sample.marks.keys() - {"spawned", "created", "attached", "started", "app", "ready"}:
+            del sample.marks[mark]
+    check_words(run, figures)
+
+
+def check_words(run, figures):
     for draw in drawn.BY_EXPERIMENT.get(run.experiment, []):
         for figure in figures(draw, run):
             written = words(figure)

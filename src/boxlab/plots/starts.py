@@ -149,7 +149,8 @@ def _steps(record: records.Record, kind: str) -> list[tuple[str, float, float]]:
     for mark, phase in phases.items():
         together.append(labels.phase(phase))
         if mark in marks:  # one whose end was not seen is part of the next
-            steps.append((" + ".join(together), begin, marks[mark]))
+            whole = " + ".join(together) if len(together) < 3 else f"{together[0]} … {together[-1]}"
+            steps.append((whole, begin, marks[mark]))
             begin, together = marks[mark], []
     return steps
 
