@@ -119,7 +119,13 @@ def phases(record: records.Record, kinds: tuple[str, ...] = ("container", "micro
                 _draw_step(axes, row + index, begin, end, longest, colour(record, kind), PHASE_SHADES[index % 2])
             row += len(phases) + 1
         axes.grid(axis="x", zorder=0)
-        axes.set_xlim(0, longest * 1.02)
+        whole = any(
+            _at_right(begin, end, longest)
+            for one in steps.values()
+            for _label, begin, end in one
+            if end > LATE * longest
+        )
+        axes.set_xlim(0, longest * (1.3 if whole else 1.02))
         axes.set_xlabel(_("seconds from the call"))
         return figure
 
@@ -128,10 +134,14 @@ def phases(record: records.Record, kinds: tuple[str, ...] = ("container", "micro
     return finish(draw, _phases_alt(record, steps), which + caption(record), salt, 8.5)
 
 
+LATE = 0.82
+"""From which part of the plot's width on there is no room for a number at a bar's right."""
+
+
 def _draw_step(axes: Axes, y: float, begin: float, end: float, longest: float, paint: str, shade: float) -> None:
     """One phase as a bar, with its length beside it: on the right, or on the left where the plot ends."""
     axes.barh(y, end - begin, left=begin, height=BAR, color=paint, alpha=shade, zorder=3)
-    at_right = end < 0.82 * longest
+    at_right = _at_right(begin, end, longest)
     axes.annotate(
         seconds(end - begin),
         (end if at_right else begin, y),
@@ -142,6 +152,11 @@ def _draw_step(axes: Axes, y: float, begin: float, end: float, longest: float, p
     )
 
 
+def _at_right(begin: float, end: float, longest: float) -> bool:
+    """Whether the length stands at a bar's right: there is room, or none at its left."""
+    return end < LATE * longest or begin < (1 - LATE) * longest
+
+
 def _steps(record: records.Record, kind: str) -> list[tuple[str, float, float]]:
     """The phases of a typical start: label, begin and end in seconds."""
     phases, marks = record.arm(kind)["phases"], record.typical(kind).marks
@@ -149,10 +164,16 @@ def _steps(record: records.Record, kind: str) -> list[tuple[str, float, float]]:
     for mark, phase in phases.items():
         together.append(labels.phase(phase))
         if mark in marks:  # one whose end was not seen is part of the next
-            whole = " + ".join(together) if len(together) < 3 else f"{together[0]} … {together[-1]}"
-            steps.append((whole, begin, marks[mark]))
+            steps.append((_joined(together), begin, marks[mark]))
             begin, together = marks[mark], []
     return steps
+
+
+def _joined(names: list[str]) -> str:
+    """One name for phases whose ends were not seen; of many the first and the last, without what they do."""
+    if len(names) < 3:
+        return " + ".join(names)
+    return " … ".join(name.partition(":")[0] for name in (names[0], names[-1]))
 
 
 def _starts_alt(record: records.Record, label: str, kinds: Iterable[str]) -> str:
