@@ -61,6 +61,12 @@ def test_a_command_that_fails_says_so(second):
         second.docker("image", "inspect", "nowhere")
 
 
+def test_a_command_is_run_beside_a_program_that_is_not_roots(second):
+    second.docker("run", "--detach", "--name", "plain", "--user", "1000", BASE, "sleep", "infinity")
+    assert second.docker("exec", "plain", "id", "-u").strip() == "1000"
+    second.docker("rm", "--force", "plain")
+
+
 def test_two_make_a_swarm(second):
     with SecondEngine("worker", settings={"labels": ["made=for-tests"]}) as worker:
         second.docker("swarm", "init", "--advertise-addr", second.address())
