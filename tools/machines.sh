@@ -264,7 +264,9 @@ case "$NAME:${2:-}" in
   :*)
     exec .venv/bin/python "$TABLE" list
     ;;
-  *:start | *:run | *:try | *:stop | *:remove) describe "$NAME" ;;
+  *[!a-z0-9-]*:*) fail "there is no machine $NAME" "tools/machines.sh lists them" ;; # it is a folder's name as well
+  *:start | *:run | *:try) describe "$NAME" ;;
+  *:stop | *:remove) ;; # also of one that the table no longer has
   *) sed -n '2,11s/^# \{0,1\}//p' "$0" && exit 2 ;;
 esac
 case $2 in

@@ -8,6 +8,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import docker.models.containers
 import pytest
 import waiting
 
@@ -496,3 +497,16 @@ def test_ctrl_c_in_the_middle_leaves_the_samples_and_nothing_else(arguments):
         assert run.samples and not run.complete
     finally:
         record.unlink(missing_ok=True)
+
+
+def test_an_image_for_machine_learning_that_is_interrupted_leaves_no_container(monkeypatch):
+    def interrupted(_container):
+        raise KeyboardInterrupt
+
+    learning = import_module("boxlab.experiments.learning")  # the package has the function of that name
+    monkeypatch.setattr(docker.models.containers.Container, "wait", interrupted)
+    tag = images.ensure("workload").tag
+    with pytest.raises(KeyboardInterrupt):
+        learning._ran(tag)
+    labels = [f"{name}={value}" for name, value in engine.labels().items()]
+    assert engine.connect().containers.list(all=True, filters={"label": labels}) == []

@@ -5,9 +5,12 @@ import time
 from pathlib import Path
 from typing import Unpack
 
+import docker.errors
+
 from boxlab import builder, engine, images, layers, paths, records
 from boxlab.experiments import blocks
 from boxlab.experiments.dockerfile import built, workplace
+from boxlab.interrupts import deferred
 from boxlab.language import _
 
 FOLDER = paths.IMAGES / "learning"
@@ -80,10 +83,19 @@ def learning(**options: Unpack[blocks.Options]) -> records.Record:
 
 def _ran(tag: str) -> tuple[str, float]:
     """What an image's program has printed in a container of its own, and how many seconds that took."""
-    began = time.monotonic()
+    began, container = time.monotonic(), None
     with engine.plain_errors():
-        said = engine.connect().containers.run(tag, labels=engine.labels(), network_mode="none", remove=True)
-    return bytes(said).decode().strip(), time.monotonic() - began
+        try:
+            with deferred():
+                container = engine.connect().containers.create(tag, labels=engine.labels(), network_mode="none")
+            container.start()
+            status, said = container.wait()["StatusCode"], container.logs().decode().strip()
+        finally:  # after Ctrl-C as well
+            if container:
+                container.remove(force=True)
+        if status:
+            raise docker.errors.ContainerError(container, status, None, tag, said)
+    return said, time.monotonic() - began
 
 
 def _lay_out(folder: Path, kind: str) -> None:
