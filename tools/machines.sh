@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A reader's whole machine, as a guest that one can log in to: systemd, control groups, an engine and a Python as readers
-# have them, this checkout with its environment. tests/machines/machines.yml says which there are and what is tried on them.
+# have them, this checkout with its environment. tests/machines/machines.yml says which there are and what is tried on them;
+# one of them is this machine, with a checkout of its own.
 # For authors, as root on Debian; all of it lies in .cache/machines.
 #
 #   tools/machines.sh                       the machines that there are
@@ -19,12 +20,16 @@ describe() {
   local row
   row=$(.venv/bin/python "$TABLE" describe "$1") || fail "there is no machine $1" "tools/machines.sh lists them"
   eval "$row"
-  CHECKOUT=$(home)/containers-measured
+  if [ "$GUEST" = false ]; then CHECKOUT=$HERE/checkout; else CHECKOUT=$(home)/containers-measured; fi
+  case $ARCHITECTURE in
+    amd64) QEMU=qemu-system-x86_64 ;;
+    arm64) QEMU=qemu-system-aarch64 ;;
+  esac
 }
 home() { if [ "$LOGIN" = root ]; then echo /root; else echo "/home/$LOGIN"; fi; }
 
 # What every machine has besides.
-COMMON=systemd-sysv,systemd-resolved,udev,dbus,linux-image-cloud-amd64,openssh-server,python3,python3-venv,make,git,ca-certificates,procps,iproute2
+COMMON=systemd-sysv,systemd-resolved,udev,dbus,openssh-server,python3,python3-venv,make,git,ca-certificates,procps,iproute2
 
 say() { printf 'machines: %s\n' "$*" >&2; }
 fail() { say "$1"; say "  fix: $2"; exit 3; }
@@ -34,13 +39,15 @@ HERE=$PWD/.cache/machines/$NAME
 ROOT=$HERE/root
 DISK=$HERE/disk.img
 LIMIT_S=1800 # under emulation, on a busy machine
+KERNEL_OPTIONS="root=/dev/vda rw quiet systemd.default_timeout_start_sec=$LIMIT_S systemd.default_device_timeout_sec=$LIMIT_S"
 
 require() {
   [ "$(id -u)" = 0 ] || fail "only root can make a machine's disk" "run it by sudo"
   [ "$(uname -sm)" = "Linux x86_64" ] || fail "these machines are for Linux on x86_64" "use the machine that you have"
   local command
-  for command in mmdebstrap mke2fs qemu-system-x86_64 ssh flock; do
-    command -v $command >/dev/null || fail "$command is not installed" "apt-get install mmdebstrap e2fsprogs qemu-system-x86 openssh-client util-linux"
+  for command in mmdebstrap mke2fs "$QEMU" ssh flock; do
+    command -v "$command" >/dev/null ||
+      fail "$command is not installed" "apt-get install mmdebstrap e2fsprogs qemu-system-x86 qemu-system-arm openssh-client util-linux"
   done
 }
 
@@ -52,8 +59,8 @@ make_disk() {
   if [ ! -d "$ROOT" ]; then
     say "fetching the packages of Debian's $SUITE (a minute or two)"
     rm -rf --one-file-system "$ROOT.new"
-    unshare --mount --propagation private mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' --include="$COMMON,${PACKAGES// /,}" \
-      "$SUITE" "$ROOT.new" 2>"$HERE/fetch.log" || fail "they could not be had" "see $HERE/fetch.log"
+    apart mmdebstrap --quiet --mode=root --variant=minbase --architectures="$ARCHITECTURE" --aptopt='Acquire::Check-Valid-Until "false"' \
+      --include="$COMMON,linux-image-cloud-$ARCHITECTURE,${PACKAGES// /,}" "$SUITE" "$ROOT.new" 2>"$HERE/fetch.log" || fail "they could not be had" "see $HERE/fetch.log"
     mv "$ROOT.new" "$ROOT"
   fi
   within sh -c "$LEAST" || fail "$SUITE no longer has what this machine stands for" "tools/machines.sh $NAME remove, then again"
@@ -70,11 +77,41 @@ make_disk() {
   mv "$DISK.new" "$DISK"
 }
 
+# A command with mounts and processes of its own. For another architecture, it is also in a user namespace of its own, where
+# the kernel knows an emulator for that architecture's programs: to register one for all of this machine isn't ours to do.
+apart() {
+  local holder status=0
+  if [ "$ARCHITECTURE" = amd64 ]; then
+    unshare --mount --propagation private --pid --fork --kill-child "$@"
+    return
+  fi
+  if [ ! -e "$HERE/emulator" ]; then
+    (cd "$HERE" && apt-get -qq download qemu-user-static && dpkg --fsys-tarfile qemu-user-static_*.deb | tar -xO ./usr/bin/qemu-aarch64-static >emulator.new) ||
+      fail "there is no emulator for its programs to be had" "apt-get update"
+    rm "$HERE"/qemu-user-static_*.deb
+    chmod +x "$HERE/emulator.new"
+    mv "$HERE/emulator.new" "$HERE/emulator"
+  fi
+  unshare --user setpriv --pdeathsig KILL sleep infinity 9>&- &
+  holder=$!
+  until [ "$(readlink "/proc/$holder/ns/user")" != "$(readlink /proc/self/ns/user)" ]; do :; done
+  echo 0 0 65536 | tee "/proc/$holder/uid_map" >"/proc/$holder/gid_map"
+  # shellcheck disable=SC2016  # they are the inner shell's; the numbers are how a program for arm64 begins, and which bits count
+  EMULATOR=$HERE/emulator nsenter --user --target "$holder" --setuid 0 --setgid 0 \
+    unshare --mount --propagation private --pid --fork --kill-child --mount-proc bash -euc '
+      mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
+      printf "%s" ":arm64:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:$EMULATOR:F" \
+        >/proc/sys/fs/binfmt_misc/register
+      exec "$@"' bash "$@" || status=$?
+  kill "$holder"
+  return $status
+}
+
 # A command in its root file system, with this machine's network and uv's cache; the mounts end with it.
 within() {
   export ROOT UV=${UV_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/uv}
   # shellcheck disable=SC2016  # it is the inner shell's
-  unshare --mount --propagation private bash -euc '
+  apart bash -euc '
     mount -t proc proc "$ROOT/proc"
     mount --rbind /dev "$ROOT/dev"
     mount -t tmpfs tmpfs "$ROOT/tmp"
@@ -186,7 +223,7 @@ guest() { ssh -F "$HERE/ssh" "$NAME" "$@"; }
 guest_root() { ssh -F "$HERE/ssh" -l root "$NAME" "$@"; }
 
 boot() {
-  local accelerator rate port deadline
+  local accelerator rate port deadline machine
   if process >/dev/null; then return; fi
   trap 'end' EXIT
   trap 'exit 130' INT TERM HUP
@@ -194,15 +231,19 @@ boot() {
 from boxlab.runtimes import accelerator, qemu
 print(accelerator.choose().name, qemu.tsc_khz() or "")') || true
   [ -n "$accelerator" ] || fail "no virtual machine boots here" "boxlab doctor says why"
+  case $ARCHITECTURE in
+    amd64) machine=(-M q35 -cpu max -accel "$accelerator" -append "console=ttyS0 $KERNEL_OPTIONS ${rate:+tsc_early_khz=$rate}") ;;
+    # Its pointers are signed by a code that is cheap to emulate.
+    arm64) accelerator=tcg machine=(-M virt -cpu "max,pauth-impdef=on" -accel tcg -append "console=ttyAMA0 $KERNEL_OPTIONS") ;;
+  esac
   say "booting $NAME ($accelerator; under emulation the login comes after a minute or more)"
   for _ in 1 2 3; do # somebody may take the port before QEMU does
     port=$(.venv/bin/python -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
     write_ssh_config "$port"
     # It must not keep our output open, nor hear the Ctrl-C that is meant for a command in it.
-    if setsid qemu-system-x86_64 -M q35 -accel "$accelerator" -cpu max -smp "$PROCESSORS" -m "$MEMORY_MIB" -no-reboot \
+    if setsid "$QEMU" "${machine[@]}" -smp "$PROCESSORS" -m "$MEMORY_MIB" -no-reboot \
       -display none -monitor none -serial "file:${HERE//,/,,}/console.log" -daemonize -pidfile "$HERE/pid" \
       -kernel "$HERE/kernel" -initrd "$HERE/initrd" \
-      -append "console=ttyS0 root=/dev/vda rw quiet systemd.default_timeout_start_sec=$LIMIT_S systemd.default_device_timeout_sec=$LIMIT_S ${rate:+tsc_early_khz=$rate}" \
       -drive "file=${DISK//,/,,},if=virtio,format=raw,cache=unsafe" -device virtio-rng-pci \
       -netdev "user,id=n,hostfwd=tcp:127.0.0.1:$port-:22" -device virtio-net-pci,netdev=n </dev/null >"$HERE/qemu.log" 2>&1 9>&-; then break; fi
   done
@@ -218,6 +259,12 @@ print(accelerator.choose().name, qemu.tsc_khz() or "")') || true
     fail "its engine does not answer" "log in and see: journalctl -u docker"
   guest_root "[ -e /before ] || { { $BEFORE; } >/before.log 2>&1 && touch /before; }" ||
     fail "it could not be made ready" "log in and see: /before.log"
+}
+
+# A checkout of this commit beside this one, on this machine itself.
+own_checkout() {
+  rm -rf "$CHECKOUT"
+  git clone --quiet --no-hardlinks . "$CHECKOUT"
 }
 
 # This commit, if it has another.
@@ -265,9 +312,12 @@ case "$NAME:${2:-}" in
     exec .venv/bin/python "$TABLE" list
     ;;
   *[!a-z0-9-]*:*) fail "there is no machine $NAME" "tools/machines.sh lists them" ;; # it is a folder's name as well
-  *:start | *:run | *:try) describe "$NAME" ;;
+  *:start | *:run | *:try)
+    describe "$NAME"
+    [ "$2" = try ] || [ "$GUEST" = true ] || fail "$NAME is this machine" "it can only be tried: tools/machines.sh $NAME try"
+    ;;
   *:stop | *:remove) ;; # also of one that the table no longer has
-  *) sed -n '2,11s/^# \{0,1\}//p' "$0" && exit 2 ;;
+  *) sed -n '2,12s/^# \{0,1\}//p' "$0" && exit 2 ;;
 esac
 case $2 in
   start)
@@ -283,15 +333,22 @@ case $2 in
     exit $status
     ;;
   try)
-    start
     status=0
-    .venv/bin/python "$TABLE" try "$NAME" "$HERE/ssh" "$CHECKOUT" || status=$?
+    if [ "$GUEST" = false ]; then
+      own_checkout
+      # shellcheck disable=SC2086  # they are words
+      .venv/bin/python "$TABLE" try "$NAME" "$CHECKOUT" $BY bash -c || status=$?
+      exit $status
+    fi
+    start
+    .venv/bin/python "$TABLE" try "$NAME" "$CHECKOUT" ssh -F "$HERE/ssh" "$NAME" || status=$?
     stop
     exit $status
     ;;
   stop) stop ;;
   remove)
     end
+    if [ -x "$HERE/checkout/.venv/bin/boxlab" ]; then "$HERE/checkout/.venv/bin/boxlab" clean --images; fi
     rm -rf "$HERE"
     ;;
 esac

@@ -112,10 +112,11 @@ class Tried(_Table):
         self.env.note_dependency(str(TRIED / "machines.yml"))
         table = yaml.safe_load((TRIED / "machines.yml").read_text(encoding="utf-8"))
         return [
-            (row["says"], *self._found(TRIED / "results" / f"{name}.json")) for name, row in table["machines"].items()
+            (row["says"], *self._found(TRIED / "results" / f"{name}.json", row.get("guest", True)))
+            for name, row in table["machines"].items()
         ]
 
-    def _found(self, path: Path) -> tuple[str, ...]:
+    def _found(self, path: Path, guest: bool) -> tuple[str, ...]:
         if not path.exists():
             return ("not tried yet", "–", "–")
         self.env.note_dependency(str(path))
@@ -124,7 +125,7 @@ class Tried(_Table):
         groups = "cgroup v2" if found["control_groups"] == "cgroup2fs" else "cgroup v1"
         was = ", ".join((found["release"], f"kernel {found['kernel']}", groups, found["engine"], found["python"]))
         return (
-            f"{was}; {RUNS_BY[found['virtualization']]}; {found['tried'][:10]}",
+            f"{was}; {RUNS_BY[found['virtualization']] if guest else 'no guest of ours'}; {found['tried'][:10]}",
             ", ".join(what for what, held in tries.items() if held) or "–",
             ", ".join(what for what, held in tries.items() if not held) or "–",
         )

@@ -2,7 +2,8 @@
 
 machine.py list
 machine.py describe NAME                      as assignments of a shell
-machine.py try NAME SSH_CONFIG CHECKOUT       and write results/NAME.json
+machine.py try NAME CHECKOUT WORD...          by the words that run a shell command there; writes results/NAME.json,
+                                              and each record that was made as results/NAME-RECORD.json
 """
 
 import datetime
@@ -16,8 +17,13 @@ from pathlib import Path
 import yaml
 
 HERE = Path(__file__).parent
+RESULTS = HERE / "results"
 TABLE = yaml.safe_load((HERE / "machines.yml").read_text(encoding="utf-8"))
 USUAL = {
+    "guest": True,
+    "by": "",
+    "architecture": "amd64",
+    "suite": "",
     "packages": "",
     "least": "true",
     "as_29": False,
@@ -51,16 +57,21 @@ def describe(name: str) -> str:
     return "\n".join(f"{key}={shlex.quote(text)}" for key, text in texts.items())
 
 
-def attempt(name: str, config: str, checkout: str) -> dict:
+def attempt(name: str, checkout: str, by: list[str]) -> tuple[dict, dict[str, str]]:
     """Run all that is to be tried on a machine that runs, each in a login of its own.
 
     What a lost machine leaves untried says nothing of it: then there is no result.
 
-    Returns: what it was, and for each try whether it held, its status, its seconds (`s`) and its last line.
+    Args:
+        by: the words that run a shell command there.
+
+    Returns:
+        What it was, and for each try whether it held, its status, its seconds (`s`) and its last line; and the records that were
+        made, by name.
     """
 
-    def guest(command: str) -> tuple[int, str]:
-        words = ["ssh", "-F", config, name, f"cd {shlex.quote(checkout)} && {{ {command}\n}} 2>&1"]
+    def there(command: str) -> tuple[int, str]:
+        words = [*by, f"cd {shlex.quote(checkout)} && {{ {command}\n}} 2>&1"]
         ran = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
         if ran.returncode == LOST:
             raise SystemExit(
@@ -68,11 +79,12 @@ def attempt(name: str, config: str, checkout: str) -> dict:
             )
         return ran.returncode, ran.stdout.strip()
 
-    found = {}
+    found, made = {}, {}
     for what in TABLE["machines"][name]["tries"]:
-        expected = {"status": 0, "says": ""} | TABLE["tries"][what]
+        number = what[-2:]
+        expected = {"status": 0, "says": ""} | TABLE["tries"][what if what in TABLE["tries"] else what.replace(number, "NN")]
         began = time.monotonic()
-        status, said = guest(expected["command"])
+        status, said = there(expected["command"].replace("NN", number))
         found[what] = {
             "held": status == expected["status"] and expected["says"] in said,
             "status": status,
@@ -81,8 +93,11 @@ def attempt(name: str, config: str, checkout: str) -> dict:
         }
         held = "held" if found[what]["held"] else f"did not hold:\n{said[-2000:]}"
         print(f"machines: {name}, {what}, {found[what]['s']} s: {held}", file=sys.stderr, flush=True)
-    facts = {fact: guest(command)[1].rpartition("\n")[2] for fact, command in FACTS.items()}
-    return {"tried": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")} | facts | {"tries": found}
+        if "record" in expected and found[what]["held"]:
+            made[expected["record"]] = there(f"cat notebooks/results/{expected['record']}.local.json")[1]
+    facts = {fact: there(command)[1].rpartition("\n")[2] for fact, command in FACTS.items()}
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {"tried": now} | facts | {"tries": found}, made
 
 
 def main(words: list[str]) -> int:
@@ -95,10 +110,12 @@ def main(words: list[str]) -> int:
             if name not in TABLE["machines"]:
                 return 1
             print(describe(name))
-        case ["try", name, config, checkout]:
-            result = attempt(name, config, checkout)
-            (HERE / "results").mkdir(exist_ok=True)
-            (HERE / "results" / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        case ["try", name, checkout, *by]:
+            result, made = attempt(name, checkout, by)
+            RESULTS.mkdir(exist_ok=True)
+            (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            for record, text in made.items():
+                (RESULTS / f"{name}-{record}.json").write_text(text + "\n", encoding="utf-8")
             return 0 if all(tried["held"] for tried in result["tries"].values()) else 1
         case _:
             print(__doc__, file=sys.stderr)
