@@ -3,10 +3,12 @@
 {claims}            a table of claims.yml          {misconceptions}    a table of misconceptions.yml
 {machines}          what the notebooks ran on, and how long they took
 {tried}             where authors have tried the book, and what held: of tests/machines
+{beside}            the records that were made there, side by side
 {ref}`text <cell:NOTEBOOK#CELL>`                   a cell of a notebook
 """
 
 import json
+from functools import partial
 from pathlib import Path
 
 import measured
@@ -16,7 +18,8 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from boxlab import outputs
+from boxlab import outputs, records
+from boxlab.formatting import with_interval
 
 BOOK = Path(__file__).parents[1]
 TRIED = BOOK.parent / "tests" / "machines"
@@ -28,6 +31,11 @@ RUNS_BY = {"qemu": "software emulation (TCG)", "kvm": "KVM"}
 def data(name: str) -> list[dict]:
     """The rows of book/NAME.yml."""
     return yaml.safe_load((BOOK / f"{name}.yml").read_text(encoding="utf-8"))
+
+
+def machines() -> dict[str, dict]:
+    """The rows of the table of machines, by name."""
+    return yaml.safe_load((TRIED / "machines.yml").read_text(encoding="utf-8"))["machines"]
 
 
 def chapter_name(slug: str) -> str:
@@ -105,15 +113,55 @@ class Machines(_Table):
         )
 
 
+class Beside(_Table):
+    """Each machine on which the experiments of `WHAT` were run is a column, with medians and their intervals."""
+
+    WHAT = (
+        ("start of a process", "startup", "process", "seconds"),
+        ("start of a container", "startup", "container", "seconds"),
+        ("the same by *onion*, without a network", "onion", "engine-none", "seconds"),
+        ("the same with one", "onion", "engine-bridge", "seconds"),
+        ("a process's memory, PSS", "memory", "process", "pss"),
+        ("a container's memory, PSS with its shim", "memory", "container", "pss"),
+        ("of that the shim", "memory", "container", "shim"),
+        ("charged to the container's control group", "memory", "container", "cgroup_usage"),
+        ("of that page cache", "memory", "container", "cgroup_file"),
+        ("of that the kernel's own", "memory", "container", "cgroup_kernel"),
+    )
+
+    def run(self) -> list[nodes.Node]:
+        self.found = {name: row for name, row in machines().items() if all(map(Path.exists, self._files(name)))}
+        self.titles = ("", *(row["says"] for row in self.found.values()))
+        return super().run()
+
+    def _files(self, name: str) -> list[Path]:
+        return [TRIED / "results" / f"{name}-{record}.json" for record in ("startup", "onion", "memory")]
+
+    def rows(self) -> list[tuple[str, ...]]:
+        made = {}
+        for name in self.found:
+            for file in self._files(name):
+                self.env.note_dependency(str(file))
+                made[name, file.stem.rpartition("-")[2]] = records.load(file)
+        return [
+            (what, *(self._median(made[name, record], kind, metric) for name in self.found))
+            for what, record, kind, metric in self.WHAT
+        ]
+
+    def _median(self, record: records.Record, kind: str, metric: str) -> str:
+        if not record.kept(kind, metric):
+            return "–"
+        return with_interval(record.median(kind, metric), partial(record.say, metric))
+
+
 class Tried(_Table):
     titles = ("machine", "what it was", "held", "did not hold")
 
     def rows(self) -> list[tuple[str, ...]]:
         self.env.note_dependency(str(TRIED / "machines.yml"))
-        table = yaml.safe_load((TRIED / "machines.yml").read_text(encoding="utf-8"))
         return [
             (row["says"], *self._found(TRIED / "results" / f"{name}.json", row.get("guest", True)))
-            for name, row in table["machines"].items()
+            for name, row in machines().items()
         ]
 
     def _found(self, path: Path, guest: bool) -> tuple[str, ...]:
@@ -147,7 +195,13 @@ def name_cells(app: Sphinx, document: nodes.document) -> None:
 
 
 def setup(app: Sphinx) -> dict:
-    directives = {"claims": Claims, "misconceptions": Misconceptions, "machines": Machines, "tried": Tried}
+    directives = {
+        "claims": Claims,
+        "misconceptions": Misconceptions,
+        "machines": Machines,
+        "beside": Beside,
+        "tried": Tried,
+    }
     for name, directive in directives.items():
         app.add_directive(name, directive)
     app.connect("doctree-read", name_cells)

@@ -57,6 +57,13 @@ def describe(name: str) -> str:
     return "\n".join(f"{key}={shlex.quote(text)}" for key, text in texts.items())
 
 
+def expected(what: str) -> dict:
+    """A try as the table has it; the number of a lab stands for its NN."""
+    number = what[-2:]
+    asked = {"status": 0, "says": ""} | TABLE["tries"][what if what in TABLE["tries"] else what.replace(number, "NN")]
+    return asked | {"command": asked["command"].replace("NN", number)}
+
+
 def attempt(name: str, checkout: str, by: list[str]) -> tuple[dict, dict[str, str]]:
     """Run all that is to be tried on a machine that runs, each in a login of its own.
 
@@ -81,20 +88,19 @@ def attempt(name: str, checkout: str, by: list[str]) -> tuple[dict, dict[str, st
 
     found, made = {}, {}
     for what in TABLE["machines"][name]["tries"]:
-        number = what[-2:]
-        expected = {"status": 0, "says": ""} | TABLE["tries"][what if what in TABLE["tries"] else what.replace(number, "NN")]
+        asked = expected(what)
         began = time.monotonic()
-        status, said = there(expected["command"].replace("NN", number))
+        status, said = there(asked["command"])
         found[what] = {
-            "held": status == expected["status"] and expected["says"] in said,
+            "held": status == asked["status"] and asked["says"] in said,
             "status": status,
             "s": round(time.monotonic() - began),
             "last": said.rpartition("\n")[2],
         }
         held = "held" if found[what]["held"] else f"did not hold:\n{said[-2000:]}"
         print(f"machines: {name}, {what}, {found[what]['s']} s: {held}", file=sys.stderr, flush=True)
-        if "record" in expected and found[what]["held"]:
-            made[expected["record"]] = there(f"cat notebooks/results/{expected['record']}.local.json")[1]
+        if "record" in asked and found[what]["held"]:
+            made[asked["record"]] = there(f"cat notebooks/results/{asked['record']}.local.json")[1]
     facts = {fact: there(command)[1].rpartition("\n")[2] for fact, command in FACTS.items()}
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return {"tried": now} | facts | {"tries": found}, made

@@ -82,7 +82,14 @@ def test_what_mounts_a_root_file_system_has_mounts_that_end_with_it():
     calls = [(name, line.strip()) for name, lines in fetching.items() for line in lines]
     assert {name for name, _ in calls} == {"engine.sh", "machines.sh", "pythons.sh", "setup.sh"}
     for name, line in calls:
-        assert line.startswith("unshare --mount --propagation private ") or "--variant=extract" in line, (name, line)
+        assert line.startswith(("unshare --mount --propagation private ", "apart ")) or "--variant=extract" in line, (
+            name,
+            line,
+        )
+    apart = re.search(r"^apart\(\) \{.*?^\}", scripts[paths.ROOT / "tools" / "machines.sh"], re.MULTILINE | re.DOTALL)[
+        0
+    ]
+    assert apart.count("unshare --mount --propagation private ") == 2 == apart.count("$@")
 
 
 def test_hooks_before_a_commit_are_the_parts_of_make_check():

@@ -1,0 +1,59 @@
+"""What is said of a machine is what its tries were: tests/machines/machine.py, with this machine's shell in place of a guest."""
+
+import json
+
+import pytest
+from machines import machine
+
+
+def tried(monkeypatch, tmp_path, commands, row):
+    monkeypatch.setattr(machine, "FACTS", {"release": "echo some Linux"})
+    monkeypatch.setattr(machine, "TABLE", {"machines": {"toy": {"says": "a toy", "tries": row}}, "tries": commands})
+    monkeypatch.setattr(machine, "RESULTS", tmp_path / "results")
+    checkout = tmp_path / "a checkout"
+    (checkout / "notebooks" / "results").mkdir(parents=True)
+    status = machine.main(["try", "toy", str(checkout), "bash", "-c"])
+    return status, json.loads((tmp_path / "results" / "toy.json").read_text())
+
+
+def test_a_try_that_does_not_hold_is_said_and_the_next_is_made(monkeypatch, tmp_path, capfd):
+    commands = {"bad": {"command": "echo why >&2; false"}, "good": {"command": "true"}}
+    status, found = tried(monkeypatch, tmp_path, commands, ["bad", "good"])
+    assert status == 1
+    assert {what: one["held"] for what, one in found["tries"].items()} == {"bad": False, "good": True}
+    assert found["tries"]["bad"]["last"] == "why" and found["release"] == "some Linux"
+    assert "bad" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("said", "held"), [("the fix", True), ("nothing", False)])
+def test_a_refusal_holds_only_with_its_fix(monkeypatch, tmp_path, said, held):
+    commands = {"refused": {"command": f"echo {said}; exit 2", "status": 2, "says": "the fix"}}
+    status, found = tried(monkeypatch, tmp_path, commands, ["refused"])
+    assert found["tries"]["refused"]["held"] is held and status == (0 if held else 1)
+
+
+def test_a_try_has_its_labs_number_and_its_record_is_kept(monkeypatch, tmp_path):
+    commands = {
+        "lab NN": {"command": "echo lab NN"},
+        "startup": {"command": "echo '{}' >notebooks/results/startup.local.json", "record": "startup"},
+    }
+    _, found = tried(monkeypatch, tmp_path, commands, ["lab 06", "startup"])
+    assert found["tries"]["lab 06"]["last"] == "lab 06"
+    assert json.loads((tmp_path / "results" / "toy-startup.json").read_text()) == {}
+
+
+def test_a_machine_that_is_lost_has_no_result(monkeypatch, tmp_path):
+    with pytest.raises(SystemExit, match="cannot be reached"):
+        tried(monkeypatch, tmp_path, {"lost": {"command": f"exit {machine.LOST}"}}, ["lost"])
+    assert not (tmp_path / "results").exists()
+
+
+def test_each_row_names_tries_that_there_are():
+    for row in machine.TABLE["machines"].values():
+        for what in row["tries"]:
+            assert machine.expected(what)["command"]
+
+
+def test_a_row_is_read_by_a_shell():
+    assert "ARCHITECTURE=arm64" in machine.describe("arm64").splitlines()
+    assert "GUEST=false" in machine.describe("host").splitlines()
