@@ -7,7 +7,8 @@
 #   tools/machines.sh                       the machines that there are
 #   tools/machines.sh NAME start            make it (minutes, once), and boot it unless it runs
 #   tools/machines.sh NAME run COMMAND      boot it, and run a shell command there, in this commit's checkout
-#   tools/machines.sh NAME try              boot it, try on it what the table says, and write tests/machines/results/NAME.json
+#   tools/machines.sh NAME try [WHAT...]    boot it, try on it what the table says, and write tests/machines/results/NAME.json;
+#                                           or only some of that, and write nothing
 #   tools/machines.sh NAME stop             shut it down; its disk stays
 #   tools/machines.sh NAME remove           and remove all of it, so that the next is of the packages of that day
 set -euo pipefail
@@ -317,7 +318,7 @@ case "$NAME:${2:-}" in
     [ "$2" = try ] || [ "$GUEST" = true ] || fail "$NAME is this machine" "it can only be tried: tools/machines.sh $NAME try"
     ;;
   *:stop | *:remove) ;; # also of one that the table no longer has
-  *) sed -n '2,12s/^# \{0,1\}//p' "$0" && exit 2 ;;
+  *) sed -n '2,13s/^# \{0,1\}//p' "$0" && exit 2 ;;
 esac
 case $2 in
   start)
@@ -337,11 +338,11 @@ case $2 in
     if [ "$GUEST" = false ]; then
       own_checkout
       # shellcheck disable=SC2086  # they are words
-      .venv/bin/python "$TABLE" try "$NAME" "$CHECKOUT" $BY bash -c || status=$?
+      .venv/bin/python "$TABLE" try "$NAME" "$CHECKOUT" "$(IFS=,; echo "${*:3}")" $BY bash -c || status=$?
       exit $status
     fi
     start
-    .venv/bin/python "$TABLE" try "$NAME" "$CHECKOUT" ssh -F "$HERE/ssh" "$NAME" || status=$?
+    .venv/bin/python "$TABLE" try "$NAME" "$CHECKOUT" "$(IFS=,; echo "${*:3}")" ssh -F "$HERE/ssh" "$NAME" || status=$?
     stop
     exit $status
     ;;

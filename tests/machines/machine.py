@@ -2,8 +2,10 @@
 
 machine.py list
 machine.py describe NAME                      as assignments of a shell
-machine.py try NAME CHECKOUT WORD...          by the words that run a shell command there; writes results/NAME.json,
-                                              and each record that was made as results/NAME-RECORD.json
+machine.py try NAME CHECKOUT WHAT WORD...     by the words that run a shell command there; writes results/NAME.json, and each
+                                              record that was made as results/NAME-RECORD.json. WHAT names some of the tries,
+                                              with commas between, and then nothing is written; or it is empty
+machine.py readme                             write the README's table of results anew
 """
 
 import datetime
@@ -35,6 +37,8 @@ USUAL = {
     "images": "none",
 }
 
+README = HERE.parents[1] / "README.md"
+
 LOST = 255
 """ssh's status where it was not the command that ended."""
 
@@ -64,8 +68,8 @@ def expected(what: str) -> dict:
     return asked | {"command": asked["command"].replace("NN", number)}
 
 
-def attempt(name: str, checkout: str, by: list[str]) -> tuple[dict, dict[str, str]]:
-    """Run all that is to be tried on a machine that runs, each in a login of its own.
+def attempt(name: str, checkout: str, by: list[str], tries: list[str]) -> tuple[dict, dict[str, str]]:
+    """Run what is to be tried on a machine that runs, each in a login of its own.
 
     What a lost machine leaves untried says nothing of it: then there is no result.
 
@@ -87,7 +91,7 @@ def attempt(name: str, checkout: str, by: list[str]) -> tuple[dict, dict[str, st
         return ran.returncode, ran.stdout.strip()
 
     found, made = {}, {}
-    for what in TABLE["machines"][name]["tries"]:
+    for what in tries:
         asked = expected(what)
         began = time.monotonic()
         status, said = there(asked["command"])
@@ -106,6 +110,35 @@ def attempt(name: str, checkout: str, by: list[str]) -> tuple[dict, dict[str, st
     return {"tried": now} | facts | {"tries": found}, made
 
 
+def keep(name: str, result: dict, made: dict[str, str]) -> None:
+    """Write down what was found on a machine, and its records in place of those of an earlier day."""
+    RESULTS.mkdir(exist_ok=True)
+    for old in RESULTS.glob(f"{name}-*.json"):
+        if old.stem.removeprefix(f"{name}-") in {asked.get("record") for asked in TABLE["tries"].values()}:
+            old.unlink()
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    for record, text in made.items():
+        (RESULTS / f"{name}-{record}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def readme() -> str:
+    """The results as a table of Markdown: a machine, what held on it, what did not, and the day."""
+    lines = ["| machine | held | did not hold | tried |", "|---|---|---|---|"]
+    for name, row in TABLE["machines"].items():
+        file = RESULTS / f"{name}.json"
+        found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"tries": {}, "tried": "–"}
+        lists = [[what for what, one in found["tries"].items() if one["held"] is held] for held in (True, False)]
+        cells = [row["says"], *(", ".join(whats) or "–" for whats in lists), found["tried"][:10]]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def write_readme() -> None:
+    """Put the table as it is now in the README in place of the one there."""
+    before, _title, old = README.read_text(encoding="utf-8").partition("| machine | held |")
+    README.write_text(before + readme() + old[old.index("\n\n") + 1 :], encoding="utf-8")
+
+
 def main(words: list[str]) -> int:
     match words:
         case ["list"]:
@@ -116,13 +149,21 @@ def main(words: list[str]) -> int:
             if name not in TABLE["machines"]:
                 return 1
             print(describe(name))
-        case ["try", name, checkout, *by]:
-            result, made = attempt(name, checkout, by)
-            RESULTS.mkdir(exist_ok=True)
-            (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-            for record, text in made.items():
-                (RESULTS / f"{name}-{record}.json").write_text(text + "\n", encoding="utf-8")
+        case ["try", name, checkout, some, *by]:
+            row = TABLE["machines"][name]["tries"]
+            if strange := set(filter(None, some.split(","))) - set(row):
+                print(
+                    f"machines: not tried on {name}: {', '.join(sorted(strange))}\n  fix: {', '.join(row)}",
+                    file=sys.stderr,
+                )
+                return 2
+            result, made = attempt(name, checkout, by, some.split(",") if some else row)
+            if not some:
+                keep(name, result, made)
+                write_readme()
             return 0 if all(tried["held"] for tried in result["tries"].values()) else 1
+        case ["readme"]:
+            write_readme()
         case _:
             print(__doc__, file=sys.stderr)
             return 2

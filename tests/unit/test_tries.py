@@ -10,9 +10,11 @@ def tried(monkeypatch, tmp_path, commands, row):
     monkeypatch.setattr(machine, "FACTS", {"release": "echo some Linux"})
     monkeypatch.setattr(machine, "TABLE", {"machines": {"toy": {"says": "a toy", "tries": row}}, "tries": commands})
     monkeypatch.setattr(machine, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(machine, "README", tmp_path / "README.md")
+    machine.README.write_text("before\n\n| machine | held |\n|---|\n| old |\n\nafter\n")
     checkout = tmp_path / "a checkout"
     (checkout / "notebooks" / "results").mkdir(parents=True)
-    status = machine.main(["try", "toy", str(checkout), "bash", "-c"])
+    status = machine.main(["try", "toy", str(checkout), "", "bash", "-c"])
     return status, json.loads((tmp_path / "results" / "toy.json").read_text())
 
 
@@ -21,6 +23,7 @@ def test_a_try_that_does_not_hold_is_said_and_the_next_is_made(monkeypatch, tmp_
     status, found = tried(monkeypatch, tmp_path, commands, ["bad", "good"])
     assert status == 1
     assert {what: one["held"] for what, one in found["tries"].items()} == {"bad": False, "good": True}
+    assert machine.README.read_text() == f"before\n\n{machine.readme()}\nafter\n"
     assert found["tries"]["bad"]["last"] == "why" and found["release"] == "some Linux"
     assert "bad" in capfd.readouterr().err
 
@@ -57,3 +60,17 @@ def test_each_row_names_tries_that_there_are():
 def test_a_row_is_read_by_a_shell():
     assert "ARCHITECTURE=arm64" in machine.describe("arm64").splitlines()
     assert "GUEST=false" in machine.describe("host").splitlines()
+
+
+def test_some_of_the_tries_are_run_and_nothing_is_written(monkeypatch, tmp_path, capfd):
+    commands = {"good": {"command": "true"}, "bad": {"command": "false"}}
+    monkeypatch.setattr(machine, "TABLE", {"machines": {"toy": {"tries": ["good", "bad"]}}, "tries": commands})
+    monkeypatch.setattr(machine, "RESULTS", tmp_path / "results")
+    assert machine.main(["try", "toy", str(tmp_path), "good", "bash", "-c"]) == 0
+    assert machine.main(["try", "toy", str(tmp_path), "good,bad", "bash", "-c"]) == 1
+    assert machine.main(["try", "toy", str(tmp_path), "goood", "bash", "-c"]) == 2
+    assert "not tried on toy: goood" in capfd.readouterr().err and not (tmp_path / "results").exists()
+
+
+def test_the_readme_has_the_results_there_are():
+    assert machine.readme() in machine.README.read_text(encoding="utf-8")
