@@ -46,9 +46,9 @@ require() {
   [ "$(id -u)" = 0 ] || fail "only root can make a machine's disk" "run it by sudo"
   [ "$(uname -sm)" = "Linux x86_64" ] || fail "these machines are for Linux on x86_64" "use the machine that you have"
   local command
-  for command in mmdebstrap mke2fs "$QEMU" ssh flock; do
+  for command in mmdebstrap mke2fs "$QEMU" ssh flock $([ "$NETWORK" = open ] || echo tinyproxy); do
     command -v "$command" >/dev/null ||
-      fail "$command is not installed" "apt-get install mmdebstrap e2fsprogs qemu-system-x86 qemu-system-arm openssh-client util-linux"
+      fail "$command is not installed" "apt-get install mmdebstrap e2fsprogs qemu-system-x86 qemu-system-arm openssh-client util-linux tinyproxy-bin"
   done
 }
 
@@ -145,6 +145,19 @@ settle() {
   for variable in PIP_CERT SSL_CERT_FILE REQUESTS_CA_BUNDLE; do
     [ -z "${!variable:-}" ] || echo "$variable=/etc/ssl/certs/ca-certificates.crt"
   done >"$ROOT/etc/environment"
+  [ "$NETWORK" = open ] || only_by_proxy
+}
+
+# No route, no names and no IPv6: 10.0.2.2 is this machine, where QEMU's network leads to the proxy alone that `boot` starts.
+only_by_proxy() {
+  local variable port
+  port=$(.venv/bin/python -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
+  printf '[Match]\nType=ether\nKind=!veth\n[Network]\nAddress=10.0.2.15/24\nLinkLocalAddressing=no\n' >"$ROOT/etc/systemd/network/80-dhcp.network"
+  echo 'net.ipv6.conf.all.disable_ipv6 = 1' >"$ROOT/etc/sysctl.d/80-no-ipv6.conf"
+  for variable in http_proxy https_proxy HTTP_PROXY HTTPS_PROXY; do echo "$variable=http://10.0.2.2:$port"; done >>"$ROOT/etc/environment"
+  printf '%s\n' no_proxy=localhost,127.0.0.1 NO_PROXY=localhost,127.0.0.1 >>"$ROOT/etc/environment"
+  echo 'Defaults env_keep += "http_proxy https_proxy no_proxy"' >"$ROOT/etc/sudoers.d/proxy" # as machines behind one have it
+  printf 'Port %s\nListen 127.0.0.1\nTimeout 600\nMaxClients 100\n' "$port" >"$HERE/proxy.conf"
 }
 
 # A key made for it, in both directions; root can always log in, and the user owns what lies at home.
@@ -238,6 +251,10 @@ print(accelerator.choose().name, qemu.tsc_khz() or "")') || true
     arm64) accelerator=tcg machine=(-M virt -cpu "max,pauth-impdef=on" -accel tcg -append "console=ttyAMA0 $KERNEL_OPTIONS") ;;
   esac
   say "booting $NAME ($accelerator; under emulation the login comes after a minute or more)"
+  if [ "$NETWORK" = proxy ]; then
+    setsid tinyproxy -d -c "$HERE/proxy.conf" </dev/null >"$HERE/proxy.log" 2>&1 9>&- &
+    echo $! >"$HERE/proxy.pid"
+  fi
   for _ in 1 2 3; do # somebody may take the port before QEMU does
     port=$(.venv/bin/python -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
     write_ssh_config "$port"
@@ -305,7 +322,8 @@ end() {
     kill -KILL "$pid"
     timeout 60 tail --pid="$pid" -f /dev/null
   fi
-  rm -f "$HERE/pid"
+  if pid=$(cat "$HERE/proxy.pid" 2>/dev/null) && grep -qzF "$HERE/proxy.conf" "/proc/$pid/cmdline" 2>/dev/null; then kill "$pid"; fi
+  rm -f "$HERE/pid" "$HERE/proxy.pid"
 }
 
 case "$NAME:${2:-}" in

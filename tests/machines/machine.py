@@ -25,6 +25,7 @@ USUAL = {
     "guest": True,
     "by": "",
     "architecture": "amd64",
+    "network": "open",
     "suite": "",
     "packages": "",
     "least": "true",
