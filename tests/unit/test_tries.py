@@ -38,11 +38,14 @@ def test_a_refusal_holds_only_with_its_fix(monkeypatch, tmp_path, said, held):
 def test_a_try_has_its_labs_number_and_its_record_is_kept(monkeypatch, tmp_path):
     commands = {
         "lab NN": {"command": "echo lab NN"},
-        "startup": {"command": "echo '{}' >notebooks/results/startup.local.json", "record": "startup"},
+        "startup": {
+            "command": f"echo '[\"{tmp_path}/a\"]' >notebooks/results/startup.local.json",
+            "record": "startup",
+        },
     }
     _, found = tried(monkeypatch, tmp_path, commands, ["lab 06", "startup"])
     assert found["tries"]["lab 06"]["last"] == "lab 06"
-    assert json.loads((tmp_path / "results" / "toy-startup.json").read_text()) == {}
+    assert json.loads((tmp_path / "results" / "toy-startup.json").read_text()) == ["./a"]
 
 
 def test_a_machine_that_is_lost_has_no_result(monkeypatch, tmp_path):

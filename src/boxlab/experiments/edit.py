@@ -107,7 +107,7 @@ def _measure(folder: Path, ready: dict[str, Edited], record: records.Record, sam
     arm, tag = ready[sample.arm], images.passing(f"edit-{sample.arm}")
     first = sample.discarded
     before = [] if first else layers.hashes(tag)
-    lay_out(folder / sample.arm, sample.arm, arm.line, "" if first else f"-{marks.RUN}-{sample.round}")
+    lay_out(folder / sample.arm, {} if first else {arm.line: f"edited-{marks.RUN}-{sample.round}"})
     sample.values["seconds"] = built(folder / sample.arm, tag, way=arm.way)
     if sample.round == 1:  # what is new is the same in every round
         new = layers.layers(tag, without=before)
@@ -115,14 +115,12 @@ def _measure(folder: Path, ready: dict[str, Edited], record: records.Record, sam
         sample.values["layers"] = len(new)
 
 
-def lay_out(folder: Path, kind: str, line: str, word: str) -> None:
-    """The build context of an arm, with a word in its line."""
+def lay_out(folder: Path, edited: dict[str, str]) -> None:
+    """The build context of an arm, with other words in the lines that are `edited`; unedited, all arms share the steps."""
     folder.mkdir(exist_ok=True)
-    # With a label of its own, no arm takes another's steps from the classic builder's cache.
-    labels = engine.labels() | {f"{engine.LABEL}.edit": kind}
-    words = dict.fromkeys(("env", "requirements", "program", "command"), "as-it-was") | {line: f"edited{word}"}
+    words = dict.fromkeys(("env", "requirements", "program", "command"), "as-it-was") | edited
     texts = {"Dockerfile": DOCKERFILE, "requirements.txt": REQUIREMENTS, "app.py": PROGRAM}
-    label = "LABEL " + " ".join(f"{name}={value}" for name, value in labels.items())
+    label = "LABEL " + " ".join(f"{name}={value}" for name, value in engine.labels().items())
     for name, text in texts.items():
         (folder / name).write_text(text.format(prefix=images.PREFIX, label=label, **words))
     builder.settle(folder)
