@@ -38,6 +38,18 @@ def machines() -> dict[str, dict]:
     return yaml.safe_load((TRIED / "machines.yml").read_text(encoding="utf-8"))["machines"]
 
 
+def result(name: str) -> Path:
+    """What was found on a machine, if it was tried."""
+    return TRIED / "results" / f"{name}.json"
+
+
+def run_by(name: str, row: dict) -> str:
+    """What a machine that was tried ran by."""
+    if not row.get("guest", True):
+        return "no guest of ours"
+    return RUNS_BY[json.loads(result(name).read_text(encoding="utf-8"))["virtualization"]]
+
+
 def chapter_name(slug: str) -> str:
     """How prose calls the chapter book/SLUG.md."""
     return f"chapter {int(slug.split('-', maxsplit=1)[0])}"
@@ -131,7 +143,7 @@ class Beside(_Table):
 
     def run(self) -> list[nodes.Node]:
         self.found = {name: row for name, row in machines().items() if all(map(Path.exists, self._files(name)))}
-        self.titles = ("", *(row["says"] for row in self.found.values()))
+        self.titles = ("", *(f"{row['says']}; {run_by(name, row)}" for name, row in self.found.items()))
         return super().run()
 
     def _files(self, name: str) -> list[Path]:
@@ -159,21 +171,18 @@ class Tried(_Table):
 
     def rows(self) -> list[tuple[str, ...]]:
         self.env.note_dependency(str(TRIED / "machines.yml"))
-        return [
-            (row["says"], *self._found(TRIED / "results" / f"{name}.json", row.get("guest", True)))
-            for name, row in machines().items()
-        ]
+        return [(row["says"], *self._found(name, row)) for name, row in machines().items()]
 
-    def _found(self, path: Path, guest: bool) -> tuple[str, ...]:
-        if not path.exists():
+    def _found(self, name: str, row: dict) -> tuple[str, ...]:
+        if not result(name).exists():
             return ("not tried yet", "–", "–")
-        self.env.note_dependency(str(path))
-        found = json.loads(path.read_text(encoding="utf-8"))
+        self.env.note_dependency(str(result(name)))
+        found = json.loads(result(name).read_text(encoding="utf-8"))
         tries = {what: tried["held"] for what, tried in found["tries"].items()}
         groups = "cgroup v2" if found["control_groups"] == "cgroup2fs" else "cgroup v1"
         was = ", ".join((found["release"], f"kernel {found['kernel']}", groups, found["engine"], found["python"]))
         return (
-            f"{was}; {RUNS_BY[found['virtualization']] if guest else 'no guest of ours'}; {found['tried'][:10]}",
+            f"{was}; {run_by(name, row)}; {found['tried'][:10]}",
             ", ".join(what for what, held in tries.items() if held) or "–",
             ", ".join(what for what, held in tries.items() if not held) or "–",
         )
