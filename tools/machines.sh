@@ -76,6 +76,7 @@ make_disk() {
   truncate -s 16G "$DISK.new"
   mke2fs -q -t ext4 -d "$ROOT" "$DISK.new"
   mv "$DISK.new" "$DISK"
+  if [ "$IMAGES" = copied ]; then rm -rf "$ROOT"/var/lib/{docker,containerd}; fi
 }
 
 # A command with mounts and processes of its own. For another architecture, it is also in a user namespace of its own, where

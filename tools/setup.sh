@@ -3,7 +3,7 @@
 # Does what is missing and may be done, and says in one line what is left to the reader.
 #
 #   tools/setup.sh host             the engine, QEMU, and what builds the base image
-#   tools/setup.sh host tests       and what only tests need: a browser with fonts, Java, a second OCI runtime, a peer to agree with, shellcheck
+#   tools/setup.sh host tests       and what only tests need: a browser with fonts, Java, a second OCI runtime, a peer to agree with, shellcheck, ssh
 #   tools/setup.sh venv             .venv with the locked packages and boxlab itself
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -84,6 +84,7 @@ missing_for_tests() {
   have crun || echo crun
   have hyperfine || echo hyperfine
   have shellcheck || echo shellcheck
+  have ssh || echo openssh-client
 }
 
 # Compose and buildx, which each release has under another name, or none.
