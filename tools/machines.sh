@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A reader's whole machine, as a guest that one can log in to: systemd, control groups, an engine and a Python as readers
 # have them, this checkout with its environment. tests/machines/machines.yml says which there are and what is tried on them;
-# one of them is this machine, with a checkout of its own.
+# those without a guest are this machine, with a checkout of their own.
 # For authors, as root on Debian; all of it lies in .cache/machines.
 #
 #   tools/machines.sh                       the machines that there are
@@ -149,7 +149,8 @@ settle() {
   [ "$NETWORK" = open ] || only_by_proxy
 }
 
-# No route, no names and no IPv6: 10.0.2.2 is this machine, where QEMU's network leads to the proxy alone that `boot` starts.
+# No route, no names and no IPv6. In QEMU's network, 10.0.2.2 leads to what listens at this machine's localhost: the proxy that
+# `boot` starts.
 only_by_proxy() {
   local variable port
   port=$(.venv/bin/python -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
