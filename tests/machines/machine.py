@@ -62,11 +62,15 @@ def describe(name: str) -> str:
     return "\n".join(f"{key}={shlex.quote(text)}" for key, text in texts.items())
 
 
+def kind(what: str) -> str:
+    """The name of a try in the table, where NN stands for a lab's number."""
+    return what if what in TABLE["tries"] else what.replace(what[-2:], "NN")
+
+
 def expected(what: str) -> dict:
-    """A try as the table has it; the number of a lab stands for its NN."""
-    number = what[-2:]
-    asked = {"status": 0, "says": ""} | TABLE["tries"][what if what in TABLE["tries"] else what.replace(number, "NN")]
-    return asked | {"command": asked["command"].replace("NN", number)}
+    """A try as the table has it, with its lab's number."""
+    asked = {"status": 0, "says": ""} | TABLE["tries"][kind(what)]
+    return asked | {"command": asked["command"].replace("NN", what[-2:])}
 
 
 def attempt(name: str, checkout: str, by: list[str], tries: list[str]) -> tuple[dict, dict[str, str]]:
@@ -130,7 +134,7 @@ def readme() -> str:
         file = RESULTS / f"{name}.json"
         found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"tries": {}, "tried": "–"}
         lists = [[what for what, one in found["tries"].items() if one["held"] is held] for held in (True, False)]
-        cells = [row["says"], *(", ".join(whats) or "–" for whats in lists), found["tried"][:10]]
+        cells = [row["says"], *(", ".join(names) or "–" for names in lists), found["tried"][:10]]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -1,85 +1,103 @@
-"""Where the book was tried: the table of machines, and what it makes of what a machine answers."""
+"""Where the book was tried: the table of machines, and what is made of what a machine answers, with this machine's shell in
+place of a guest."""
 
 import json
-import sys
 
 import command
 import pytest
-import yaml
-
-from boxlab import paths
-
-MACHINES = paths.ROOT / "tests" / "machines"
-TABLE = yaml.safe_load((MACHINES / "machines.yml").read_text(encoding="utf-8"))
-SSH = """#!/bin/sh
-# A login that runs the command here.
-shift 3
-cd {home} && exec sh -c "$1"
-"""
+from machines import machine
 
 
-@pytest.fixture
-def machine(tmp_path, monkeypatch):
-    """The script on a table of its own, with an ssh that stays on this machine."""
-    ssh = tmp_path / "bin" / "ssh"
-    ssh.parent.mkdir()
-    ssh.write_text(SSH.format(home=tmp_path))
-    ssh.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{ssh.parent}:/usr/bin:/bin")
-    script = tmp_path / "machine.py"
-    script.write_text((MACHINES / "machine.py").read_text())
+def tried(monkeypatch, tmp_path, commands, row):
+    monkeypatch.setattr(machine, "FACTS", {"release": "echo some Linux"})
+    monkeypatch.setattr(machine, "TABLE", {"machines": {"toy": {"says": "a toy", "tries": row}}, "tries": commands})
+    monkeypatch.setattr(machine, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(machine, "README", tmp_path / "README.md")
+    machine.README.write_text("before\n\n| machine | held |\n|---|\n| old |\n\nafter\n")
+    checkout = tmp_path / "a checkout"
+    (checkout / "notebooks" / "results").mkdir(parents=True)
+    status = machine.main(["try", "toy", str(checkout), "", "bash", "-c"])
+    return status, json.loads((tmp_path / "results" / "toy.json").read_text())
 
-    def run(*words, **table):
-        (tmp_path / "machines.yml").write_text(json.dumps(table))
-        return command.run(sys.executable, script, *map(str, words))
 
-    return run
+def test_a_try_that_does_not_hold_is_said_and_the_next_is_made(monkeypatch, tmp_path, capfd):
+    commands = {"bad": {"command": "echo why >&2; false"}, "good": {"command": "true"}}
+    status, found = tried(monkeypatch, tmp_path, commands, ["bad", "good"])
+    assert status == 1
+    assert {what: one["held"] for what, one in found["tries"].items()} == {"bad": False, "good": True}
+    assert machine.README.read_text() == f"before\n\n{machine.readme()}\nafter\n"
+    assert found["tries"]["bad"]["last"] == "why" and found["release"] == "some Linux"
+    assert "bad" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("said", "held"), [("the fix", True), ("nothing", False)])
+def test_a_refusal_holds_only_with_its_fix(monkeypatch, tmp_path, said, held):
+    commands = {"refused": {"command": f"echo {said}; exit 2", "status": 2, "says": "the fix"}}
+    status, found = tried(monkeypatch, tmp_path, commands, ["refused"])
+    assert found["tries"]["refused"]["held"] is held and status == (0 if held else 1)
+
+
+def test_a_try_has_its_labs_number_and_its_record_is_kept(monkeypatch, tmp_path):
+    commands = {
+        "lab NN": {"command": "echo lab NN"},
+        "startup": {
+            "command": f"echo '[\"{tmp_path}/a\"]' >notebooks/results/startup.local.json",
+            "record": "startup",
+        },
+    }
+    _, found = tried(monkeypatch, tmp_path, commands, ["lab 06", "startup"])
+    assert found["tries"]["lab 06"]["last"] == "lab 06"
+    assert json.loads((tmp_path / "results" / "toy-startup.json").read_text()) == ["./a"]
+
+
+def test_a_machine_that_is_lost_has_no_result(monkeypatch, tmp_path):
+    with pytest.raises(SystemExit, match="cannot be reached"):
+        tried(monkeypatch, tmp_path, {"lost": {"command": f"exit {machine.LOST}"}}, ["lost"])
+    assert not (tmp_path / "results").exists()
+
+
+def test_some_of_the_tries_are_run_and_nothing_is_written(monkeypatch, tmp_path, capfd):
+    commands = {"good": {"command": "true"}, "bad": {"command": "false"}}
+    monkeypatch.setattr(machine, "TABLE", {"machines": {"toy": {"tries": ["good", "bad"]}}, "tries": commands})
+    monkeypatch.setattr(machine, "RESULTS", tmp_path / "results")
+    assert machine.main(["try", "toy", str(tmp_path), "good", "bash", "-c"]) == 0
+    assert machine.main(["try", "toy", str(tmp_path), "good,bad", "bash", "-c"]) == 1
+    assert machine.main(["try", "toy", str(tmp_path), "goood", "bash", "-c"]) == 2
+    assert "not tried on toy: goood" in capfd.readouterr().err and not (tmp_path / "results").exists()
+
+
+def test_the_readme_has_the_results_there_are():
+    assert machine.readme() in machine.README.read_text(encoding="utf-8")
 
 
 def test_each_machine_has_tries_and_each_try_is_made_somewhere():
-    made = [what for row in TABLE["machines"].values() for what in row["tries"]]
-    assert set(made) == set(TABLE["tries"])
-    assert all(row["suite"] and row["says"] for row in TABLE["machines"].values())
+    rows = machine.TABLE["machines"].values()
+    assert {machine.kind(what) for row in rows for what in row["tries"]} == set(machine.TABLE["tries"])
+    assert all(row["says"] and ("suite" in row or row["guest"] is False) for row in rows)
 
 
 def test_results_are_of_machines_that_there_are():
-    for file in (MACHINES / "results").glob("*.json"):
+    records = {asked["record"] for asked in machine.TABLE["tries"].values() if "record" in asked}
+    for file in machine.RESULTS.glob("*.json"):
+        name, _dash, record = file.stem.rpartition("-")
+        if record in records and name in machine.TABLE["machines"]:
+            assert json.loads(file.read_text())["experiment"] == record
+            continue
         found = json.loads(file.read_text())
-        assert found["tries"].keys() <= set(TABLE["tries"]) and file.stem in TABLE["machines"]
-        assert {"virtualization", "kernel", "release", "control_groups", "python", "engine", "commit"} < found.keys()
+        assert {machine.kind(what) for what in found["tries"]} <= set(machine.TABLE["tries"])
+        assert file.stem in machine.TABLE["machines"] and machine.FACTS.keys() < found.keys()
 
 
-def test_what_holds_what_does_not_and_what_was_expected_to_fail(machine, tmp_path):
-    tries = {
-        "good": {"command": "echo one; echo two"},
-        "bad": {"command": "echo three; false"},
-        "refused": {"command": "echo sorry; exit 2", "status": 2, "says": "sorry"},
-        "silent": {"command": "true", "says": "sorry"},
-    }
-    done = machine("try", "toy", "config", tmp_path, machines={"toy": {"tries": list(tries)}}, tries=tries)
-    found = json.loads((tmp_path / "results" / "toy.json").read_text())["tries"]
-    assert done.returncode == 1 and "toy, bad" in done.stderr
-    assert {what: (tried["held"], tried["status"], tried["last"]) for what, tried in found.items()} == {
-        "good": (True, 0, "two"),
-        "bad": (False, 1, "three"),
-        "refused": (True, 2, "sorry"),
-        "silent": (False, 0, ""),
-    }
-
-
-def test_a_row_is_assignments_of_a_shell(machine):
+def test_a_row_is_assignments_of_a_shell(monkeypatch):
     row = {"says": "it's one", "suite": "sid", "packages": "a b", "sudo": True, "tries": []}
-    said = machine("describe", "toy", machines={"toy": row}).stdout
-    shown = command.run("sh", "-c", f'{said}\nprintf "%s|" "$SAYS" "$PACKAGES" "$SUDO" "$LOGIN" "$PROCESSORS"').stdout
-    assert shown == "it's one|a b|true|root|2|"
+    monkeypatch.setattr(machine, "TABLE", {"machines": {"toy": row}})
+    shown = command.run(
+        "sh",
+        "-c",
+        f'{machine.describe("toy")}\nprintf "%s|" "$SAYS" "$PACKAGES" "$SUDO" "$LOGIN" "$PROCESSORS" "$GUEST"',
+    )
+    assert shown.stdout == "it's one|a b|true|root|2|true|"
 
 
-def test_a_machine_that_there_is_not_is_no_row(machine):
-    assert machine("describe", "nosuch", machines={}).returncode == 1
-
-
-def test_a_machine_that_is_lost_has_no_result(machine, tmp_path):
-    tries = {"gone": {"command": "exit 255"}}
-    done = machine("try", "toy", "config", tmp_path, machines={"toy": {"tries": ["gone"]}}, tries=tries)
-    assert done.returncode == 1 and "fix: " in done.stderr
-    assert not (tmp_path / "results").exists()
+def test_a_machine_that_there_is_not_is_no_row():
+    assert machine.main(["describe", "nosuch"]) == 1
