@@ -31,8 +31,8 @@ if TYPE_CHECKING:  # whoever has no engine need not wait for its library
 
 LAUNCH = Path(__file__).with_name("launch.py").read_text(encoding="utf-8")
 
-IMAGE, USER = "learner", 64999
-"""Where programs run in a container, and as whom: nobody else has that number."""
+IMAGE = "learner"
+"""Where programs run in a container, as a user of its own."""
 
 FOLDER, FOLDER_MIB = "/lab", 64
 """Where a program finds its files in a container, and how much it may write there."""
@@ -340,7 +340,7 @@ class _Container:
 
         from boxlab.runtimes.spawn import EngineContainer
 
-        writable = f"uid={USER},gid={USER},mode=0755,exec,size={FOLDER_MIB}m"
+        writable = f"mode=0777,exec,size={FOLDER_MIB}m"  # Podman gives no owner to a tmpfs; there is only one user in there
         self._spawned = EngineContainer(
             image,
             ["python3", "-c", LAUNCH],
