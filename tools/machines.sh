@@ -275,7 +275,7 @@ print(accelerator.choose().name, qemu.tsc_khz() or "")') || true
   done
   trap 'stop' EXIT
   say "its services are starting"
-  guest_root "systemctl is-system-running --wait >/dev/null; ! command -v dockerd >/dev/null || docker version >/dev/null" ||
+  guest_root "systemctl is-system-running --wait >/dev/null; ! systemctl --quiet is-enabled docker 2>/dev/null || docker version >/dev/null" ||
     fail "its engine does not answer" "log in and see: journalctl -u docker"
   guest_root "[ -e /before ] || { { $BEFORE; } >/before.log 2>&1 && touch /before; }" ||
     fail "it could not be made ready" "log in and see: /before.log"
