@@ -68,7 +68,7 @@ EXPERIMENTS = [
     Experiment("memory", _("How much memory each box takes at rest, by every way of counting."), takes_arms=True),
     Experiment("guest-tax", _("How much of a virtual machine's memory its own kernel keeps.")),
     Experiment("density", _("How much memory each further instance takes."), takes_arms=True),
-    Experiment("size", _("How much disk each box takes.")),
+    Experiment("size", _("How much disk each box takes."), takes_arms=True),
     Experiment("dockerfile", _("What a better Dockerfile saves, rung by rung.")),
     Experiment("edit", _("What an edit of one line of a Dockerfile costs.")),
     Experiment("learning", _("What an image for machine learning takes, rung by rung.")),

@@ -133,6 +133,11 @@ def test_numbers_of_instances_must_make_sense(levels):
         experiments.density(["process"], levels=levels)
 
 
+def test_a_process_takes_no_disk_of_its_own():
+    run = experiments.size(["process", "container"])
+    assert list(run.arms) == ["container", "container-x10"] and list(run.plan["left_out"]) == ["process"]
+
+
 def test_ten_containers_take_the_disk_of_one_and_a_machine_its_kernel_more():
     run = experiments.size()
     one, ten = (run.median(kind, "total").value for kind in ("container", "container-x10"))

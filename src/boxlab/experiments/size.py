@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -58,13 +58,15 @@ MEASURES = (
 )
 
 
-def size(**options: Unpack[blocks.Options]) -> records.Record:
+def size(
+    arms: Iterable[str | Runtime] = ("container", "microvm", "full-vm"), **options: Unpack[blocks.Options]
+) -> records.Record:
     """Disk taken by the workload as one container, as ten, and as each kind of virtual machine.
 
     Sizes do not vary from one time to the next: one round by default. Arguments and errors as for `startup`.
     """
     workload = Workload()
-    ready, left_out = blocks.prepared(["container", "microvm", "full-vm"], workload)
+    ready, left_out = blocks.prepared(arms, workload, _refusal)
     transfer = _transfers(ready, workload)
     measured: dict[str, Callable[[], dict[str, Any]]] = {}
     plans = []
@@ -95,6 +97,10 @@ def size(**options: Unpack[blocks.Options]) -> records.Record:
         warm_up=0,
         **options,
     )
+
+
+def _refusal(runtime: Runtime) -> str:
+    return "" if isinstance(runtime, Container | MicroVM) else _("it runs from files that an image brought")
 
 
 def _transfers(ready: dict[str, Runtime], workload: Workload) -> dict[str, dict[str, Any]]:

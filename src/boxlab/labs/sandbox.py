@@ -340,7 +340,9 @@ class _Container:
 
         from boxlab.runtimes.spawn import EngineContainer
 
-        writable = f"mode=0777,exec,size={FOLDER_MIB}m"  # Podman gives no owner to a tmpfs; there is only one user in there
+        writable = (
+            f"mode=0777,exec,size={FOLDER_MIB}m"  # Podman gives no owner to a tmpfs; there is only one user in there
+        )
         self._spawned = EngineContainer(
             image,
             ["python3", "-c", LAUNCH],
