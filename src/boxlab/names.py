@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import partial
@@ -264,17 +264,35 @@ def made(run: str = "") -> list[Leftover]:
     ]
 
 
-def forget_dead() -> None:
-    """Forget what runs that have ended have declared on this engine.
+def runs() -> set[str]:
+    """The runs that have declared names."""
+    return {path.stem for path in _files()}
+
+
+def remove_dead(but: Collection[str]) -> None:
+    """Remove what runs that have ended made under the names that they had declared, and forget them; not so the runs in `but`.
+
+    Raises:
+        BoxlabError: something could not be removed; its name stays declared.
+        EngineError: the engine does not answer.
+    """
+    for run in runs() - set(but):
+        if not any(ledger.lives() for ledger in _ledgers(run=run)):
+            leftover.remove(partial(made, run))
+            forget_dead(run)
+
+
+def forget_dead(run: str = "") -> None:
+    """Forget what runs that have ended, or one of them, have declared on this engine.
 
     Raises:
         EngineError: the engine does not answer.
     """
-    if not _files():
+    if not _files(run):
         return
     with engine.plain_errors():
         here = _engine(engine.connect().info())
-    for ledger in _ledgers(here):
+    for ledger in _ledgers(here, run):
         if not ledger.lives():
             ledger.path.unlink(missing_ok=True)
             for kind, names in ledger.names.items():

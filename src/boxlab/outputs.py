@@ -1,6 +1,7 @@
 """Outputs of notebooks: what they depend on, whether they still hold, and how a notebook is run for them."""
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from boxlab import disk, engine, labels, provenance
+from boxlab import disk, engine, labels, names, provenance
 from boxlab.errors import BoxlabError, EngineError, Unavailable
 from boxlab.language import _
 from boxlab.runtimes import accelerator
@@ -168,8 +169,14 @@ def run(
     late: dict[str, Any] = {"iopub_timeout": CELL_S, "raise_on_iopub_timeout": True}
     client = NotebookClient(notebook, timeout=None, startup_timeout=START_S, **late)
     began, created = time.monotonic(), datetime.now(UTC)
-    with tempfile.TemporaryFile(dir=env.get("TMPDIR")) as said:
-        asyncio.run(_execute(client, path, env, on_cell, said))
+    earlier = names.runs()
+    try:
+        with tempfile.TemporaryFile(dir=env.get("TMPDIR")) as said:
+            asyncio.run(_execute(client, path, env, on_cell, said))
+    except BaseException:  # its last cell, which removes what the others have made, was not reached
+        with contextlib.suppress(EngineError):  # which may be why a cell failed
+            names.remove_dead(but=earlier)
+        raise
     facts = {"host": provenance.host(), "engine": found["engine"]}
     notebook.metadata[MEASURED] = {
         "created": created.isoformat(timespec="seconds"),

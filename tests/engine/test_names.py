@@ -5,9 +5,10 @@ import signal
 import subprocess
 import sys
 
+import nbformat
 import pytest
 
-from boxlab import images, marks, names, sweep
+from boxlab import images, marks, names, outputs, sweep
 from boxlab.errors import BoxlabError
 
 NAME = f"declared-{marks.RUN}"
@@ -76,6 +77,28 @@ def test_an_image_that_got_a_further_name_loses_that_alone():
     docker("tag", BASE, NAME)
     names.release()
     assert exists("image", BASE) and not exists("image", NAME)
+
+
+FAILING = """
+import subprocess
+
+from boxlab import names
+
+names.declare(containers=["{name}"])
+subprocess.run(["docker", "run", "--detach", "--name", "{name}", "{base}", "sleep", "600"], check=True)
+raise ValueError("no more")
+"""
+
+
+def test_a_notebook_whose_cell_fails_leaves_nothing_under_its_names(tmp_path):
+    path = tmp_path / "01-failing.ipynb"
+    cell = nbformat.v4.new_code_cell(FAILING.format(name=NAME, base=BASE))
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
+    environment = {name: value for name, value in os.environ.items() if name != marks.MARK}
+    with pytest.raises(outputs.CellFailed, match="no more"):
+        outputs.run(path, {}, environment)
+    assert not exists("container", NAME)
+    assert not [ledger for ledger in names._ledgers() if NAME in ledger.names.get("container", ())]
 
 
 KILLED = """
