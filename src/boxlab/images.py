@@ -4,8 +4,10 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -297,8 +299,8 @@ def _from_packages(tag: str) -> _Origin:
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in excluded]
     tarball = paths.scratch() / f"base-{marks.RUN}.tar"
     try:
-        with progress.bar("base", total=len(_MMDEBSTRAP_STEPS), unit=_("step")) as bar:
-            _mmdebstrap([*command, SUITE, str(tarball)], bar)
+        with progress.bar("base", total=len(_MMDEBSTRAP_STEPS), unit=_("step")) as bar, _reachable() as folder:
+            _mmdebstrap([*command, SUITE, str(tarball)], folder, bar)
         engine.connect().api.import_image_from_file(
             str(tarball), repository=tag, tag="latest", changes=[f"LABEL {engine.LABEL}=1"]
         )
@@ -318,9 +320,21 @@ _MMDEBSTRAP_STEPS = (
 )
 
 
-def _mmdebstrap(command: list[str], bar: "progress.Bar") -> None:
-    """Run mmdebstrap, moving `bar` on as its steps begin."""
-    environment = os.environ | {"TMPDIR": str(paths.scratch())} | marks.environment()
+@contextmanager
+def _reachable() -> Iterator[Path]:
+    """Where mmdebstrap can work: without root it is another user by then, who may not go through a home that is closed (mode 0700)."""
+    scratch = paths.scratch().resolve()
+    if os.getuid() == 0 or all(folder.stat().st_mode & stat.S_IXOTH for folder in (scratch, *scratch.parents)):
+        yield scratch
+        return
+    with tempfile.TemporaryDirectory(dir=paths.OPEN, prefix=f"{marks.prefix()}{marks.RUN}-") as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
+def _mmdebstrap(command: list[str], folder: Path, bar: "progress.Bar") -> None:
+    """Run mmdebstrap with its files in a folder, moving `bar` on as its steps begin."""
+    environment = os.environ | {"TMPDIR": str(folder)} | marks.environment()
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         lines = []
         try:

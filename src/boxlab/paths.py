@@ -21,6 +21,10 @@ SCRATCH = Path(os.environ.get("BOXLAB_SCRATCH") or CACHE / "scratch")
 """What lives only as long as a box does; empty when nothing runs."""
 
 
+OPEN = Path("/var/tmp")
+"""Where any user may go, with room on a disk; what is ours there begins with `marks.prefix()`."""
+
+
 def scratch() -> Path:
     """The scratch folder, made if need be."""
     SCRATCH.mkdir(parents=True, exist_ok=True)

@@ -59,6 +59,7 @@ def _kill(process: psutil.Process) -> None:
 def scratch_files(run: str = "") -> list[Leftover]:
     """What lies in the scratch folder and drafts of files, or what one run has put there: its id is part of the name."""
     found = sorted(paths.SCRATCH.iterdir()) if paths.SCRATCH.is_dir() else []
+    found += sorted(paths.OPEN.glob(f"{marks.prefix()}*"))
     return [
         Leftover("file", str(path), partial(disk.remove, path)) for path in [*found, *disk.drafts()] if run in path.name
     ]

@@ -1,10 +1,12 @@
 import contextlib
+import os
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from boxlab import images, provenance
+from boxlab import images, marks, paths, provenance
 from boxlab.builder import Build
 from boxlab.errors import BuildError
 
@@ -150,3 +152,24 @@ def test_a_readers_image_that_stands_on_ours_gets_into_no_record(monkeypatch):
     monkeypatch.setattr(images, "_get", lambda reference: base if reference == f"{images.PREFIX}base" else None)
     monkeypatch.setattr(images.engine, "images", lambda **which: [base, theirs])
     assert provenance.image_facts() == {"base_origin": "somewhere", "ids": {"base": "base"}}
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o700])
+def test_where_a_home_is_closed_the_base_is_made_where_its_maker_may_go(tmp_path, monkeypatch, mode):
+    home = tmp_path / "home"
+    (home / "scratch").mkdir(parents=True)
+    home.chmod(mode)
+    monkeypatch.setattr(paths, "OPEN", tmp_path)
+    real = Path.stat
+    above = frozenset(home.parents)
+    monkeypatch.setattr(  # pytest's own folders are closed as well
+        Path, "stat", lambda path, **how: real(Path("/")) if path in above else real(path, **how)
+    )
+    monkeypatch.setattr(paths, "scratch", lambda: home / "scratch")
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    with images._reachable() as folder:
+        monkeypatch.undo()
+        assert folder.stat().st_mode & 0o001
+        assert (folder == home / "scratch") == (mode == 0o755)
+        assert marks.RUN in folder.name or mode == 0o755
+    assert folder.exists() == (mode == 0o755)
