@@ -167,7 +167,7 @@ class Beside(_Table):
 
 
 class Tried(_Table):
-    titles = ("machine", "what it was", "held", "did not hold")
+    titles = ("machine", "what it was", "held", "did not hold", "needs a virtual machine in it")
 
     def rows(self) -> list[tuple[str, ...]]:
         self.env.note_dependency(str(TRIED / "machines.yml"))
@@ -175,7 +175,7 @@ class Tried(_Table):
 
     def _found(self, name: str, row: dict) -> tuple[str, ...]:
         if not result(name).exists():
-            return ("not tried yet", "–", "–")
+            return ("not tried yet", "–", "–", "–")
         self.env.note_dependency(str(result(name)))
         found = json.loads(result(name).read_text(encoding="utf-8"))
         tries = {what: tried["held"] for what, tried in found["tries"].items()}
@@ -183,8 +183,7 @@ class Tried(_Table):
         was = ", ".join((found["release"], f"kernel {found['kernel']}", groups, found["engine"], found["python"]))
         return (
             f"{was}; {run_by(name, row)}; {found['tried'][:10]}",
-            ", ".join(what for what, held in tries.items() if held) or "–",
-            ", ".join(what for what, held in tries.items() if not held) or "–",
+            *(", ".join(what for what, held in tries.items() if held is case) or "–" for case in (True, False, None)),
         )
 
 

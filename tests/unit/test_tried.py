@@ -101,3 +101,10 @@ def test_a_row_is_assignments_of_a_shell(monkeypatch):
 
 def test_a_machine_that_there_is_not_is_no_row():
     assert machine.main(["describe", "nosuch"]) == 1
+
+
+def test_what_needs_a_virtual_machine_where_none_boots_counts_as_not_tried(monkeypatch, tmp_path):
+    commands = {"lab": {"command": f"echo {machine.NO_VM}: too slow; exit 3"}, "good": {"command": "true"}}
+    status, found = tried(monkeypatch, tmp_path, commands, ["lab", "good"])
+    assert status == 0 and found["tries"]["lab"]["held"] is None
+    assert "| a toy | good | – | lab |" in machine.README.read_text()
