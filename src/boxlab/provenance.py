@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -43,12 +44,11 @@ def in_words(facts: dict[str, Any]) -> str:
 def host() -> dict[str, Any]:
     """The machine that Python runs on."""
     cpuinfo = _read("/proc/cpuinfo")
-    model = re.search(r"^model name\s*: (.+)", cpuinfo, re.MULTILINE)
     return {
         "system": _system(),
         "kernel": platform.release(),
         "architecture": platform.machine(),
-        "cpu": model[1].strip() if model else platform.processor() or "unknown",
+        "cpu": _cpu(cpuinfo),
         "cpus": psutil.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "is_virtual": bool(re.search(r"^flags.*\bhypervisor\b", cpuinfo, re.MULTILINE)) if cpuinfo else None,
@@ -56,6 +56,14 @@ def host() -> dict[str, Any]:
         "load_1min": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
     }
+
+
+def _cpu(cpuinfo: str) -> str:
+    """What the processor is called: by the kernel, or on arm64, where that has only numbers, by lscpu; else its architecture."""
+    if not (found := re.search(r"^model name\s*: (.+)", cpuinfo, re.MULTILINE)) and shutil.which("lscpu"):
+        listed = subprocess.run(["lscpu"], capture_output=True, text=True, env=os.environ | {"LC_ALL": "C"}).stdout
+        found = re.search(r"^Model name: +([^-\s].*)", listed, re.MULTILINE)
+    return found[1].strip() if found else platform.processor() or platform.machine()
 
 
 def engine_facts() -> dict[str, Any]:
