@@ -239,7 +239,7 @@ guest() { ssh -F "$HERE/ssh" "$NAME" "$@"; }
 guest_root() { ssh -F "$HERE/ssh" -l root "$NAME" "$@"; }
 
 boot() {
-  local accelerator rate port deadline machine
+  local accelerator rate port deadline machine pid
   if process >/dev/null; then return; fi
   trap 'end' EXIT
   trap 'exit 130' INT TERM HUP
@@ -255,7 +255,12 @@ print(accelerator.choose().name, qemu.tsc_khz() or "")') || true
   say "booting $NAME ($accelerator; under emulation the login comes after a minute or more)"
   if [ "$NETWORK" = proxy ]; then
     setsid tinyproxy -d -c "$HERE/proxy.conf" </dev/null >"$HERE/proxy.log" 2>&1 9>&- &
-    echo $! >"$HERE/proxy.pid"
+    pid=$!
+    echo $pid >"$HERE/proxy.pid"
+    until grep -q "Accepting connections" "$HERE/proxy.log"; do
+      kill -0 $pid 2>/dev/null || fail "its proxy does not start" "see $HERE/proxy.log; is the port of proxy.conf taken? tools/machines.sh $NAME remove takes another"
+      sleep 0.1
+    done
   fi
   for _ in 1 2 3; do # somebody may take the port before QEMU does
     port=$(.venv/bin/python -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
@@ -281,10 +286,17 @@ print(accelerator.choose().name, qemu.tsc_khz() or "")') || true
     fail "it could not be made ready" "log in and see: /before.log"
 }
 
-# A checkout of this commit beside this one, on this machine itself.
+# A checkout of this commit beside this one, on this machine itself; what it made goes with it.
 own_checkout() {
-  rm -rf "$CHECKOUT"
+  leave
+  trap 'leave' EXIT
+  trap 'exit 130' INT TERM HUP
   git clone --quiet --no-hardlinks . "$CHECKOUT"
+}
+leave() {
+  # shellcheck disable=SC2086  # they are words
+  if [ -x "$CHECKOUT/.venv/bin/boxlab" ]; then $BY "$CHECKOUT/.venv/bin/boxlab" clean --images >/dev/null; fi
+  rm -rf "$CHECKOUT"
 }
 
 # This commit, if it has another.
@@ -311,7 +323,7 @@ start() {
 stop() {
   local pid
   trap - EXIT
-  pid=$(process) || return 0
+  pid=$(process) || { end; return; }
   say "shutting $NAME down"
   timeout 60 ssh -F "$HERE/ssh" -l root "$NAME" systemctl poweroff 2>/dev/null || true
   timeout 180 tail --pid="$pid" -f /dev/null || say "it did not end when told to: killing it"
@@ -369,7 +381,6 @@ case $2 in
   stop) stop ;;
   remove)
     end
-    if [ -x "$HERE/checkout/.venv/bin/boxlab" ]; then "$HERE/checkout/.venv/bin/boxlab" clean --images; fi
     rm -rf "$HERE"
     ;;
 esac

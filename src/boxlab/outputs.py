@@ -174,7 +174,7 @@ def run(
         with tempfile.TemporaryFile(dir=env.get("TMPDIR")) as said:
             asyncio.run(_execute(client, path, env, on_cell, said))
     except BaseException:  # its last cell, which removes what the others have made, was not reached
-        with contextlib.suppress(EngineError):  # which may be why a cell failed
+        with contextlib.suppress(BoxlabError):  # what cannot be removed stays declared, and the next run says so
             names.remove_dead(but=earlier)
         raise
     facts = {"host": provenance.host(), "engine": found["engine"]}

@@ -104,7 +104,13 @@ def test_a_machine_that_there_is_not_is_no_row():
 
 
 def test_what_needs_a_virtual_machine_where_none_boots_counts_as_not_tried(monkeypatch, tmp_path):
-    commands = {"lab": {"command": f"echo {machine.NO_VM}: too slow; exit 3"}, "good": {"command": "true"}}
-    status, found = tried(monkeypatch, tmp_path, commands, ["lab", "good"])
-    assert status == 0 and found["tries"]["lab"]["held"] is None
-    assert "| a toy | good | – | lab |" in machine.README.read_text()
+    says = f"echo {machine.NO_VM}: too slow"
+    commands = {
+        "lab": {"command": f"{says}; exit 3"},
+        "doctor": {"command": says},
+        "bad": {"command": f"{says}; exit 1"},
+    }
+    status, found = tried(monkeypatch, tmp_path, commands, list(commands))
+    assert status == 1
+    assert {what: one["held"] for what, one in found["tries"].items()} == {"lab": None, "doctor": True, "bad": False}
+    assert "| a toy | doctor | bad | lab |" in machine.README.read_text()
