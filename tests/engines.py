@@ -17,6 +17,7 @@ NAMED = (
     "tests/engine/test_experiments.py::test_phases_by_the_kernels_events_are_in_order",
     "tests/vm/test_vms.py::test_a_vm_runs_the_containers_files_on_a_kernel_of_its_own[microvm-True]",
     "tests/labs/test_engine_faults.py",
+    "tests/labs/test_sandbox.py::test_its_files_are_a_copy_that_no_other_program_sees",
     "tests/labs/test_all_labs.py::test_the_lab_is_proven[08-size]",
 )
 

@@ -143,7 +143,7 @@ class Beside(_Table):
 
     def run(self) -> list[nodes.Node]:
         self.found = {name: row for name, row in machines().items() if all(map(Path.exists, self._files(name)))}
-        self.titles = ("", *(f"{row['says']}; {run_by(name, row)}" for name, row in self.found.items()))
+        self.titles = ("median", *(f"{row['says']}; {run_by(name, row)}" for name, row in self.found.items()))
         return super().run()
 
     def _files(self, name: str) -> list[Path]:

@@ -35,7 +35,13 @@ def perform(work: Work, play: dict) -> PLAY.Stage:
     """The stage after a play."""
     stage = PLAY.Stage(play, work.random)
     ran = work.run(
-        ["python", "played.py"], serve=stage.answer, seconds=SECONDS, output_kib=2048, name="bench.py", next=REHEARSE
+        ["python", "played.py"],
+        serve=stage.answer,
+        serve_known=PLAY.Stage(play, Random(0)).answer,
+        seconds=SECONDS,
+        output_kib=2048,
+        name="bench.py",
+        next=REHEARSE,
     )
     if not stage.over:
         raise Mismatch(

@@ -15,7 +15,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from boxlab import marks
-from boxlab.errors import NotReady
+from boxlab.errors import BoxlabError, NotReady
 from boxlab.interrupts import deferred
 from boxlab.labs.checks import Mismatch
 from boxlab.language import _
@@ -129,7 +129,7 @@ class Work:
             argv: the command; "python" as its first word is the sandbox's own, which has numpy, scipy and pandas.
             files: further files, by name; they count before those of the folder.
             beside: a container of the check without a network: the program reaches what listens there, at localhost, and nothing else.
-            options: `input`, `serve`, limits and words, as for `sandbox.run`.
+            options: `input`, `serve`, `serve_known`, limits and words, as for `sandbox.run`.
 
         Raises:
             Mismatch: it does not end, prints too much or is not there.
@@ -137,15 +137,14 @@ class Work:
         """
         from boxlab.labs import sandbox
 
-        found = {
-            str(path.relative_to(self.folder)): path.read_bytes() for path in self.folder.rglob("*") if path.is_file()
-        }
+        found, solution = _contents(self.folder), _contents(self._starter.with_name("solution"))
         further = {name: text.encode() for name, text in (files or {}).items()}
+        known = found | solution | further if solution else None
         box = self._sandbox
         if beside:
             assert isinstance(box, sandbox.Containers)  # a lab with containers needs an engine
             box = replace(box, network=f"container:{beside.spawned.id}")
-        return sandbox.run(box, argv, found | further, **options)
+        return sandbox.run(box, argv, found | further, known=known, **options)
 
     def call(self, module: str, *calls: tuple[Any, ...], next: str = "", **limits: Any) -> list[Any]:
         """What functions in a file of the learner's return, as JSON has it.
@@ -400,6 +399,41 @@ class Planter:
             self._function(folder, Random(self._seed))
 
 
+ANSWERS = "for line in open(0): print(line, end='', flush=True)"
+"""The program of a container that says what it is told."""
+
+
+def _require_answer(seconds: float) -> None:
+    """See that a container answers here in a part of that time: a control, on the base image.
+
+    Raises:
+        BoxlabError: it does not, so that silence is not the learner's mistake.
+    """
+    from boxlab import images
+    from boxlab.labs.sandbox import SLACK
+    from boxlab.runtimes.console import Console
+    from boxlab.runtimes.spawn import EngineContainer
+
+    with deferred():
+        control = EngineContainer(f"{images.PREFIX}base", ["python3", "-c", ANSWERS], **LIMITS)
+    try:
+        control.send(b"ready\n")
+        Console(control, {}, time.monotonic()).next("(ready)", seconds / SLACK)
+    except NotReady as error:
+        raise BoxlabError(
+            _("a container that only answers is silent for {seconds:g} s here as well", seconds=seconds / SLACK),
+            _("check again when the machine is less busy"),
+        ) from error
+    finally:
+        with deferred():
+            control.stop(grace_s=0)
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    """What the files below a folder hold, by their paths from there."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 class Container:
     """A container that runs, and its output.
 
@@ -427,11 +461,14 @@ class Container:
         """What the one group of `pattern` matches in the next line that has such; by default the next line.
 
         Raises:
-            Mismatch: none came in time, it ended, or it printed without end.
+            Mismatch: none came in time though another container answers, it ended, or it printed without end.
+            BoxlabError: no container answers in time here.
         """
         try:
             return self._console.next(pattern, seconds)
         except NotReady as error:
+            if error.hung:
+                _require_answer(seconds)
             raise Mismatch(
                 _("a line within {seconds:g} s that matches {pattern}", seconds=seconds, pattern=pattern)
                 if pattern

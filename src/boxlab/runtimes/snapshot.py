@@ -1,7 +1,6 @@
 """A virtual machine that is not booted but resumed: from the memory and the state of one that was ready."""
 
 import asyncio
-import shlex
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -64,9 +63,6 @@ class _Resumable(qemu.Guest):
         drive = f"id=root,if=none,format=raw,readonly=on,file={qemu.quoted(disk)}"
         return ["-drive", drive, "-device", "virtio-blk-pci,drive=root"]
 
-    def _state_here(self) -> str:
-        return shlex.quote(qemu.here(self.state))
-
     def save(self) -> None:
         """Boot until the workload is ready, and save that into the folder.
 
@@ -80,7 +76,7 @@ class _Resumable(qemu.Guest):
                 console = Console(process, WORKLOAD_MARKS, time.monotonic(), serial=True)
                 await asyncio.to_thread(console.wait_for, "identity", self.deadline_s)
                 bar.update()
-                await _migrate(client, "migrate", f"exec:cat > {self._state_here()}", self.deadline_s)
+                await _migrate(client, "migrate", self.state, self.deadline_s)
                 bar.update()
 
             self.spawn_with(talk).stop(grace_s=0)
@@ -93,7 +89,7 @@ class _Resumable(qemu.Guest):
         """
 
         async def talk(client: QMPClient, process: HostProcess) -> None:
-            await _migrate(client, "migrate-incoming", f"exec:cat {self._state_here()}", self.deadline_s)
+            await _migrate(client, "migrate-incoming", self.state, self.deadline_s)
             process.times["resumed"] = time.monotonic()
             process.send(b"\nidentity\n")
 
@@ -135,14 +131,19 @@ class _Resumable(qemu.Guest):
         return process
 
 
-async def _migrate(client: QMPClient, command: str, uri: str, deadline_s: float) -> None:
-    """Save to or resume from `uri`, and wait until QEMU reports that it is done.
+async def _migrate(client: QMPClient, command: str, state: Path, deadline_s: float) -> None:
+    """Save to or resume from the file `state`, and wait until QEMU reports that it is done.
+
+    QEMU writes the file itself: a `cat` that did it (exec:) could still be at it when QEMU says that it is done.
 
     Raises:
         QMPError, TimeoutError: it is not.
     """
+    with state.open("rb" if command == "migrate-incoming" else "wb") as file:
+        client.send_fd_scm(file.fileno())
+        await client.execute("getfd", {"fdname": "state"})
     with client.listener("MIGRATION") as reports:
-        await client.execute(command, {"uri": uri})
+        await client.execute(command, {"uri": "fd:state"})
         status = ""
         while status != "completed":
             report: Any = await asyncio.wait_for(reports.get(), deadline_s)
