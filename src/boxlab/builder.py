@@ -28,7 +28,6 @@ from typing import IO
 import docker.errors
 import requests
 import urllib3
-from docker.models.images import Image as SdkImage
 
 from boxlab import client, engine, marks, paths, progress
 from boxlab.errors import EngineError
@@ -188,8 +187,8 @@ def remove_unused(image_id: str) -> bool:
     return False
 
 
-def unnamed(label: str = "") -> list[SdkImage]:
-    """The images without a name that carry a label, by default this owner's: those that have lost it, and steps that a build has left.
+def unnamed(label: str = "") -> set[str]:
+    """The ids of the images without a name that carry a label, by default this owner's: those that have lost it, and steps that a build has left.
 
     Without what others stand on, where images have parents. What a reader builds on an image inherits its labels.
 
@@ -198,8 +197,8 @@ def unnamed(label: str = "") -> list[SdkImage]:
     """
     label = label or f"{engine.OWNER_LABEL}={marks.owner()}"
     with engine.plain_errors():
-        found = engine.images(all=engine.keeps_packed(), filters={"label": label})
-    return [image for image in found if not image.tags]
+        rows = engine.listed(all=engine.keeps_packed(), filters={"label": label})
+    return {row["Id"] for row in rows if not engine.tags(row)}
 
 
 @contextlib.contextmanager

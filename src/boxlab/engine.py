@@ -250,6 +250,11 @@ def listed(tries: int = 20, **which: Any) -> list[dict[str, Any]]:
     return _rows(**which)
 
 
+def tags(row: dict[str, Any]) -> list[str]:
+    """The names of an image, from its row in the engine's list."""
+    return [name for name in row["RepoTags"] or [] if name != "<none>:<none>"]  # the latter by an engine before 25
+
+
 def _rows(**which: Any) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = connect().api.images(**which)
     return rows

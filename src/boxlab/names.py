@@ -389,7 +389,7 @@ def _things() -> Iterator[_Thing]:
         found["Created"] = found.get("CreatedAt") or 0
         yield _thing("volume", name, f"{name} {found['Created']}", found, "", partial(api.remove_volume, name))
     for found in engine.listed():
-        for name in [short_name(tag) for tag in found["RepoTags"] or () if tag != "<none>:<none>"] or [""]:
+        for name in [short_name(tag) for tag in engine.tags(found)] or [""]:
             yield _thing("image", name, found["Id"], found, "", partial(api.remove_image, name or found["Id"]))
 
 

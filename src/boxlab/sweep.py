@@ -113,8 +113,8 @@ def _named(wanted: Callable[[str], bool]) -> list[Leftover]:
     client = engine.connect()
     return [
         Leftover("image", name, partial(client.images.remove, name))
-        for image in engine.images(filters={"reference": f"{images.PREFIX}*"})
-        for name in image.tags
+        for row in engine.listed(filters={"reference": f"{images.PREFIX}*"})
+        for name in engine.tags(row)
         if images.short_name(name).startswith(images.PREFIX) and wanted(images.short_name(name))
     ]
 
@@ -133,7 +133,7 @@ def _built() -> list[Leftover]:
     """What experiments built for themselves, and images without a name that a build of ours has left behind."""
     client = engine.connect()
     return _named(lambda name: _is_passing(name, *images.PASSING)) + [
-        Leftover("image", image.id or "", partial(client.images.remove, image.id or "")) for image in builder.unnamed()
+        Leftover("image", identity, partial(client.images.remove, identity)) for identity in builder.unnamed()
     ]
 
 

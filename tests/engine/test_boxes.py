@@ -203,7 +203,7 @@ def test_pip_installs_a_package_inside_a_build(tmp_path, monkeypatch):
         with (tmp_path / "probe" / "Dockerfile").open("a") as file:
             file.write("RUN echo changed > /changed\n")
         assert images.ensure("probe").fresh
-        assert replaced.id not in {image.id for image in builder.unnamed(engine.LABEL)}
+        assert replaced.id not in builder.unnamed(engine.LABEL)
     finally:
         sweep.remove_images("probe")
 

@@ -44,9 +44,7 @@ def there():
     """What a build can leave: images, with steps without a name, and containers."""
     client = engine.connect()
     ours = {"label": f"{engine.OWNER_LABEL}={marks.owner()}"}
-    found = {image.id for image in builder.unnamed(engine.LABEL)} | {
-        tag for i in engine.images(filters=ours) for tag in i.tags
-    }
+    found = builder.unnamed(engine.LABEL) | {tag for i in engine.images(filters=ours) for tag in i.tags}
     return found | {container.id for container in client.containers.list(all=True, ignore_removed=True, filters=ours)}
 
 

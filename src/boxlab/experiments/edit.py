@@ -53,7 +53,7 @@ METRICS = {
 }
 
 MEASURES = (
-    "t0: `docker build` is called. t1: it has ended. The round that is discarded builds the image as it was; before each further one, "
+    "t0: `docker build` is called. t1: it has ended. The round that is discarded builds the image as it was, once by each builder; before each further one, "
     "one word of one line, or of the file that it copies, is changed. New layers are those that the same arm's image did not have "
     "before the edit: their archives, compressed, as a push would send them. Packages come from the network, or a cache of it."
 )
@@ -86,6 +86,7 @@ def edit(**options: Unpack[blocks.Options]) -> records.Record:
             ready[kind] = Edited(line, ways[0])
         else:
             left_out[kind] = {"reason": _("this engine does not have this builder"), "phases": []}
+    unedited: dict[builder.Way, str] = {}
     with workplace() as folder:
         return blocks.run(
             "edit",
@@ -93,7 +94,7 @@ def edit(**options: Unpack[blocks.Options]) -> records.Record:
                 {"kind": kind, "emulated": False, "phases": {}, "details": {"line": arm.line, "builder": arm.way}}
                 for kind, arm in ready.items()
             ],
-            partial(_measure, folder, ready),
+            partial(_measure, folder, ready, unedited),
             metrics=METRICS,
             measures=MEASURES,
             left_out=left_out,
@@ -102,12 +103,23 @@ def edit(**options: Unpack[blocks.Options]) -> records.Record:
         )
 
 
-def _measure(folder: Path, ready: dict[str, Edited], record: records.Record, sample: records.Sample) -> None:
-    """Build an arm's image again after an edit of its line."""
+def _measure(
+    folder: Path,
+    ready: dict[str, Edited],
+    unedited: dict[builder.Way, str],
+    record: records.Record,
+    sample: records.Sample,
+) -> None:
+    """Build an arm's image again after an edit of its line; as it was, one builder's arms have it in common."""
     arm, tag = ready[sample.arm], images.passing(f"edit-{sample.arm}")
     first = sample.discarded
+    if first and arm.way in unedited:
+        with engine.plain_errors():
+            engine.connect().api.tag(unedited[arm.way], tag)
+        return
     before = [] if first else layers.hashes(tag)
     lay_out(folder / sample.arm, {} if first else {arm.line: f"edited-{marks.RUN}-{sample.round}"})
+    unedited.setdefault(arm.way, tag)
     sample.values["seconds"] = built(folder / sample.arm, tag, way=arm.way)
     if sample.round == 1:  # what is new is the same in every round
         new = layers.layers(tag, without=before)

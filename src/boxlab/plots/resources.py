@@ -251,7 +251,7 @@ def edit(record: records.Record) -> Plot:
 
 
 def learning(record: records.Record) -> Plot:
-    """Every rung of an image for machine learning: bytes stored and sent, seconds to build and to run."""
+    """Every rung of an image for machine learning: bytes stored and sent, seconds to run."""
     metrics = record.plan["metrics"]
 
     def draw(page: Page) -> Figure:
@@ -273,7 +273,7 @@ def learning(record: records.Record) -> Plot:
     for kind in (kind for kind in record.arms if record.kept(kind)):
         said = [f"{record.label(metric)} {record.say(metric, record.median(kind, metric).value)}" for metric in metrics]
         described.append(f"{record.name(kind)}: {', '.join(said)}")
-    alt = _("Four panels, a row for each Dockerfile.") + " " + "; ".join(described) + "."
+    alt = _("Three panels, a row for each Dockerfile.") + " " + "; ".join(described) + "."
     return finish(draw, alt, caption(record), f"learning-{record.created}", 9)
 
 

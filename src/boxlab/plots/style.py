@@ -92,7 +92,10 @@ class Page:
         down = -(-panels // across)
         height_in = rows * (max(row_in, ROW_IN) if self.narrow else row_in) + around_in
         figure = Figure(figsize=(self.width_in, down * height_in), layout="constrained")
-        return figure, list(figure.subplots(down, across, squeeze=False, sharey=not self.narrow).flat)
+        axes = list(figure.subplots(down, across, squeeze=False, sharey=not self.narrow).flat)
+        for beyond in axes[panels:]:
+            beyond.remove()
+        return figure, axes[:panels]
 
     def rows(self, axes: Axes, names: list[str]) -> None:
         """Name the rows of a plot, the first at the top."""
