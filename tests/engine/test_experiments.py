@@ -241,6 +241,7 @@ EDITS = {
     "env-buildkit": 2,  # only what runs is given the variable: WORKDIR and COPY above it are as before
     "env-classic": 4,
     "command-buildkit": 0,
+    "command-classic": 0,  # all steps above it are found in the cache, whatever else was edited
 }
 """How many layers an edit of a line makes new: notebook 11 edits all of them."""
 

@@ -86,7 +86,6 @@ def edit(**options: Unpack[blocks.Options]) -> records.Record:
             ready[kind] = Edited(line, ways[0])
         else:
             left_out[kind] = {"reason": _("this engine does not have this builder"), "phases": []}
-    unedited: dict[builder.Way, str] = {}
     with workplace() as folder:
         return blocks.run(
             "edit",
@@ -94,7 +93,7 @@ def edit(**options: Unpack[blocks.Options]) -> records.Record:
                 {"kind": kind, "emulated": False, "phases": {}, "details": {"line": arm.line, "builder": arm.way}}
                 for kind, arm in ready.items()
             ],
-            partial(_measure, folder, ready, unedited),
+            partial(_measure, folder, ready),
             metrics=METRICS,
             measures=MEASURES,
             left_out=left_out,
@@ -103,28 +102,32 @@ def edit(**options: Unpack[blocks.Options]) -> records.Record:
         )
 
 
-def _measure(
-    folder: Path,
-    ready: dict[str, Edited],
-    unedited: dict[builder.Way, str],
-    record: records.Record,
-    sample: records.Sample,
-) -> None:
-    """Build an arm's image again after an edit of its line; as it was, one builder's arms have it in common."""
+def _measure(folder: Path, ready: dict[str, Edited], record: records.Record, sample: records.Sample) -> None:
+    """Build an arm's image again after an edit of its line."""
     arm, tag = ready[sample.arm], images.passing(f"edit-{sample.arm}")
-    first = sample.discarded
-    if first and arm.way in unedited:
+    if sample.discarded:
         with engine.plain_errors():
-            engine.connect().api.tag(unedited[arm.way], tag)
+            engine.connect().api.tag(_unedited(folder, sample.arm.partition("-")[2], arm.way), tag)
         return
-    before = [] if first else layers.hashes(tag)
-    lay_out(folder / sample.arm, {} if first else {arm.line: f"edited-{marks.RUN}-{sample.round}"})
-    unedited.setdefault(arm.way, tag)
+    before = layers.hashes(tag)
+    lay_out(folder / sample.arm, {arm.line: f"edited-{marks.RUN}-{sample.round}"})
     sample.values["seconds"] = built(folder / sample.arm, tag, way=arm.way)
     if sample.round == 1:  # what is new is the same in every round
         new = layers.layers(tag, without=before)
         sample.values["sent"] = sum(layer.compressed for layer in new)
         sample.values["layers"] = len(new)
+
+
+def _unedited(folder: Path, name: str, way: builder.Way) -> str:
+    """The tag of the image as it was, which one builder's arms have in common.
+
+    It stays, so that each edit finds all steps above it in the cache.
+    """
+    tag = images.passing(f"edit-{name}")
+    if not (folder / name).exists():
+        lay_out(folder / name, {})
+        built(folder / name, tag, way=way)
+    return tag
 
 
 def lay_out(folder: Path, edited: dict[str, str]) -> None:
