@@ -166,6 +166,25 @@ def test_a_build_that_never_ends_is_a_mismatch_and_is_stopped(work, builder):
     waiting.until(lambda: not sleeping())  # the engine takes a moment to kill what it ran
 
 
+def test_a_build_that_is_late_where_the_solutions_is_late_too_is_no_mistake(work):
+    dockerfile(work, "RUN sleep 600")
+    solution = work.folder.with_name("solution")
+    solution.mkdir()
+    (solution / "Dockerfile").write_text((work.folder / "Dockerfile").read_text())
+    with pytest.raises(engine.EngineError, match="what is right is not built within 1 s"):
+        work.build(seconds=2)
+    waiting.until(lambda: not sleeping())
+
+
+def test_a_build_that_is_late_where_the_solutions_is_not_is_a_mismatch(work):
+    dockerfile(work, "RUN sleep 600")
+    solution = work.folder.with_name("solution")
+    solution.mkdir()
+    (solution / "Dockerfile").write_text(f"FROM {images.PREFIX}base\n")
+    with pytest.raises(Mismatch):
+        work.build(seconds=10)
+
+
 def sleeping():
     commands = subprocess.run(["ps", "-A", "-o", "command"], capture_output=True, text=True, check=True).stdout
     return [line for line in commands.splitlines() if line == "sleep 600"]
@@ -231,10 +250,10 @@ def test_an_edit_of_a_dockerfile_leaves_nothing_of_the_old_images(work, builder)
 
 CONTAINERS = {
     "exit status 3": "exit 3",
-    "a further line did not come within 1 s; it printed nothing": "sleep 600",
-    "a further line did not come within 1 s": "trap '' TERM INT HUP; sleep 600 & wait; sleep 600",
+    "a further line did not come within 6 s; it printed nothing": "sleep 600",
+    "a further line did not come within 6 s": "trap '' TERM INT HUP; sleep 600 & wait; sleep 600",
     "printed more than 1024 KiB": "tr '\\0' y < /dev/zero",
-    "a further line did not come within 1 s; it printed nothing ": "exec python3 -c 'import os, time\nwhile True:\n try: os.fork()\n except OSError: time.sleep(1)'",
+    "a further line did not come within 6 s; it printed nothing ": "exec python3 -c 'import os, time\nwhile True:\n try: os.fork()\n except OSError: time.sleep(1)'",
 }
 
 
@@ -244,7 +263,7 @@ def test_a_container_that_does_not_answer_is_a_mismatch_and_goes(work, words):
         pytest.raises(Mismatch) as caught,
         work.container("containers-measured/base", ["sh", "-c", CONTAINERS[words]]) as box,
     ):
-        box.ask("anybody there?", seconds=1)
+        box.ask("anybody there?", seconds=6)
     assert words.strip() in caught.value.actual
     waiting.until(lambda: not sweep.of_run(marks.RUN))
 

@@ -15,7 +15,7 @@ import docker.errors
 
 from boxlab import builder, client, engine, images, layers, marks, paths
 from boxlab.errors import EngineError
-from boxlab.labs.checks import Mismatch, next_difference, printed
+from boxlab.labs.checks import SLACK, Mismatch, next_difference, printed
 from boxlab.language import _
 
 CHATTER = ("DEPRECATED: ", "            Install the buildx", "            https://", "Sending build context")
@@ -147,6 +147,7 @@ def build(
     arguments: dict[str, str] | None = None,
     secrets: dict[str, str] | None = None,
     target: str = "",
+    known: dict[str, bytes] | None = None,
 ) -> Image:
     """Build the image of a folder as `docker build` would. It has no network, so that it does not depend on one.
 
@@ -155,9 +156,10 @@ def build(
         name: the tag is made of it.
         seconds: how long it may take.
         arguments, secrets, target: as for `builder.build`.
+        known: files of an answer that is right, which shows whether one builds in a part of that time here (`SLACK`).
 
     Raises:
-        Mismatch: it does not build, or not in time.
+        Mismatch: it does not build, or not in time though the other does.
         NoStage: the target is not there.
         EngineError: the engine is in the way, or knows no secrets.
     """
@@ -184,6 +186,9 @@ def build(
             if target and NOT_A_STAGE.search(built.output):
                 raise NoStage
             _require_builder(built.output)
+            if built.trouble == "late" and known:
+                with builder.staged(folder, {**known}) as control:
+                    _require(control, seconds / SLACK, arguments, secrets)
             if repeated or built.trouble == "late":  # what fails once may have been disturbed by what runs beside it
                 raise _mistake(built, seconds)
     with engine.plain_errors():
@@ -198,6 +203,7 @@ def stages(
     seconds: float,
     arguments: dict[str, str] | None = None,
     secrets: dict[str, str] | None = None,
+    known: dict[str, bytes] | None = None,
 ) -> Iterator[Image]:
     """The image of each stage of a folder's Dockerfile, as `docker build --target` makes it; each replaces the one before.
 
@@ -207,7 +213,7 @@ def stages(
     with builder.staged(folder, {"Dockerfile": text.encode()}) as context:
         for stage in names:
             with contextlib.suppress(NoStage):  # a line that only looks like FROM
-                yield build(context, f"{name}-stage", seconds, arguments, secrets, stage)
+                yield build(context, f"{name}-stage", seconds, arguments, secrets, stage, known)
 
 
 def stage_names(text: str) -> tuple[str, list[str]]:
@@ -277,21 +283,40 @@ def _require_build() -> None:
     Raises:
         EngineError: none can, so that whatever is not built is not the learner's mistake.
     """
-    tag = images.passing(f"lab-control-{marks.RUN}")
     with tempfile.TemporaryDirectory(dir=paths.scratch(), prefix=f"control-{marks.RUN}-") as folder:
         Path(folder, "Dockerfile").write_text(f"FROM {images.PREFIX}base\nRUN true\n")
-        try:
-            labels = engine.labels("lab")
-            built = builder.build(Path(folder), tag, labels=labels, network="none", cached=False, seconds=CONTROL_S)
-        finally:
-            with engine.plain_errors(), contextlib.suppress(docker.errors.ImageNotFound):
-                engine.connect().images.remove(tag)
+        _require(Path(folder), CONTROL_S)
+
+
+def _require(
+    folder: Path, seconds: float, arguments: dict[str, str] | None = None, secrets: dict[str, str] | None = None
+) -> None:
+    """See that what is known to be right is built, without the cache.
+
+    Raises:
+        EngineError: it is not.
+    """
+    tag = images.passing(f"lab-control-{marks.RUN}")
+    try:
+        built = builder.build(
+            folder,
+            tag,
+            labels=engine.labels("lab"),
+            arguments=arguments,
+            secrets=secrets,
+            network="none",
+            cached=False,
+            seconds=seconds,
+        )
+    finally:
+        with engine.plain_errors(), contextlib.suppress(docker.errors.ImageNotFound):
+            engine.connect().images.remove(tag)
     if built.trouble:
         said = " | ".join(printed(line) for line in _said(built.output)[-2:])
         if built.trouble == "late":
             said = _(
-                "nothing is built within {seconds} s; it was still at: {lines}",
-                seconds=CONTROL_S,
+                "what is right is not built within {seconds:g} s; it was still at: {lines}",
+                seconds=seconds,
                 lines=said or _("nothing"),
             )
         raise EngineError(

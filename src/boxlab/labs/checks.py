@@ -31,6 +31,9 @@ SHOWN = 2000
 DEADLINE_S = 1800
 """How long a check may take that says nothing else: a check that hangs must end, and one on a slow machine must not."""
 
+SLACK = 2
+"""What a learner has written may take so many times as long as what is known to be right."""
+
 
 class Outcome(StrEnum):
     """What became of a check; infrastructure counts neither against the learner nor as a pass."""

@@ -23,7 +23,7 @@ import psutil
 from boxlab import cgroups, disk, marks, paths
 from boxlab.errors import BoxlabError, NotReady
 from boxlab.interrupts import deferred
-from boxlab.labs.checks import Mismatch, printed
+from boxlab.labs.checks import SLACK, Mismatch, printed
 from boxlab.language import _, several
 
 if TYPE_CHECKING:  # whoever has no engine need not wait for its library
@@ -207,9 +207,6 @@ def run(
 
 
 LATE = _("it did not end")
-
-SLACK = 2
-"""A learner's program may take so many times as long as what is known to be right."""
 
 LOOK_S = 1.0
 """How often we look whether a program has had its time. Between two looks no more than this counts, so that a machine that

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from boxlab import marks
 from boxlab.errors import BoxlabError, NotReady
 from boxlab.interrupts import deferred
-from boxlab.labs.checks import Mismatch
+from boxlab.labs.checks import SLACK, Mismatch
 from boxlab.language import _
 
 if TYPE_CHECKING:  # the engine's library takes longer to import than a lab without an engine to check
@@ -108,6 +108,11 @@ class Work:
         self._plant(folder)
         return folder
 
+    @cached_property
+    def _solution(self) -> dict[str, bytes]:
+        """The lab's own answer, by which a slow machine is told from a fault; empty where there is none."""
+        return _contents(self._starter.with_name("solution"))
+
     @property
     def held(self) -> str:
         """What holds the programs that ran; empty where it is the usual, or none ran."""
@@ -137,7 +142,7 @@ class Work:
         """
         from boxlab.labs import sandbox
 
-        found, solution = _contents(self.folder), _contents(self._starter.with_name("solution"))
+        found, solution = _contents(self.folder), self._solution
         further = {name: text.encode() for name, text in (files or {}).items()}
         known = found | solution | further if solution else None
         box = self._sandbox
@@ -200,7 +205,8 @@ class Work:
         """
         from boxlab.labs import build
 
-        return build.build(folder or self.folder, f"{self.lab_id}-{name}", seconds, arguments, secrets)
+        name = f"{self.lab_id}-{name}"
+        return build.build(folder or self.folder, name, seconds, arguments, secrets, known=self._solution)
 
     def image(self, name: str) -> str:
         """One of the book's own images, such as "registry", by the name under which `container` takes it; built if it is not there.
@@ -218,7 +224,7 @@ class Work:
         """The image of each stage of `folder`, one after another; arguments and errors as for `build`."""
         from boxlab.labs import build
 
-        return build.stages(self.folder, self.lab_id, seconds, arguments, secrets)
+        return build.stages(self.folder, self.lab_id, seconds, arguments, secrets, self._solution)
 
     @contextlib.contextmanager
     def container(
@@ -410,7 +416,6 @@ def _require_answer(seconds: float) -> None:
         BoxlabError: it does not, so that silence is not the learner's mistake.
     """
     from boxlab import images
-    from boxlab.labs.sandbox import SLACK
     from boxlab.runtimes.console import Console
     from boxlab.runtimes.spawn import EngineContainer
 
