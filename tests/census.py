@@ -6,7 +6,10 @@ from pathlib import Path
 from boxlab import engine, images, paths, sweep
 
 SPARE = 64 << 20
-"""Bytes by which an engine's own books may grow: its databases and its log."""
+"""Bytes by which what an engine keeps besides may grow: folders, and blocks that are not full."""
+
+BOOKS = ("*.db", "log")
+"""An engine's databases and its log, which grow with all that it does, and never shrink."""
 
 FORMS = 6
 """An image takes its listed size several times: packed, unpacked, and in blocks that are not full."""
@@ -38,7 +41,10 @@ def disk() -> tuple[int, dict[str, int]]:
     sizes = {image.id: image.attrs["Size"] for image in engine.images() if image.tags}
     folder = Path(engine.host().removeprefix("unix://")).parents[1]
     counted = subprocess.run(
-        ["du", "--summarize", "--block-size=1", folder], capture_output=True, text=True, check=True
+        ["du", "--summarize", "--block-size=1", *(f"--exclude={name}" for name in BOOKS), folder],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return int(counted.stdout.split()[0]), sizes
 
