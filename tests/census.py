@@ -5,10 +5,10 @@ from pathlib import Path
 
 from boxlab import engine, images, paths, sweep
 
-SPARE = 64 << 20
+SPARE = 32 << 20
 """Bytes by which what an engine keeps besides may grow: folders, and blocks that are not full."""
 
-BOOKS = ("*.db", "log")
+BOOKS = ("log", "docker/buildkit/*.db", "docker/buildkit/*/*.db", "containerd/*/*.db")
 """An engine's databases and its log, which grow with all that it does, and never shrink."""
 
 FORMS = 6
@@ -40,8 +40,9 @@ def disk() -> tuple[int, dict[str, int]]:
     client.api.prune_builds(all=True)
     sizes = {image.id: image.attrs["Size"] for image in engine.images() if image.tags}
     folder = Path(engine.host().removeprefix("unix://")).parents[1]
+    books = [f"--exclude={book}" for pattern in BOOKS for book in folder.glob(pattern)]
     counted = subprocess.run(
-        ["du", "--summarize", "--block-size=1", *(f"--exclude={name}" for name in BOOKS), folder],
+        ["du", "--summarize", "--block-size=1", *books, folder],
         capture_output=True,
         text=True,
         check=True,

@@ -176,13 +176,16 @@ def test_a_build_that_is_late_where_the_solutions_is_late_too_is_no_mistake(work
     waiting.until(lambda: not sleeping())
 
 
-def test_a_build_that_is_late_where_the_solutions_is_not_is_a_mismatch(work):
+@pytest.mark.parametrize("right", ["RUN true", "RUN false"])
+def test_a_build_that_is_late_where_the_solutions_is_not_is_a_mismatch(work, right, monkeypatch):
+    """Also where that fails, which says nothing of the machine."""
+    monkeypatch.setattr("boxlab.labs.build.SLACK", 1 / toy_lab.HANG_S)
     dockerfile(work, "RUN sleep 600")
     solution = work.folder.with_name("solution")
     solution.mkdir()
-    (solution / "Dockerfile").write_text(f"FROM {images.PREFIX}base\n")
+    (solution / "Dockerfile").write_text(f"FROM {images.PREFIX}base\n{right}\n")
     with pytest.raises(Mismatch):
-        work.build(seconds=10)
+        work.build(seconds=2)
 
 
 def sleeping():
@@ -250,20 +253,21 @@ def test_an_edit_of_a_dockerfile_leaves_nothing_of_the_old_images(work, builder)
 
 CONTAINERS = {
     "exit status 3": "exit 3",
-    "a further line did not come within 6 s; it printed nothing": "sleep 600",
-    "a further line did not come within 6 s": "trap '' TERM INT HUP; sleep 600 & wait; sleep 600",
+    "a further line did not come within 1 s; it printed nothing": "sleep 600",
+    "a further line did not come within 1 s": "trap '' TERM INT HUP; sleep 600 & wait; sleep 600",
     "printed more than 1024 KiB": "tr '\\0' y < /dev/zero",
-    "a further line did not come within 6 s; it printed nothing ": "exec python3 -c 'import os, time\nwhile True:\n try: os.fork()\n except OSError: time.sleep(1)'",
+    "a further line did not come within 1 s; it printed nothing ": "exec python3 -c 'import os, time\nwhile True:\n try: os.fork()\n except OSError: time.sleep(1)'",
 }
 
 
 @pytest.mark.parametrize("words", CONTAINERS)
-def test_a_container_that_does_not_answer_is_a_mismatch_and_goes(work, words):
+def test_a_container_that_does_not_answer_is_a_mismatch_and_goes(work, words, monkeypatch):
+    monkeypatch.setattr("boxlab.labs.work.SLACK", 1 / toy_lab.HANG_S)  # one that does may take its time
     with (
         pytest.raises(Mismatch) as caught,
         work.container("containers-measured/base", ["sh", "-c", CONTAINERS[words]]) as box,
     ):
-        box.ask("anybody there?", seconds=6)
+        box.ask("anybody there?", seconds=1)
     assert words.strip() in caught.value.actual
     waiting.until(lambda: not sweep.of_run(marks.RUN))
 

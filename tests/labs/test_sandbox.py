@@ -35,6 +35,12 @@ def box(request, containers):
     waiting.until(lambda: "container" not in {item.kind for item in sweep.of_run(sandbox.marks.RUN)})
 
 
+@pytest.fixture
+def patient(monkeypatch):
+    """What is known to be right may take its time: a busy machine spoils no test."""
+    monkeypatch.setattr(sandbox, "SLACK", 1 / toy_lab.HANG_S)
+
+
 def run(box, script, files=None, **options):
     return sandbox.run(box, ["python", "-c", script], files or {}, **{"seconds": toy_lab.HANG_S} | options)
 
@@ -125,9 +131,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_a_mismatch_that_names_it(box, fault):
+def test_a_fault_is_a_mismatch_that_names_it(box, fault, patient):
     with pytest.raises(Mismatch) as caught:
-        run(box, FAULTS[fault], seconds=6, output_kib=64)
+        run(box, FAULTS[fault], seconds=4, output_kib=64)
     assert caught.value.actual.startswith(fault.strip())
 
 
@@ -142,30 +148,35 @@ WAITS = "import time; time.sleep(float(open('wait').read()))"
 def test_where_what_is_right_does_not_end_in_time_it_is_the_machine(box):
     with pytest.raises(BoxlabError, match="own solution does not end within 0.5 s here either"):
         run(box, WAITS, {"wait": b"600"}, known={"wait": b"600"}, seconds=1)
+
+
+def test_where_what_is_right_ends_in_time_it_is_no_machine(box, patient):
     with pytest.raises(Mismatch):
-        run(box, WAITS, {"wait": b"600"}, known={"wait": b"0"}, seconds=6)
+        run(box, WAITS, {"wait": b"600"}, known={"wait": b"0"}, seconds=1)
 
 
-def test_each_labs_solution_is_what_a_late_program_is_held_against(toy, containers, tmp_path, monkeypatch):
-    """Also where it is served: who serves it is asked afresh."""
+def test_each_labs_solution_is_what_a_late_program_is_held_against(toy, containers, tmp_path):
     (toy.solution / "wait").write_text("600")
     (tmp_path / "wait").write_text("600")
     given = work.Work(toy.id, toy.starter, tmp_path, lambda folder: None)
     with pytest.raises(BoxlabError, match="own solution"):
         given.run(["python", "-c", WAITS], seconds=1)
+
+
+def test_who_serves_a_late_program_is_not_who_serves_the_solution(toy, containers, tmp_path, patient):
     asked = []
     (toy.solution / "wait").write_text("0")
+    (tmp_path / "wait").write_text("600")
+    given = work.Work(toy.id, toy.starter, tmp_path, lambda folder: None)
     script = f"print('\\n\\x1e1', flush=True); input(); {WAITS}"
     with pytest.raises(Mismatch):
-        given.run(["python", "-c", script], serve=str, serve_known=asked.append, seconds=6)
+        given.run(["python", "-c", script], serve=str, serve_known=asked.append, seconds=4)
     assert asked == [1]
 
 
 def test_a_container_that_is_silent_where_none_answers_is_no_mistake(containers, monkeypatch):
     given = work.Work("toy", paths.ROOT, paths.ROOT / "images" / "registry", lambda folder: None)
     with given.container("containers-measured/base", ["sleep", "600"]) as box:
-        with pytest.raises(Mismatch, match="a further line did not come within 4 s"):
-            box.expect(seconds=4)
         monkeypatch.setattr(work, "ANSWERS", "import time; time.sleep(600)")
         with pytest.raises(BoxlabError, match="only answers is silent for 0.5 s"):
             box.expect(seconds=1)

@@ -53,7 +53,8 @@ METRICS = {
 }
 
 MEASURES = (
-    "t0: `docker build` is called. t1: it has ended. The round that is discarded builds the image as it was, once by each builder; before each further one, "
+    "t0: `docker build` is called. t1: it has ended. The round that is discarded builds the image as it was, once by each builder; "
+    "before each further one, "
     "one word of one line, or of the file that it copies, is changed. New layers are those that the same arm's image did not have "
     "before the edit: their archives, compressed, as a push would send them. Packages come from the network, or a cache of it."
 )

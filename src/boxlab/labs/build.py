@@ -170,31 +170,44 @@ def build(
         raise _lacking(found[0].strip())
     with builder.staged(folder) as context:
         for repeated in (False, True):
-            built = builder.build(
-                context,
-                tag,
-                labels=engine.labels("lab"),
-                arguments=arguments,
-                secrets=secrets,
-                target=target,
-                network="none",
-                keep=True,
-                seconds=seconds,
-            )
+            built = _built(context, tag, seconds, arguments, secrets, target=target, keep=True)
             if not built.trouble:
                 break
             if target and NOT_A_STAGE.search(built.output):
                 raise NoStage
             _require_builder(built.output)
             if built.trouble == "late" and known:
-                with builder.staged(folder, {**known}) as control:
-                    _require(control, seconds / SLACK, arguments, secrets)
+                with builder.staged(folder, {**known}) as right:
+                    control = _control(right, seconds / SLACK, arguments, secrets)
+                if control.trouble == "late":  # where it fails otherwise, it says nothing of the machine
+                    raise _not_here(control, seconds / SLACK)
             if repeated or built.trouble == "late":  # what fails once may have been disturbed by what runs beside it
                 raise _mistake(built, seconds)
     with engine.plain_errors():
         image = _inspect(tag)
         own = tuple(image["RootFS"]["Layers"])
         return Image(image["Id"], tag, own, images.base_of(own) is not None, built.output)
+
+
+def _built(
+    context: Path,
+    tag: str,
+    seconds: float,
+    arguments: dict[str, str] | None,
+    secrets: dict[str, str] | None,
+    **more: Any,
+) -> builder.Build:
+    """One build of a lab's, without a network; `more` as for `builder.build`."""
+    return builder.build(
+        context,
+        tag,
+        labels=engine.labels("lab"),
+        arguments=arguments,
+        secrets=secrets,
+        network="none",
+        seconds=seconds,
+        **more,
+    )
 
 
 def stages(
@@ -285,44 +298,36 @@ def _require_build() -> None:
     """
     with tempfile.TemporaryDirectory(dir=paths.scratch(), prefix=f"control-{marks.RUN}-") as folder:
         Path(folder, "Dockerfile").write_text(f"FROM {images.PREFIX}base\nRUN true\n")
-        _require(Path(folder), CONTROL_S)
+        control = _control(Path(folder), CONTROL_S)
+    if control.trouble:
+        raise _not_here(control, CONTROL_S)
 
 
-def _require(
-    folder: Path, seconds: float, arguments: dict[str, str] | None = None, secrets: dict[str, str] | None = None
-) -> None:
-    """See that what is known to be right is built, without the cache.
-
-    Raises:
-        EngineError: it is not.
-    """
+def _control(
+    context: Path, seconds: float, arguments: dict[str, str] | None = None, secrets: dict[str, str] | None = None
+) -> builder.Build:
+    """The build of what is known to be right, without the cache; nothing of it stays."""
     tag = images.passing(f"lab-control-{marks.RUN}")
     try:
-        built = builder.build(
-            folder,
-            tag,
-            labels=engine.labels("lab"),
-            arguments=arguments,
-            secrets=secrets,
-            network="none",
-            cached=False,
-            seconds=seconds,
-        )
+        return _built(context, tag, seconds, arguments, secrets, cached=False)
     finally:
         with engine.plain_errors(), contextlib.suppress(docker.errors.ImageNotFound):
             engine.connect().images.remove(tag)
-    if built.trouble:
-        said = " | ".join(printed(line) for line in _said(built.output)[-2:])
-        if built.trouble == "late":
-            said = _(
-                "what is right is not built within {seconds:g} s; it was still at: {lines}",
-                seconds=seconds,
-                lines=said or _("nothing"),
-            )
-        raise EngineError(
-            _("`docker build` does not work here: {reason}", reason=said or _("it fails without a word")),
-            client.fix_for(built.output),
+
+
+def _not_here(control: builder.Build, seconds: float) -> EngineError:
+    """What to say where even what is right is not built."""
+    said = " | ".join(printed(line) for line in _said(control.output)[-2:])
+    if control.trouble == "late":
+        said = _(
+            "what is right is not built within {seconds:g} s; it was still at: {lines}",
+            seconds=seconds,
+            lines=said or _("nothing"),
         )
+    return EngineError(
+        _("`docker build` does not work here: {reason}", reason=said or _("it fails without a word")),
+        client.fix_for(control.output),
+    )
 
 
 def _inspect(name: str) -> dict[str, Any]:
