@@ -116,7 +116,7 @@ def build(notebooks: list[Path], prepares: bool) -> int:
         and notebooks == NOTEBOOKS
         and (found["accelerator"] is None or due(NOTEBOOKS, MEASURED / outputs.key(found)))
     ):
-        if status := call([sys.executable, "-m", "boxlab", "prepare"]).returncode:
+        if status := call([sys.executable, "-m", "boxlab", "prepare", "--chapters"]).returncode:
             say("not measured; the lines above say why")
             return status
         found = outputs.circumstances(ROOT)

@@ -114,10 +114,15 @@ def doctor(again: bool, as_json: bool) -> None:
 
 
 @main.command()
-def prepare() -> None:
+@click.option(
+    "--chapters",
+    is_flag=True,
+    help=_("Also what the chapters' notebooks and experiments build on, which takes minutes."),
+)
+def prepare(chapters: bool) -> None:
     """Build what is missing: images, disks, the kernel; and prove the accelerator. Does nothing that is done already."""
-    from boxlab import runtimes
-    from boxlab.errors import Unavailable
+    from boxlab import images, runtimes
+    from boxlab.errors import BoxlabError, Unavailable
 
     ready = []
     for runtime in (kind() for kind in runtimes.ALL):
@@ -127,6 +132,15 @@ def prepare() -> None:
         except Unavailable as error:
             click.echo(_("left out here: {box}: {why}", box=runtime.label, why=error), err=True)
     click.echo(_("ready to run: {boxes}", boxes=", ".join(ready)) if ready else _("ready to run: nothing"))
+    if chapters:
+        from boxlab.experiments.learning import prepare as prepare_learning
+
+        try:
+            for name in images.names():
+                images.ensure(name)
+            prepare_learning()
+        except BoxlabError as error:  # a notebook tries again, and says so
+            click.echo(_("left out here: {box}: {why}", box=_("what the chapters build on"), why=error), err=True)
 
 
 def _experiment(experiment: catalogue.Experiment) -> click.Command:

@@ -505,6 +505,14 @@ def test_ctrl_c_in_the_middle_leaves_the_samples_and_nothing_else(arguments):
         record.unlink(missing_ok=True)
 
 
+def test_the_images_for_machine_learning_can_be_built_before_and_none_stays(monkeypatch):
+    learning = import_module("boxlab.experiments.learning")  # the package has the function of that name
+    smallest = "5-numpy-only"
+    monkeypatch.setattr(learning, "ARMS", {smallest: learning.ARMS[smallest]})
+    learning.prepare()
+    assert engine.images(name=learning._tag(smallest)) == []
+
+
 def test_an_image_for_machine_learning_that_is_interrupted_leaves_no_container(monkeypatch):
     def interrupted(_container):
         raise KeyboardInterrupt

@@ -40,6 +40,13 @@ def test_every_arm_is_measured_at_every_level_in_an_order_of_its_own():
     assert [f"{s.arm} {s.level}" for s in result.samples if s.round == 2] == result.plan["order"][2]
 
 
+def test_a_round_before_is_run_and_counts_and_no_caption_speaks_of_it():
+    result = run(rounds=3, warm_up=0, before=1)
+    assert [(s.arm, s.round) for s in result.samples if s.counts and s.arm == "a"] == [("a", n) for n in range(4)]
+    assert (result.plan["rounds"], result.plan["rounds_before"]) == (3, 1)
+    assert "rounds_before" not in run(rounds=3, warm_up=0).plan
+
+
 def test_an_arm_may_have_fewer_levels():
     result = run(levels=[1, 2, 4], most={"b": 2}, rounds=1, warm_up=0)
     levels = {arm: sorted(s.level for s in result.samples if s.arm == arm) for arm in "ab"}

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 from command import boxlab as run
 
-from boxlab import catalogue, cli, doctor, engine, paths, sweep
+from boxlab import catalogue, cli, doctor, engine, images, paths, runtimes, sweep
 from boxlab.doctor import State
-from boxlab.errors import Unavailable
+from boxlab.errors import BuildError, Unavailable
 from boxlab.labs import commands
 from boxlab.runtimes import accelerator, qemu
 
@@ -44,6 +44,22 @@ def test_without_an_engine_one_line_and_its_fix_and_status_3(no_engine, command,
     assert result.exit_code == cli.INFRASTRUCTURE
     assert result.output.splitlines()[-2].startswith("boxlab: no engine answers")
     assert result.output.splitlines()[-1].startswith("  fix: ")
+
+
+def test_what_chapters_build_on_is_built_where_it_is_asked_for_and_one_that_fails_is_said(monkeypatch):
+    built = []
+
+    def ensure(name):
+        built.append(name)
+        if name == images.names()[3]:
+            raise BuildError("no packages", "is the network there?")
+
+    monkeypatch.setattr(runtimes, "ALL", [])
+    monkeypatch.setattr(images, "ensure", ensure)
+    assert run("prepare").exit_code == 0 and built == []
+    result = run("prepare", "--chapters")
+    assert result.exit_code == 0 and built == images.names()[:4]
+    assert "left out here: what the chapters build on: no packages" in result.output
 
 
 def test_doctor_reports_a_missing_engine_and_still_checks_the_rest(no_engine):

@@ -146,7 +146,6 @@ def run(
     rounds = usual(chosen) if rounds is None else rounds
     if rounds < 1:
         raise BoxlabError(_("{count} rounds cannot be measured", count=rounds), _("ask for at least one"))
-    rounds += before
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
     draw = random.Random(seed)
     kinds = [arm["kind"] for arm in arms]
@@ -156,7 +155,7 @@ def run(
     }
     blocks = [
         [(kind, draw.sample(steps[kind], len(steps[kind]))) for kind in draw.sample(kinds, len(kinds))]
-        for _number in range(warm_up + rounds)
+        for _number in range(warm_up + before + rounds)
     ]
     result = records.Record(
         experiment=experiment,
@@ -178,6 +177,7 @@ def run(
             "workload": asdict(workload) if workload else None,
             "files_sha256": None,
         }
+        | ({"rounds_before": before} if before else {})
         | ({"levels": list(levels)} if levels else {}),
         provenance=provenance.collect(),
     )
@@ -193,7 +193,7 @@ def run(
                                 _(
                                     "round {number} of {last}, {arm}",
                                     number=number,
-                                    last=warm_up + rounds - 1,
+                                    last=len(blocks) - 1,
                                     arm=_cell(kind, level),
                                 )
                             )

@@ -7,7 +7,7 @@ from typing import Unpack
 
 import docker.errors
 
-from boxlab import builder, engine, images, layers, paths, records
+from boxlab import builder, engine, images, layers, paths, progress, records
 from boxlab.experiments import blocks
 from boxlab.experiments.dockerfile import built, workplace
 from boxlab.interrupts import deferred
@@ -46,19 +46,15 @@ def learning(**options: Unpack[blocks.Options]) -> records.Record:
         BuildError: one does not build, with its last words.
         EngineError: the engine does not answer, or a program fails.
     """
-    beneath = images.ensure("base").layers
-    for name in ("compiler", "wheels"):
-        images.ensure(name)
+    beneath = _beneath()
     with workplace() as folder:
 
         def measure(record: records.Record, sample: records.Sample) -> None:
-            tag = images.passing(f"rung-learning-{sample.arm}")
             if sample.round:
-                sample.notes["answer"], sample.values["run"] = _ran(tag)
+                sample.notes["answer"], sample.values["run"] = _ran(_tag(sample.arm))
                 return
-            _lay_out(folder / sample.arm, sample.arm)
-            built(folder / sample.arm, tag, network="none")
-            own = layers.layers(tag, without=beneath)
+            _build(folder, sample.arm)
+            own = layers.layers(_tag(sample.arm), without=beneath)
             sample.values["unpacked"] = sum(layer.size for layer in own)
             sample.values["compressed"] = sum(layer.compressed for layer in own)
 
@@ -76,6 +72,35 @@ def learning(**options: Unpack[blocks.Options]) -> records.Record:
             before=1,
             **options,
         )
+
+
+def prepare() -> None:
+    """Build each rung, so that BuildKit has its steps when it is asked again; none of the images stays.
+
+    Raises:
+        BuildError: one does not build, with its last words.
+        EngineError: the engine does not answer.
+    """
+    _beneath()
+    with workplace() as folder:
+        for kind in progress.steps(_("preparing"), list(ARMS), ARMS.__getitem__):
+            _build(folder, kind)
+
+
+def _beneath() -> tuple[str, ...]:
+    """The base image's layers; what else the rungs stand on is there then."""
+    for name in ("compiler", "wheels"):
+        images.ensure(name)
+    return images.ensure("base").layers
+
+
+def _tag(kind: str) -> str:
+    return images.passing(f"rung-learning-{kind}")
+
+
+def _build(folder: Path, kind: str) -> None:
+    _lay_out(folder / kind, kind)
+    built(folder / kind, _tag(kind), network="none")
 
 
 def _ran(tag: str) -> tuple[str, float]:
