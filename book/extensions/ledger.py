@@ -3,7 +3,8 @@
 {claims}            a table of claims.yml          {misconceptions}    a table of misconceptions.yml
 {machines}          what the notebooks ran on, and how long they took
 {tried}             where authors have tried the book, and what held: of tests/machines
-{beside}            the records that were made there, side by side
+{beside}            the records that were made there, side by side: of those with all of them
+{figures}           of each that was tried, what its records say of a process and a container
 {ref}`text <cell:NOTEBOOK#CELL>`                   a cell of a notebook
 """
 
@@ -48,6 +49,13 @@ def run_by(name: str, row: dict) -> str:
     if not row.get("guest", True):
         return "no guest of ours"
     return RUNS_BY[json.loads(result(name).read_text(encoding="utf-8"))["virtualization"]]
+
+
+def median(record: records.Record, kind: str, metric: str) -> str:
+    """An arm's median with its spread, as cells have it."""
+    if not record.kept(kind, metric):
+        return "–"
+    return with_interval(record.median(kind, metric), partial(record.say, metric))
 
 
 def chapter_name(slug: str) -> str:
@@ -156,14 +164,35 @@ class Beside(_Table):
                 self.env.note_dependency(str(file))
                 made[name, file.stem.rpartition("-")[2]] = records.load(file)
         return [
-            (what, *(self._median(made[name, record], kind, metric) for name in self.found))
+            (what, *(median(made[name, record], kind, metric) for name in self.found))
             for what, record, kind, metric in self.WHAT
         ]
 
-    def _median(self, record: records.Record, kind: str, metric: str) -> str:
-        if not record.kept(kind, metric):
-            return "–"
-        return with_interval(record.median(kind, metric), partial(record.say, metric))
+class Figures(_Table):
+    """A row for each machine with a record of `startup`; not all have one of `memory`."""
+
+    WHAT = (
+        ("start of a process", "startup", "process", "seconds"),
+        ("start of a container", "startup", "container", "seconds"),
+        ("a process's memory, PSS", "memory", "process", "pss"),
+        ("a container's, with its shim", "memory", "container", "pss"),
+        ("of that the shim", "memory", "container", "shim"),
+    )
+    titles = ("machine", *(what[0] for what in WHAT))
+
+    def rows(self) -> list[tuple[str, ...]]:
+        return [
+            (f"{row['says']}; {run_by(name, row)}", *cells)
+            for name, row in machines().items()
+            if any(cells := [self._cell(name, *what) for _title, *what in self.WHAT])
+        ]
+
+    def _cell(self, name: str, record: str, kind: str, metric: str) -> str:
+        file = TRIED / "results" / f"{name}-{record}.json"
+        if not file.exists():
+            return ""
+        self.env.note_dependency(str(file))
+        return median(records.load(file), kind, metric)
 
 
 class Tried(_Table):
@@ -208,6 +237,7 @@ def setup(app: Sphinx) -> dict:
         "misconceptions": Misconceptions,
         "machines": Machines,
         "beside": Beside,
+        "figures": Figures,
         "tried": Tried,
     }
     for name, directive in directives.items():

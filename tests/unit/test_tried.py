@@ -7,6 +7,8 @@ import command
 import pytest
 from machines import machine
 
+from boxlab import records
+
 
 def tried(monkeypatch, tmp_path, commands, row):
     monkeypatch.setattr(machine, "FACTS", {"release": "echo some Linux"})
@@ -86,6 +88,19 @@ def test_results_are_of_machines_that_there_are():
         found = json.loads(file.read_text())
         assert {machine.kind(what) for what in found["tries"]} <= set(machine.TABLE["tries"])
         assert file.stem in machine.TABLE["machines"] and machine.FACTS.keys() < found.keys()
+
+
+def test_the_records_are_as_the_page_says():
+    starts = {file: records.load(file) for file in machine.RESULTS.glob("*-startup.json")}
+    assert len(starts) >= 7
+    for file, record in starts.items():
+        assert record.median("container").value > record.median("process").value, file.name
+    shims = {
+        file.stem.removesuffix("-memory"): records.load(file).median("container", "shim").value
+        for file in machine.RESULTS.glob("*-memory.json")
+    }
+    of_podman = {name for name in shims if name.startswith("podman")}
+    assert of_podman and max(shims[name] for name in of_podman) < min(shims[name] for name in shims.keys() - of_podman)
 
 
 def test_a_row_is_assignments_of_a_shell(monkeypatch):
