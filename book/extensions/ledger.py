@@ -168,6 +168,7 @@ class Beside(_Table):
             for what, record, kind, metric in self.WHAT
         ]
 
+
 class Figures(_Table):
     """A row for each machine with a record of `startup`; not all have one of `memory`."""
 
