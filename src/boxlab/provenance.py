@@ -23,6 +23,8 @@ def collect() -> dict[str, Any]:
     """
     return {"host": host(), "engine": engine_facts(), "images": image_facts(), "code": code()}
 
+DOCKER = "Docker Engine"
+
 
 def in_words(facts: dict[str, Any]) -> str:
     """The machine and the engine of what `collect` has found, in a few words."""
@@ -36,9 +38,10 @@ def in_words(facts: dict[str, Any]) -> str:
         machine = _("{cpu}, {cpus}, kernel {kernel}, itself a virtual machine", **values)
     else:
         machine = _("{cpu}, {cpus}, kernel {kernel}", **values)
-    return (
-        f"{machine}; Docker Engine {engine['version']}, {engine['storage_driver']}, cgroup v{engine['cgroup_version']}"
-    )
+    name = engine.get("name", DOCKER)  # records of an earlier day have none
+    rootless = [_("rootless")] if "name=rootless" in engine.get("security", ()) else []
+    parts = [f"{name} {engine['version']}", *rootless, engine["storage_driver"], f"cgroup v{engine['cgroup_version']}"]
+    return f"{machine}; {', '.join(parts)}"
 
 
 def host() -> dict[str, Any]:
@@ -51,11 +54,17 @@ def host() -> dict[str, Any]:
         "cpu": _cpu(cpuinfo),
         "cpus": psutil.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "is_virtual": bool(re.search(r"^flags.*\bhypervisor\b", cpuinfo, re.MULTILINE)) if cpuinfo else None,
+        "is_virtual": _is_virtual(cpuinfo),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip() or None,
         "load_1min": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
     }
+
+
+def _is_virtual(cpuinfo: str) -> bool | None:
+    """Whether the kernel sees a hypervisor beneath; None where it does not say, as on arm64."""
+    flags = re.search(r"^flags\b.*", cpuinfo, re.MULTILINE)
+    return bool(re.search(r"\bhypervisor\b", flags[0])) if flags else None
 
 
 def _cpu(cpuinfo: str) -> str:
@@ -63,7 +72,8 @@ def _cpu(cpuinfo: str) -> str:
     if not (found := re.search(r"^model name\s*: (.+)", cpuinfo, re.MULTILINE)) and shutil.which("lscpu"):
         listed = subprocess.run(["lscpu"], capture_output=True, text=True, env=os.environ | {"LC_ALL": "C"}).stdout
         found = re.search(r"^Model name: +([^-\s].*)", listed, re.MULTILINE)
-    return found[1].strip() if found else platform.processor() or platform.machine()
+    named = platform.processor()
+    return found[1].strip() if found else platform.machine() if named in ("", "unknown") else named
 
 
 def engine_facts() -> dict[str, Any]:
@@ -73,6 +83,7 @@ def engine_facts() -> dict[str, Any]:
         info, version = client.info(), client.version()
     components = {c["Name"].lower(): c["Version"] for c in version.get("Components", ())}
     return {
+        "name": "Podman" if engine.is_podman() else DOCKER,
         "version": version["Version"],
         "api": version["ApiVersion"],
         "containerd": components.get("containerd"),
