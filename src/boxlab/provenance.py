@@ -23,6 +23,7 @@ def collect() -> dict[str, Any]:
     """
     return {"host": host(), "engine": engine_facts(), "images": image_facts(), "code": code()}
 
+
 DOCKER = "Docker Engine"
 
 

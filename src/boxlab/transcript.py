@@ -33,8 +33,8 @@ TERMINAL = "terminal"
 MIME = "application/vnd.containers-measured.transcript+json"
 """Under which a cell's output has its steps, beside the text that Jupyter shows."""
 
-FAILS = re.compile(r"(?P<command>.*?)\s+# fails: status (?P<status>\d+)$")
-"""How a command says that it is meant to fail."""
+FAILS = re.compile(r"(?P<command>.*?)\s+# fails: status (?P<status>\d+(?: or \d+)*)$")
+"""How a command says that it is meant to fail; engines may differ in the status."""
 
 MAY_FAIL = re.compile(r"(?P<command>.*?)\s+# may fail$")
 """How a command says that not every engine has what it needs: the commands below it are then left out."""
@@ -71,22 +71,22 @@ class Step:
     status: int = 0
 
 
-def commands(cell: str) -> list[tuple[str, int | None]]:
-    """The commands of a cell, a line each, with the status that each declares; without comments and the magic's own line.
+def commands(cell: str) -> list[tuple[str, tuple[int, ...]]]:
+    """The commands of a cell, a line each, with the status that each may end with; without comments and the magic's own line.
 
     One that may fail declares none.
     """
     if cell.startswith(f"%%{TERMINAL}"):
-        return [(command, 0) for command, _typed in sessions(cell)]
-    found: list[tuple[str, int | None]] = []
+        return [(command, (0,)) for command, _typed in sessions(cell)]
+    found: list[tuple[str, tuple[int, ...]]] = []
     for line in map(str.strip, cell.splitlines()):
         if line and not line.startswith(("#", f"%%{MAGIC}")):
             if declared := FAILS.fullmatch(line):
-                found.append((declared["command"], int(declared["status"])))
+                found.append((declared["command"], tuple(map(int, declared["status"].split(" or ")))))
             elif declared := MAY_FAIL.fullmatch(line):
-                found.append((declared["command"], None))
+                found.append((declared["command"], ()))
             else:
-                found.append((line, 0))
+                found.append((line, (0,)))
     return found
 
 
@@ -167,11 +167,11 @@ def run(cell: str) -> list[Step]:
         raise BoxlabError("there is no bash here", "install it; on Windows, run the notebook in WSL2")
     declared, mark = commands(cell), f"boxlab-{secrets.token_hex(8)}"
     lines = ["set -e"]
-    for command, status in declared:
+    for command, statuses in declared:
         # The declared one must not end the shell, and its status is looked at below.
-        lines += [f"{command}\n__status=0" if status == 0 else f"__status=0; {command} || __status=$?"]
+        lines += [f"{command}\n__status=0" if statuses == (0,) else f"__status=0; {command} || __status=$?"]
         lines += [f'printf "{mark} %d\\n" "$__status"']
-        lines += ['[ "$__status" = 0 ] || exit 0'] if status is None else []
+        lines += ['[ "$__status" = 0 ] || exit 0'] if not statuses else []
     printed, ended = _bash(bash, "\n".join(lines))
     # The notebook's own folder is another on each machine.
     *outputs, rest = re.split(rf"{mark} (\d+)\n", printed.replace(f"{Path.cwd()}/", "./"))
@@ -180,8 +180,8 @@ def run(cell: str) -> list[Step]:
         for (command, _), output, status in zip(declared, outputs[::2], outputs[1::2], strict=False)
     ]
     pairs = [*zip(steps, declared, strict=False)]
-    wrong = [step for step, (_, status) in pairs if status is not None and step.status != status]
-    left_out = bool(steps) and steps[-1].status != 0 and pairs[-1][1][1] is None
+    wrong = [step for step, (_, statuses) in pairs if statuses and step.status not in statuses]
+    left_out = bool(steps) and steps[-1].status != 0 and not pairs[-1][1][1]
     if len(steps) < len(declared) and not left_out:
         wrong = [Step(declared[len(steps)][0], rest, ended)]
     if wrong:

@@ -39,6 +39,7 @@ def test_a_path_below_the_notebooks_folder_is_shown_from_there(tmp_path, monkeyp
 
 
 def test_a_command_that_is_declared_to_fail_is_shown_with_its_status():
+    assert [step.status for step in transcript.run("(exit 3)   # fails: status 2 or 3")] == [3]
     assert transcript.run("(echo gone; exit 2)   # fails: status 2\necho on") == [
         Step("(echo gone; exit 2)", "gone\n", 2),
         Step("echo on", "on\n"),
@@ -61,6 +62,7 @@ def test_what_not_every_engine_has_may_fail_and_takes_the_commands_below_it_alon
         ("echo fine\necho why >&2; false\necho never", 1, "false"),
         ("true   # fails: status 1", 0, "true"),
         ("(exit 3)   # fails: status 2", 3, "(exit 3)"),
+        ("(exit 3)   # fails: status 1 or 2", 3, "(exit 3)"),
         ("exit 5\necho never", 5, "exit 5"),
     ],
 )
