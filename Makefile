@@ -107,7 +107,7 @@ machines: $(INSTALLED) ## authors: try the book on each machine of tests/machine
 	@$(if $(M),tools/machines.sh $(M) $(if $(RUN),run "$$RUN",start), \
 	  failed=0; for machine in $$(tools/machines.sh | cut -d ' ' -f 1); do tools/machines.sh $$machine try || failed=1; done; exit $$failed)
 
-clean: ## remove what was made here: containers, caches, the rendered book, images that no other checkout shares
+clean: ## remove what was made here: containers, caches, the rendered book, the labs' images
 	@rm -rf _build .*_cache
 	@if [ -x $(BIN)/boxlab ]; then $(BIN)/boxlab clean --images; fi
 	@if [ -d .cache/engine ]; then tools/engine.sh remove; fi

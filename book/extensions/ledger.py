@@ -139,7 +139,7 @@ class Beside(_Table):
     WHAT = (
         ("start of a process", "startup", "process", "seconds"),
         ("start of a container", "startup", "container", "seconds"),
-        ("the same by *onion*, without a network", "onion", "engine-none", "seconds"),
+        ("the same by the experiment `onion`, without a network", "onion", "engine-none", "seconds"),
         ("the same with one", "onion", "engine-bridge", "seconds"),
         ("a process's memory, PSS", "memory", "process", "pss"),
         ("a container's memory, PSS with its shim", "memory", "container", "pss"),
