@@ -229,6 +229,7 @@ def _configuration() -> Iterator[Finding]:
 def _images() -> Iterator[Finding]:
     tags = images.there()
     build = _("`make book` makes it, or `.venv/bin/boxlab prepare`")
+    others = _("what needs one makes it; or `.venv/bin/boxlab prepare --chapters` all of them now")
     if "base" not in tags:
         yield Finding(_("base image"), State.NOTE, _("not made yet"), build)
         return
@@ -236,7 +237,7 @@ def _images() -> Iterator[Finding]:
     yield Finding(_("base image"), State.OK, _("from {origin}", origin=origin))
     missing = [name for name in images.names() if name not in tags and (name != "qemu" or qemu.in_container())]
     if missing:
-        yield Finding(_("other images"), State.NOTE, _("missing: {images}", images=", ".join(missing)), build)
+        yield Finding(_("other images"), State.NOTE, _("missing: {images}", images=", ".join(missing)), others)
     else:
         yield Finding(_("other images"), State.OK, _("all there"))
 
