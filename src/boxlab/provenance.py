@@ -41,7 +41,15 @@ def in_words(facts: dict[str, Any]) -> str:
         machine = _("{cpu}, {cpus}, kernel {kernel}", **values)
     name = engine.get("name", DOCKER)  # records of an earlier day have none
     rootless = [_("rootless")] if "name=rootless" in engine.get("security", ()) else []
-    parts = [f"{name} {engine['version']}", *rootless, engine["storage_driver"], f"cgroup v{engine['cgroup_version']}"]
+    apart = engine.get("shares_our_kernel") is False
+    elsewhere = [_("in a machine of its own, kernel {kernel}", kernel=engine["kernel"])] if apart else []
+    parts = [
+        f"{name} {engine['version']}",
+        *elsewhere,
+        *rootless,
+        engine["storage_driver"],
+        f"cgroup v{engine['cgroup_version']}",
+    ]
     return f"{machine}; {', '.join(parts)}"
 
 

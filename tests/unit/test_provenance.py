@@ -35,6 +35,10 @@ def test_a_hypervisor_is_told_only_where_the_kernel_says_it(cpuinfo, virtual):
     ("engine", "said"),
     [
         ({"name": "Podman"}, "Podman 5.4.2, overlay, cgroup v2"),
+        (
+            {"shares_our_kernel": False, "kernel": "6.6-linuxkit"},
+            "Docker Engine 5.4.2, in a machine of its own, kernel 6.6-linuxkit, overlay, cgroup v2",
+        ),
         ({"security": ["name=rootless"]}, "Docker Engine 5.4.2, rootless, overlay, cgroup v2"),
     ],
 )
