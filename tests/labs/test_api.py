@@ -1,7 +1,9 @@
 """Lab 10's right answers speak to a real engine as well as to the one that the check plays."""
 
+import base64
 import contextlib
 import http.client
+import io
 import json
 import os
 import re
@@ -122,6 +124,30 @@ def asked(socket, method, path, body=None, kind="application/json"):
         content = answer.read()
     told = json.loads(content) if content.startswith(b"{") else {}
     return answer.status, told.get("message"), told.get("StatusCode"), sorted(told)
+
+
+def test_who_has_the_head_of_an_attachment_misses_nothing_that_is_printed_from_then_on(tmp_path, monkeypatch):
+    """However long the thread that streams is kept from it: the program prints at once."""
+    stage = SimpleNamespace(**runpy.run_path(str(LAB / "starter" / "stage.py")))
+    monkeypatch.chdir(tmp_path)
+    steps = [["stdout", base64.b64encode(b"first").decode()], ["end", 0]]
+    server = stage.Engine(stage.Scene({"image": BASE, "steps": steps, "refusal": "", "sizes": [4096], "patience_s": 1}))
+    container = stage.Container({})
+
+    class Attached(stage.Handler):
+        def __init__(self):
+            self.server, self.headers, self.query = server, {}, {"stream": ["1"], "stdout": ["1"]}
+            self.wfile, self.request_version = io.BytesIO(), "HTTP/1.1"
+            self.piece = lambda data, chunked: self.wfile.write(data)
+
+        def end_headers(self):
+            super().end_headers()
+            server.live(container)
+
+    with contextlib.closing(server.socket):
+        handler = Attached()
+        handler.POST_attach(container)
+    assert handler.wfile.getvalue().endswith(b"first")
 
 
 def test_the_engine_that_is_played_answers_as_a_real_one(start, socket, played):

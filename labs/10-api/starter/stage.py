@@ -264,6 +264,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def POST_attach(self, container):
         self.close_connection = True
+        first = 0 if self.said("logs") else len(container.frames)  # before the head, after which it may be started
         upgrade = "upgrade" in self.headers.get("Connection", "").lower()
         self.send_response_only(101, "UPGRADED") if upgrade else self.send_response_only(200, "OK")
         self.send_header("Content-Type", f"application/vnd.docker.{'multiplexed' if upgrade else 'raw'}-stream")
@@ -271,7 +272,6 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "Upgrade")
             self.send_header("Upgrade", "tcp")
         self.end_headers()
-        first = 0 if self.said("logs") else len(container.frames)
         self.stream(container, first, follow=self.said("stream"), chunked=False)
 
     def stream(self, container, sent, follow, chunked):
