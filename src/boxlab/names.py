@@ -4,6 +4,7 @@ A command that a reader pastes carries no label of ours. So a notebook declares 
 a ledger file of its run: what has such a name from then on is the run's.
 """
 
+import ast
 import contextlib
 import json
 import os
@@ -204,9 +205,9 @@ def declare(
             things = list(_things())
         held += [holder for kind, name in new for holder in _holders(kind, name, things, ledgers.values())]
         if held:
-            raise BoxlabError(
-                "; ".join(what for what, _fix in held), "; ".join(dict.fromkeys(fix for _what, fix in held))
-            )
+            taken_by = "; ".join(what for what, _fix in held)
+            _stop_cells(taken_by)
+            raise BoxlabError(taken_by, "; ".join(dict.fromkeys(fix for _what, fix in held)))
         for kind, name in new:
             ledger.names.setdefault(kind, []).append(name)
         ledger.before = ledger.before or sorted({thing.id for thing in things if thing.kind == "image"})
@@ -216,6 +217,7 @@ def declare(
             turns.give(_turn(here, *key.split(" ", 1)), handle)
         raise
     _held.update(taken)
+    _let_cells_run()
     _watch()
     if ledger.path not in _beats:
         _beats[ledger.path] = threading.Event()
@@ -426,10 +428,40 @@ def _beat(path: Path, ended: threading.Event) -> None:
 
 def _watch() -> None:
     """In a notebook, note after each cell what it has created."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    shell = _shell()
     if shell and _before_cell not in shell.events.callbacks["pre_run_cell"]:
         shell.events.register("pre_run_cell", _before_cell)
         shell.events.register("post_run_cell", _after_cell)
+
+
+class _NotRun(ast.NodeTransformer):
+    """Keeps a notebook from running any cell but one that declares: the others' commands would meet what is somebody else's."""
+
+    def __init__(self, reason: str):
+        self._reason = reason
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        if any(isinstance(part, ast.Attribute) and part.attr == declare.__name__ for part in ast.walk(node)):
+            return node
+        from IPython.core.error import InputRejected
+
+        raise InputRejected(_("not run, as {reason}: free that, then run the first cell again", reason=self._reason))
+
+
+def _stop_cells(reason: str) -> None:
+    _let_cells_run()
+    if shell := _shell():
+        shell.ast_transformers.append(_NotRun(reason))
+
+
+def _let_cells_run() -> None:
+    if shell := _shell():
+        shell.ast_transformers[:] = [each for each in shell.ast_transformers if not isinstance(each, _NotRun)]
+
+
+def _shell() -> Any:
+    """IPython's, in a notebook."""
+    return sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
 
 
 def _before_cell(*_: object) -> None:

@@ -5,10 +5,12 @@ import re
 import socket
 import time
 
+import IPython
 import nbformat
 import psutil
 import pytest
 import waiting
+from IPython.core.interactiveshell import InteractiveShell
 
 from boxlab import engine, marks, names, paths
 from boxlab.errors import BoxlabError
@@ -53,6 +55,20 @@ def dies(monkeypatch, run="later"):
 
 def left():
     return {(item.kind, item.name) for item in names.made()}
+
+
+def test_where_a_name_is_taken_no_cell_runs_until_it_is_free(there, monkeypatch):
+    """As the next cells would remove what has that name, whoever goes on past the error, nbval among them."""
+    shell = InteractiveShell()
+    monkeypatch.setattr(IPython, "get_ipython", lambda: shell)
+    there.add("container", "server")
+    first = "from boxlab import names\nnames.declare(containers=['server'])"
+    for cell in (first, first, "ran = True"):
+        assert not shell.run_cell(cell, silent=True).success
+    assert "ran" not in shell.user_ns
+    there.things.clear()
+    assert shell.run_cell(first, silent=True).success and shell.run_cell("ran = True", silent=True).success
+    assert shell.user_ns["ran"]
 
 
 def test_what_has_a_declared_name_is_the_runs_and_nothing_else(there):

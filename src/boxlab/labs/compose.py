@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import docker.errors
+import docker.utils
 import yaml
 
 from boxlab import engine, marks, paths
@@ -308,6 +309,10 @@ def _short(value: object) -> str:
     return " ".join(text.split())[:200]
 
 
+START_INTERVAL_SINCE = "1.44"
+"""The API's version from which on an engine can check health more often while a container starts (Engine 25)."""
+
+
 class Project:
     """What a model describes, in containers, networks and volumes of this run's own.
 
@@ -320,6 +325,8 @@ class Project:
 
     def __init__(self, model: dict[str, Any], folder: Path):
         labels = engine.labels()
+        with engine.plain_errors():
+            old = docker.utils.version_lt(engine.connect().api.api_version, START_INTERVAL_SINCE)
         self.name = model["name"]
         for kind in ("networks", "volumes"):
             for settings in (model.get(kind) or {}).values():
@@ -328,6 +335,8 @@ class Project:
             service["labels"] = service.get("labels", {}) | labels
             service.pop("deploy", None)
             service.pop("ports", None)  # another may have them
+            if old:
+                (service.get("healthcheck") or {}).pop("start_interval", None)
             # With an init, a service without a handler of SIGTERM ends when it is told, and is not waited for.
             service |= self.HELD | {"security_opt": ["no-new-privileges:true"], "init": True}
         for network in model["networks"].values():
