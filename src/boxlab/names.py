@@ -445,7 +445,10 @@ class _NotRun(ast.NodeTransformer):
             return node
         from IPython.core.error import InputRejected
 
-        raise InputRejected(_("not run, as {reason}: free that, then run the first cell again", reason=self._reason))
+        text = _("not run, as {reason}: free that, then run the first cell again", reason=self._reason)
+        rejected = InputRejected(text)
+        vars(rejected)["_render_traceback_"] = lambda: [text]
+        raise rejected
 
 
 def _stop_cells(reason: str) -> None:

@@ -57,7 +57,7 @@ def left():
     return {(item.kind, item.name) for item in names.made()}
 
 
-def test_where_a_name_is_taken_no_cell_runs_until_it_is_free(there, monkeypatch):
+def test_where_a_name_is_taken_no_cell_runs_until_it_is_free(there, monkeypatch, capsys):
     """As the next cells would remove what has that name, whoever goes on past the error, nbval among them."""
     shell = InteractiveShell()
     monkeypatch.setattr(IPython, "get_ipython", lambda: shell)
@@ -66,6 +66,7 @@ def test_where_a_name_is_taken_no_cell_runs_until_it_is_free(there, monkeypatch)
     for cell in (first, first, "ran = True"):
         assert not shell.run_cell(cell, silent=True).success
     assert "ran" not in shell.user_ns
+    assert capsys.readouterr().out.splitlines()[-1].startswith("not run, as the container server is there already")
     there.things.clear()
     assert shell.run_cell(first, silent=True).success and shell.run_cell("ran = True", silent=True).success
     assert shell.user_ns["ran"]
