@@ -121,9 +121,10 @@ def find(name: str) -> Built | None:
 
 
 def _candidates(name: str) -> Iterator[SdkImage]:
-    """The image of this checkout's own name, then those of other checkouts."""
-    if image := _get(own(name)):
-        yield image
+    """The image that has the name for people, which then stays with it; this checkout's own, and those of others."""
+    for reference in (PREFIX + name, own(name)):
+        if image := _get(reference):
+            yield image
     yield from engine.images(name=PREFIX + name)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from boxlab import cgroups, engine, images, leftover, marks, paths, sweep
+from boxlab import builder, cgroups, engine, images, leftover, marks, paths, sweep
 from boxlab.runtimes.spawn import EngineContainer, HostProcess
 
 COUNT = """
@@ -65,7 +65,7 @@ def other(tmp_path_factory):
 
 MAKE = """
 import json, subprocess, sys
-from boxlab import cgroups, engine, images, marks, paths
+from boxlab import builder, cgroups, engine, images, marks, paths
 from boxlab.runtimes.spawn import EngineContainer, HostProcess
 client = engine.connect()
 images.ensure("base")
@@ -151,6 +151,18 @@ def test_checkouts_whose_images_differ_do_not_fight_over_a_name(other):
     assert theirs[1] in {image.id for image in engine.images()}
     other.run("-c", "from boxlab import images; images.ensure('workload')")
     assert theirs[1] not in {image.id for image in engine.images()}
+
+
+def test_of_two_images_that_are_alike_all_use_the_one_with_the_name_for_people(other, tmp_path):
+    """Or that name would move from one to the other while a check builds on it."""
+    ours = images.ensure("workload")
+    owner = other.run("-c", "from boxlab import marks; print(marks.owner())").strip()
+    theirs = f"{images.PREFIX}workload:{owner}"
+    (tmp_path / "Dockerfile").write_text(f"FROM {ours.tag}\nENV TWIN=1\n")  # with its key, which is a label
+    builder.build(tmp_path, theirs, labels={})
+    assert engine.connect().images.get(theirs).id != ours.id
+    other.run("-c", "from boxlab import images; images.ensure('workload')")
+    assert {engine.connect().images.get(name).id for name in (theirs, f"{images.PREFIX}workload")} == {ours.id}
 
 
 def test_an_image_is_removed_under_all_names_when_asked_for_by_name(other):
