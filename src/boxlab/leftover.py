@@ -22,6 +22,13 @@ KINDS = {
 }
 """What a reader is told of each kind of thing."""
 
+USERS = {
+    "network": "`docker network inspect {name}`",
+    "volume": "`docker ps --all --filter volume={name}`",
+    "image": "`docker ps --all --filter ancestor={name}`",
+}
+"""What shows who uses a thing that does not go."""
+
 
 @dataclass(frozen=True)
 class Leftover:
@@ -65,8 +72,12 @@ def _remove(item: Leftover) -> None:
         with engine.plain_errors():
             item.remove()
     except EngineError as error:
-        if not isinstance(error.__cause__, docker.errors.NotFound):
+        if isinstance(error.__cause__, docker.errors.NotFound):
+            return
+        if error.fix or item.kind not in USERS:
             raise
+        shows = USERS[item.kind].format(name=item.name)
+        raise EngineError(error.args[0], _("{command} shows what uses it: end that first", command=shows)) from error
     except FileNotFoundError:
         pass  # gone meanwhile, which is what we want
     except OSError as error:

@@ -1,5 +1,6 @@
 """Two checkouts at work on one machine and one engine: neither sees, counts nor removes what is the other's."""
 
+import contextlib
 import json
 import os
 import re
@@ -8,9 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import docker.errors
 import pytest
 
 from boxlab import builder, cgroups, engine, images, leftover, marks, paths, sweep
+from boxlab.errors import EngineError
 from boxlab.runtimes.spawn import EngineContainer, HostProcess
 
 COUNT = """
@@ -216,3 +219,21 @@ def test_clean_goes_on_where_something_does_not_go_and_says_so_in_the_end(monkey
         sweep.sweep(watch=went.append)
     assert "\n" not in caught.value.args[0]
     assert volume.name in {item.name for item in went}
+
+
+def test_a_network_that_anothers_container_uses_stays_and_what_shows_it_is_said():
+    client, name = engine.connect(), f"boxlab-{marks.RUN}"
+    network = client.networks.create(name, labels=engine.labels())
+    guest = client.containers.create(images.ensure("base").tag, ["sleep", "60"], network=name, labels={"another": "1"})
+    try:
+        guest.start()
+        with pytest.raises(EngineError) as caught:
+            leftover.remove(lambda: [leftover.Leftover("network", name, network.remove)])
+        assert f"`docker network inspect {name}` shows what uses it" in caught.value.fix
+        guest.remove(force=True)
+        leftover.remove(
+            lambda: [leftover.Leftover("network", name, network.remove)] if client.networks.list(name) else []
+        )
+    finally:
+        with contextlib.suppress(docker.errors.NotFound):
+            guest.remove(force=True)
