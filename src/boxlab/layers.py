@@ -50,9 +50,12 @@ def layers(*tags: str, without: Collection[str] = frozenset()) -> list[Layer]:
     """
     sizes: dict[str, tuple[int, int, int]] = {}
     owners: dict[str, list[str]] = {}
-    for tag in tags:
-        with saved(tag) as archive:
-            for layer, file in layer_files(archive, hashes(tag)):
+    wanted = {tag: have for tag in tags if not set(have := hashes(tag)) <= set(without)}
+    if not wanted:
+        return []
+    with saved(*wanted) as archive:
+        for tag, have in wanted.items():
+            for layer, file in layer_files(archive, have):
                 if layer in without:
                     continue
                 owners.setdefault(layer, []).append(tag)
@@ -83,28 +86,35 @@ def hashes(tag: str) -> list[str]:
 
 
 @contextmanager
-def saved(tag: str) -> Iterator[tarfile.TarFile]:
-    """An image as `docker save` writes it.
+def saved(*tags: str) -> Iterator[tarfile.TarFile]:
+    """Images as `docker save` writes them: a layer that several have is there once.
 
     Raises:
-        EngineError: it is not there, or the engine does not answer.
+        EngineError: one is not there, or the engine does not answer.
         OSError: no room for the archive.
     """
-    if ":" not in tag.rpartition("/")[2]:
-        tag += ":latest"  # without it, all tags of that name are saved
+    # without a tag, all tags of that name are saved
+    tags = tuple(tag if ":" in tag.rpartition("/")[2] else f"{tag}:latest" for tag in tags)
     with tempfile.NamedTemporaryFile(dir=paths.scratch(), prefix=f"image-{marks.RUN}-", suffix=".tar") as file:
-        _save(tag, file)
+        _save(tags, file)
         file.seek(0)
         with tarfile.open(fileobj=file) as archive:
             yield archive
 
 
-def _save(tag: str, file: IO[bytes]) -> None:
+def _save(tags: Sequence[str], file: IO[bytes]) -> None:
     with engine.plain_errors():
         api = engine.connect().api
-        total = api.inspect_image(tag)["Size"]
-        with progress.bar(_("{image}: save", image=tag), total=total, unit="B", unit_scale=True) as bar:
-            for chunk in api.get_image(tag, chunk_size=_BLOCK):
+        total = sum(api.inspect_image(tag)["Size"] for tag in tags)
+        label = _("{image}: save", image=", ".join(tags))
+        # the SDK's own call knows a single name
+        address = f"{api.base_url}/v{api.api_version}/images/get"
+        with (
+            api.get(address, params={"names": list(tags)}, stream=True, timeout=api.timeout) as answer,
+            progress.bar(label, total=total, unit="B", unit_scale=True) as bar,
+        ):
+            answer.raise_for_status()
+            for chunk in answer.iter_content(_BLOCK):
                 bar.update(file.write(chunk))
 
 

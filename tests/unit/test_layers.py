@@ -42,7 +42,7 @@ def saves(monkeypatch, tmp_path):
 
     def use(images=(("lower", "upper"),), pack=bytes):
         data = archive(images, pack)
-        monkeypatch.setattr(layers, "_save", lambda tag, file: file.write(data))
+        monkeypatch.setattr(layers, "_save", lambda tags, file: file.write(data))
 
     return use
 
@@ -56,6 +56,16 @@ def test_sizes_are_the_same_on_each_image_store(saves, pack):
     assert found["sha256:upper"].compressed < 200 and 3000 <= found["sha256:lower"].compressed < 3200
     assert [layer.id for layer in layers.layers("x", without={"sha256:lower"})] == ["sha256:upper"]
     assert found["sha256:upper"].stored == len(pack(FILES["upper"]))
+
+
+def test_images_are_saved_together_and_only_those_with_layers_that_are_asked_for(saves, monkeypatch):
+    saves(images=(("lower",), ("lower", "upper")))
+    have, saved = {"base": IDS[:1], "a": IDS, "b": IDS}, []
+    monkeypatch.setattr(layers, "hashes", have.__getitem__)
+    monkeypatch.setattr(layers, "_save", lambda tags, file, save=layers._save: (saved.append(tags), save(tags, file)))
+    [upper] = layers.layers("base", "a", "b", without=IDS[:1])
+    assert (upper.id, upper.images) == ("sha256:upper", ("a", "b"))
+    assert layers.layers("base", without=IDS) == [] and saved == [("a:latest", "b:latest")]
 
 
 def test_of_an_image_for_two_architectures_the_engines_own_is_read(saves):

@@ -90,7 +90,7 @@ def dockerfile(
             sample.values["build" if first else "rebuild"] = built(folder, tag, cached=not first)
             sample.values["layers"] = len(layers.hashes(tag)) - len(beneath)
             if first:
-                own = [layer for layer in layers.layers(tag) if layer.id not in beneath]
+                own = layers.layers(tag, without=beneath)
                 sample.values["unpacked"] = sum(layer.size for layer in own)
                 sample.values["compressed"] = sum(layer.compressed for layer in own)
 

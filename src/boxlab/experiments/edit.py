@@ -94,7 +94,7 @@ def edit(**options: Unpack[blocks.Options]) -> records.Record:
                 {"kind": kind, "emulated": False, "phases": {}, "details": {"line": arm.line, "builder": arm.way}}
                 for kind, arm in ready.items()
             ],
-            partial(_measure, folder, ready),
+            partial(_measure, folder, ready, {}),
             metrics=METRICS,
             measures=MEASURES,
             left_out=left_out,
@@ -103,8 +103,10 @@ def edit(**options: Unpack[blocks.Options]) -> records.Record:
         )
 
 
-def _measure(folder: Path, ready: dict[str, Edited], record: records.Record, sample: records.Sample) -> None:
-    """Build an arm's image again after an edit of its line."""
+def _measure(
+    folder: Path, ready: dict[str, Edited], was: dict[str, list[str]], record: records.Record, sample: records.Sample
+) -> None:
+    """Build an arm's image again after an edit of its line; `was` notes of each arm which layers it had before."""
     arm, tag = ready[sample.arm], images.passing(f"edit-{sample.arm}")
     if sample.discarded:
         with engine.plain_errors():
@@ -114,7 +116,17 @@ def _measure(folder: Path, ready: dict[str, Edited], record: records.Record, sam
     lay_out(folder / sample.arm, {arm.line: f"edited-{marks.RUN}-{sample.round}"})
     sample.values["seconds"] = built(folder / sample.arm, tag, way=arm.way)
     if sample.round == 1:  # what is new is the same in every round
-        new = layers.layers(tag, without=before)
+        was[sample.arm] = before
+        if len(was) == len(ready):  # the last: what they share is saved once
+            _note_new([each for each in (*record.samples, sample) if each.round == 1], was)
+
+
+def _note_new(samples: list[records.Sample], was: dict[str, list[str]]) -> None:
+    """Note in each arm's sample how many layers its image has that it had not before, and how large they are."""
+    tags = {sample.arm: images.passing(f"edit-{sample.arm}") for sample in samples}
+    found = layers.layers(*tags.values(), without=set.intersection(*map(set, was.values())))
+    for sample in samples:
+        new = [layer for layer in found if tags[sample.arm] in layer.images and layer.id not in was[sample.arm]]
         sample.values["sent"] = sum(layer.compressed for layer in new)
         sample.values["layers"] = len(new)
 

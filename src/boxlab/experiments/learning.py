@@ -54,9 +54,13 @@ def learning(**options: Unpack[blocks.Options]) -> records.Record:
                 sample.notes["answer"], sample.values["run"] = _ran(_tag(sample.arm))
                 return
             _build(folder, sample.arm)
-            own = layers.layers(_tag(sample.arm), without=beneath)
-            sample.values["unpacked"] = sum(layer.size for layer in own)
-            sample.values["compressed"] = sum(layer.compressed for layer in own)
+            built_now = [*record.samples, sample]
+            if len(built_now) == len(ARMS):  # the last: what they share is saved once
+                own = layers.layers(*(_tag(each.arm) for each in built_now), without=beneath)
+                for each in built_now:
+                    has = [layer for layer in own if _tag(each.arm) in layer.images]
+                    each.values["unpacked"] = sum(layer.size for layer in has)
+                    each.values["compressed"] = sum(layer.compressed for layer in has)
 
         return blocks.run(
             "learning",
