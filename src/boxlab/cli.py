@@ -134,9 +134,10 @@ def prepare(chapters: bool) -> None:
     click.echo(_("ready to run: {boxes}", boxes=", ".join(ready)) if ready else _("ready to run: nothing"))
     if chapters:
         from boxlab.experiments.learning import prepare as prepare_learning
+        from boxlab.runtimes import qemu
 
         try:
-            for name in images.names():
+            for name in qemu.needed_images():
                 images.ensure(name)
             prepare_learning()
         except BoxlabError as error:  # a notebook tries again, and says so

@@ -235,7 +235,7 @@ def _images() -> Iterator[Finding]:
         return
     origin = tags["base"].labels.get(images.ORIGIN_LABEL, _("an unknown origin"))
     yield Finding(_("base image"), State.OK, _("from {origin}", origin=origin))
-    missing = [name for name in images.names() if name not in tags and (name != "qemu" or qemu.in_container())]
+    missing = [name for name in qemu.needed_images() if name not in tags]
     if missing:
         yield Finding(_("other images"), State.NOTE, _("missing: {images}", images=", ".join(missing)), others)
     else:

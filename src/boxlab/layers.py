@@ -106,7 +106,7 @@ def _save(tags: Sequence[str], file: IO[bytes]) -> None:
     with engine.plain_errors():
         api = engine.connect().api
         total = sum(api.inspect_image(tag)["Size"] for tag in tags)
-        label = _("{image}: save", image=", ".join(tags))
+        label = _("{image}: save", image=tags[0]) if len(tags) == 1 else _("save {count} images", count=len(tags))
         # the SDK's own call knows a single name
         address = f"{api.base_url}/v{api.api_version}/images/get"
         with (

@@ -56,6 +56,7 @@ def test_what_chapters_build_on_is_built_where_it_is_asked_for_and_one_that_fail
 
     monkeypatch.setattr(runtimes, "ALL", [])
     monkeypatch.setattr(images, "ensure", ensure)
+    monkeypatch.setenv(qemu.WHERE, "container")
     assert run("prepare").exit_code == 0 and built == []
     result = run("prepare", "--chapters")
     assert result.exit_code == 0 and built == images.names()[:4]

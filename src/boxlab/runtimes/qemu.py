@@ -64,6 +64,15 @@ def in_container() -> bool:
     return where == "container"
 
 
+def needed_images() -> list[str]:
+    """The book's images that this machine may need, parents first: all but QEMU's own, where that is on the host.
+
+    Raises:
+        Unavailable: as for `in_container`.
+    """
+    return [each for each in images.names() if each != "qemu" or in_container()]
+
+
 @cache
 def version() -> str:
     """QEMU's version, such as 7.2.22."""
