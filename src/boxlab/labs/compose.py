@@ -313,6 +313,11 @@ START_INTERVAL_SINCE = "1.44"
 """The API's version from which on an engine can check health more often while a container starts (Engine 25)."""
 
 
+def _knows_start_interval() -> bool:
+    with engine.plain_errors():
+        return not docker.utils.version_lt(engine.connect().api.api_version, START_INTERVAL_SINCE)
+
+
 class Project:
     """What a model describes, in containers, networks and volumes of this run's own.
 
@@ -325,8 +330,6 @@ class Project:
 
     def __init__(self, model: dict[str, Any], folder: Path):
         labels = engine.labels()
-        with engine.plain_errors():
-            old = docker.utils.version_lt(engine.connect().api.api_version, START_INTERVAL_SINCE)
         self.name = model["name"]
         for kind in ("networks", "volumes"):
             for settings in (model.get(kind) or {}).values():
@@ -335,8 +338,9 @@ class Project:
             service["labels"] = service.get("labels", {}) | labels
             service.pop("deploy", None)
             service.pop("ports", None)  # another may have them
-            if old:
-                (service.get("healthcheck") or {}).pop("start_interval", None)
+            health = service.get("healthcheck") or {}
+            if "start_interval" in health and not _knows_start_interval():
+                del health["start_interval"]
             # With an init, a service without a handler of SIGTERM ends when it is told, and is not waited for.
             service |= self.HELD | {"security_opt": ["no-new-privileges:true"], "init": True}
         for network in model["networks"].values():
