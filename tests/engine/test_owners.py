@@ -221,10 +221,10 @@ def test_clean_goes_on_where_something_does_not_go_and_says_so_in_the_end(monkey
     assert volume.name in {item.name for item in went}
 
 
-def test_a_network_that_anothers_container_uses_stays_and_what_shows_it_is_said():
+def test_a_network_that_a_container_uses_stays_and_what_shows_it_is_said():
     client, name = engine.connect(), f"boxlab-{marks.RUN}"
     network = client.networks.create(name, labels=engine.labels())
-    guest = client.containers.create(images.ensure("base").tag, ["sleep", "60"], network=name, labels={"another": "1"})
+    guest = client.containers.create(images.ensure("base").tag, ["sleep", "60"], network=name, labels=engine.labels())
     try:
         guest.start()
         with pytest.raises(EngineError) as caught:

@@ -7,7 +7,7 @@ from importlib import import_module
 
 import pytest
 
-from boxlab import paths, progress, provenance, turns
+from boxlab import paths, progress, prose, provenance, turns
 from boxlab.errors import BoxlabError, NotReady, Unavailable
 from boxlab.experiments import blocks
 from boxlab.interrupts import deferred
@@ -40,10 +40,12 @@ def test_every_arm_is_measured_at_every_level_in_an_order_of_its_own():
     assert [f"{s.arm} {s.level}" for s in result.samples if s.round == 2] == result.plan["order"][2]
 
 
-def test_a_round_before_is_run_and_counts_and_no_caption_speaks_of_it():
+def test_a_round_before_is_run_and_counts_and_is_not_among_those_that_a_caption_says(monkeypatch):
     result = run(rounds=3, warm_up=0, before=1)
     assert [(s.arm, s.round) for s in result.samples if s.counts and s.arm == "a"] == [("a", n) for n in range(4)]
     assert (result.plan["rounds"], result.plan["rounds_before"]) == (3, 1)
+    monkeypatch.setattr(provenance, "in_words", lambda facts: "here")
+    assert prose.caption(result).startswith("n = 3 rounds (")
     assert "rounds_before" not in run(rounds=3, warm_up=0).plan
 
 
