@@ -40,7 +40,7 @@ HERE=$PWD/.cache/machines/$NAME
 ROOT=$HERE/root
 DISK=$HERE/disk.img
 LIMIT_S=1800 # under emulation, on a busy machine
-KERNEL_OPTIONS="root=/dev/vda rw quiet systemd.default_timeout_start_sec=$LIMIT_S systemd.default_device_timeout_sec=$LIMIT_S"
+KERNEL_OPTIONS="root=/dev/vda rw quiet panic=-1 systemd.default_timeout_start_sec=$LIMIT_S systemd.default_device_timeout_sec=$LIMIT_S"
 
 require() {
   [ "$(id -u)" = 0 ] || fail "only root can make a machine's disk" "run it by sudo"
@@ -192,7 +192,7 @@ images() {
     loaded)
       say "saving images for it"
       tools/engine.sh run .venv/bin/boxlab prepare 9>&-
-      tools/engine.sh run docker save --output "$PWD/.cache/images.tar" containers-measured/{base,workload} 9>&-
+      tools/engine.sh run docker save --output "$PWD/.cache/images.tar" containers-measured/{base,workload,tools,elsewhere} 9>&-
       mv .cache/images.tar "$ROOT$(home)"
       return
       ;;
@@ -262,22 +262,26 @@ print(accelerator.choose().name, qemu.tsc_khz() or "")') || true
       sleep 0.1
     done
   fi
-  for _ in 1 2 3; do # somebody may take the port before QEMU does
+  deadline=$((SECONDS + LIMIT_S))
+  # Somebody may take the port before QEMU does; and under emulation, a kernel with several processors may stumble, once in a
+  # while, as it changes its own code while it boots. Then it ends (panic=-1, -no-reboot).
+  for _ in 1 2 3; do
     port=$(.venv/bin/python -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
     write_ssh_config "$port"
     # It must not keep our output open, nor hear the Ctrl-C that is meant for a command in it.
-    if setsid "$QEMU" "${machine[@]}" -smp "$PROCESSORS" -m "$MEMORY_MIB" -no-reboot \
+    setsid "$QEMU" "${machine[@]}" -smp "$PROCESSORS" -m "$MEMORY_MIB" -no-reboot \
       -display none -monitor none -serial "file:${HERE//,/,,}/console.log" -daemonize -pidfile "$HERE/pid" \
       -kernel "$HERE/kernel" -initrd "$HERE/initrd" \
       -drive "file=${DISK//,/,,},if=virtio,format=raw,cache=unsafe" -device virtio-rng-pci \
-      -netdev "user,id=n,hostfwd=tcp:127.0.0.1:$port-:22" -device virtio-net-pci,netdev=n </dev/null >"$HERE/qemu.log" 2>&1 9>&-; then break; fi
+      -netdev "user,id=n,hostfwd=tcp:127.0.0.1:$port-:22" -device virtio-net-pci,netdev=n </dev/null >"$HERE/qemu.log" 2>&1 9>&- || continue
+    until guest true 2>/dev/null; do
+      process >/dev/null || { say "it ended while booting; once more"; continue 2; }
+      [ $SECONDS -lt $deadline ] || fail "no login within $LIMIT_S s" "see $HERE/console.log"
+      sleep 1
+    done
+    break
   done
-  deadline=$((SECONDS + LIMIT_S))
-  until guest true 2>/dev/null; do
-    process >/dev/null || fail "it ended while booting" "see $HERE/qemu.log and $HERE/console.log"
-    [ $SECONDS -lt $deadline ] || fail "no login within $LIMIT_S s" "see $HERE/console.log"
-    sleep 1
-  done
+  process >/dev/null || fail "it does not boot" "see $HERE/qemu.log and $HERE/console.log"
   trap 'stop' EXIT
   say "its services are starting"
   guest_root "systemctl is-system-running --wait >/dev/null; ! systemctl --quiet is-enabled docker 2>/dev/null || docker version >/dev/null" ||
