@@ -193,12 +193,16 @@ LIMITS_FIX = _(
 def discarded_limits() -> list[str]:
     """Names in `LIMITS` of what this engine does not limit, whatever it is told.
 
+    Of processors, Podman says so wherever control groups have version 2, and limits them all the same; what it can't limit there
+    it refuses.
+
     Raises:
         EngineError: it does not answer.
     """
     with plain_errors():
         info = connect().info()
-    return [name for name, key in LIMITS.items() if info.get(key) is False]
+        mistaken = {"CpuCfsQuota"} if is_podman() and info.get("CgroupVersion") == "2" else set()
+    return [name for name, key in LIMITS.items() if info.get(key) is False and key not in mistaken]
 
 
 def require_limits(*names: str) -> None:

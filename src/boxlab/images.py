@@ -222,8 +222,8 @@ def _fingerprint(pem: bytes) -> str:
 
 
 def short_name(name: str) -> str:
-    """An image's name as we write it: Podman puts the registry before it."""
-    return name.removeprefix("docker.io/")
+    """An image's name as we write it: Podman puts the registry before it, and `localhost` before what its own command has made."""
+    return name.removeprefix("docker.io/").removeprefix("localhost/")
 
 
 def extra_certificates() -> list[bytes]:

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from boxlab import marks
+from boxlab import engine, marks
 from boxlab.errors import BoxlabError
 from boxlab.interrupts import deferred
 
@@ -33,8 +33,8 @@ TERMINAL = "terminal"
 MIME = "application/vnd.containers-measured.transcript+json"
 """Under which a cell's output has its steps, beside the text that Jupyter shows."""
 
-FAILS = re.compile(r"(?P<command>.*?)\s+# fails: status (?P<status>\d+(?: or \d+)*)$")
-"""How a command says that it is meant to fail; engines may differ in the status."""
+FAILS = re.compile(r"(?P<command>.*?)\s+# fails(?P<podman> with Podman)?: status (?P<status>\d+(?: or \d+)*)$")
+"""How a command says that it is meant to fail, everywhere or with Podman alone; engines may differ in the status."""
 
 MAY_FAIL = re.compile(r"(?P<command>.*?)\s+# may fail$")
 """How a command says that not every engine has what it needs: the commands below it are then left out."""
@@ -71,10 +71,13 @@ class Step:
     status: int = 0
 
 
-def commands(cell: str) -> list[tuple[str, tuple[int, ...]]]:
+def commands(cell: str, podman: bool = False) -> list[tuple[str, tuple[int, ...]]]:
     """The commands of a cell, a line each, with the status that each may end with; without comments and the magic's own line.
 
     One that may fail declares none.
+
+    Args:
+        podman: whether it is Podman that answers.
     """
     if cell.startswith(f"%%{TERMINAL}"):
         return [(command, (0,)) for command, _typed in sessions(cell)]
@@ -82,7 +85,8 @@ def commands(cell: str) -> list[tuple[str, tuple[int, ...]]]:
     for line in map(str.strip, cell.splitlines()):
         if line and not line.startswith(("#", f"%%{MAGIC}")):
             if declared := FAILS.fullmatch(line):
-                found.append((declared["command"], tuple(map(int, declared["status"].split(" or ")))))
+                fails = podman or not declared["podman"]
+                found.append((declared["command"], tuple(map(int, declared["status"].split(" or "))) if fails else (0,)))
             elif declared := MAY_FAIL.fullmatch(line):
                 found.append((declared["command"], ()))
             else:
@@ -160,12 +164,15 @@ def run(cell: str) -> list[Step]:
 
     Raises:
         BoxlabError: a command fails, or one that is declared to fail does not; with all that was printed.
+        EngineError: it matters which engine answers, and none does.
         KeyboardInterrupt: passed on, once all that the commands had started is killed.
     """
     bash = shutil.which("bash")
     if not bash:
         raise BoxlabError("there is no bash here", "install it; on Windows, run the notebook in WSL2")
-    declared, mark = commands(cell), f"boxlab-{secrets.token_hex(8)}"
+    with engine.plain_errors():
+        podman = "# fails with Podman:" in cell and engine.is_podman()
+    declared, mark = commands(cell, podman), f"boxlab-{secrets.token_hex(8)}"
     lines = ["set -e"]
     for command, statuses in declared:
         # The declared one must not end the shell, and its status is looked at below.

@@ -377,6 +377,13 @@ def test_limits_that_the_engine_discards_are_said(fake):
     engine.require_limits("processes")
 
 
+@pytest.mark.parametrize(("version", "discarded"), [("1", ["processors"]), ("2", [])])
+def test_podman_limits_processors_although_it_says_not(fake, version, discarded):
+    fake.answers["/version"] = {"ApiVersion": "1.41", "MinAPIVersion": "1.24", "Components": [{"Name": "Podman Engine"}]}
+    fake.answers["/info"] = {"MemoryLimit": True, "CpuCfsQuota": False, "CgroupVersion": version}
+    assert engine.discarded_limits() == discarded
+
+
 INFO = {
     "SystemTime": "2026-01-01T00:00:00Z",
     "OperatingSystem": "Test",

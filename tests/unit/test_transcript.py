@@ -46,6 +46,15 @@ def test_a_command_that_is_declared_to_fail_is_shown_with_its_status():
     ]
 
 
+@pytest.mark.parametrize("podman", [True, False])
+def test_a_command_may_be_declared_to_fail_with_podman_alone(monkeypatch, podman):
+    monkeypatch.setattr(transcript.engine, "is_podman", lambda: podman)
+    expected, other = ("(exit 3)", "true") if podman else ("true", "(exit 3)")
+    assert transcript.run(f"{expected}   # fails with Podman: status 3")[0].command == expected
+    with pytest.raises(BoxlabError, match="exit status"):
+        transcript.run(f"{other}   # fails with Podman: status 3")
+
+
 def test_what_not_every_engine_has_may_fail_and_takes_the_commands_below_it_along():
     assert transcript.run("echo on\n(echo no; exit 4)   # may fail\necho never") == [
         Step("echo on", "on\n"),
