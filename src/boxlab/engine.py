@@ -296,6 +296,16 @@ def ping(timeout_s: float = 5) -> None:
         api.get(f"{api.base_url}/_ping", timeout=timeout_s).raise_for_status()
 
 
+def knows_start_interval() -> bool:
+    """Whether a container's health can be checked more often while it starts: since Engine 25 (API 1.44).
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    with plain_errors():
+        return not docker.utils.version_lt(connect().api.api_version, "1.44")
+
+
 def events(container: str, *actions: str, last: str = "", wait_s: int = 1) -> list[dict[str, Any]]:
     """What the engine has noted of a container within the last hour: events of these actions, oldest first.
 

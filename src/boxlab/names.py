@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -21,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from boxlab import disk, engine, leftover, marks, paths, turns
+from boxlab import disk, engine, leftover, marks, paths, progress, turns
 from boxlab.errors import BoxlabError, EngineError
 from boxlab.images import short_hash, short_name
 from boxlab.language import _
@@ -428,7 +427,7 @@ def _beat(path: Path, ended: threading.Event) -> None:
 
 def _watch() -> None:
     """In a notebook, note after each cell what it has created."""
-    shell = _shell()
+    shell = progress.ipython()
     if shell and _before_cell not in shell.events.callbacks["pre_run_cell"]:
         shell.events.register("pre_run_cell", _before_cell)
         shell.events.register("post_run_cell", _after_cell)
@@ -453,18 +452,13 @@ class _NotRun(ast.NodeTransformer):
 
 def _stop_cells(reason: str) -> None:
     _let_cells_run()
-    if shell := _shell():
+    if shell := progress.ipython():
         shell.ast_transformers.append(_NotRun(reason))
 
 
 def _let_cells_run() -> None:
-    if shell := _shell():
+    if shell := progress.ipython():
         shell.ast_transformers[:] = [each for each in shell.ast_transformers if not isinstance(each, _NotRun)]
-
-
-def _shell() -> Any:
-    """IPython's, in a notebook."""
-    return sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
 
 
 def _before_cell(*_: object) -> None:

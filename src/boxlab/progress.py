@@ -48,9 +48,13 @@ def _drawn_on() -> Iterator[tuple[TextIO | None, bool]]:
             file.close()
 
 
+def ipython() -> Any:
+    """IPython's shell, where this runs in one, as in a notebook; else None."""
+    return sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+
+
 def _in_notebook() -> bool:
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    return hasattr(shell, "kernel")
+    return hasattr(ipython(), "kernel")
 
 
 def say(text: str) -> None:

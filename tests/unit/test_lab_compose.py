@@ -60,7 +60,7 @@ def test_what_is_started_is_ours_reaches_nobody_and_is_held(tmp_path, monkeypatc
 @pytest.mark.parametrize("knows", [True, False])
 def test_an_engine_before_25_is_not_asked_for_what_it_does_not_know(knows, tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "SCRATCH", tmp_path)
-    monkeypatch.setattr(compose, "_knows_start_interval", lambda: knows)
+    monkeypatch.setattr(compose.engine, "knows_start_interval", lambda: knows)
     compose.Project(model(healthcheck={"test": "true", "start_interval": "1s"}), tmp_path)
     [path] = tmp_path.glob("lab-*.json")
     health = [service.get("healthcheck", {}) for service in json.loads(path.read_text())["services"].values()]

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import docker.errors
-import docker.utils
 import yaml
 
 from boxlab import engine, marks, paths
@@ -309,15 +308,6 @@ def _short(value: object) -> str:
     return " ".join(text.split())[:200]
 
 
-START_INTERVAL_SINCE = "1.44"
-"""The API's version from which on an engine can check health more often while a container starts (Engine 25)."""
-
-
-def _knows_start_interval() -> bool:
-    with engine.plain_errors():
-        return not docker.utils.version_lt(engine.connect().api.api_version, START_INTERVAL_SINCE)
-
-
 class Project:
     """What a model describes, in containers, networks and volumes of this run's own.
 
@@ -339,7 +329,7 @@ class Project:
             service.pop("deploy", None)
             service.pop("ports", None)  # another may have them
             health = service.get("healthcheck") or {}
-            if "start_interval" in health and not _knows_start_interval():
+            if "start_interval" in health and not engine.knows_start_interval():
                 del health["start_interval"]
             # With an init, a service without a handler of SIGTERM ends when it is told, and is not waited for.
             service |= self.HELD | {"security_opt": ["no-new-privileges:true"], "init": True}
