@@ -21,13 +21,14 @@ READY_S = 180
 """How long it may take to answer, in seconds; only what hangs takes as long."""
 
 RIGHTS: dict[str, Any] = {
-    "cap_add": ["NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE"],
+    "cap_add": ["AUDIT_WRITE", "MKNOD", "NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE"],
     "security_opt": ["seccomp=unconfined", "apparmor=unconfined"],
     "device_cgroup_rules": ["a *:* rwm"],
     "cgroupns": "private",
 }
 """What an engine needs that a container does not have: mounts, networks, devices and control groups of its own; and to enter the
-namespaces of a process that is another user's, for `docker exec` and health checks there."""
+namespaces of a process that is another user's, for `docker exec` and health checks there. Podman's containers also lack what
+Docker's have: what an image's layer has removed is a device, and a container of it gets all that Docker's have."""
 
 UNMASKED: dict[str, Any] = {"MaskedPaths": [], "ReadonlyPaths": []}
 """What the docker command sends for `--security-opt systempaths=unconfined`: an engine sets its kernel's network up in /proc/sys."""
