@@ -115,8 +115,11 @@ class SecondEngine:
                 path, member = Path(archive.name), tarfile.TarInfo("image.tar")
                 member.size = path.stat().st_size
                 engine.connect().api.put_archive(self._running.id, "/tmp", rootfs.tar_of(member, path))
-            self.docker("load", "--input", "/tmp/image.tar")
+            loaded = self.docker("load", "--input", "/tmp/image.tar").split()
             self.run("rm", "/tmp/image.tar")
+            for name in loaded:
+                if name.startswith("localhost/"):  # so Podman's own command has named it
+                    self.docker("tag", name, images.short_name(name))
 
     def kill(self, signal: str = "KILL") -> None:
         """Send its daemon a signal, and wait until another answers in its place.
