@@ -33,6 +33,9 @@ Docker's have: what an image's layer has removed is a device, and a container of
 UNMASKED: dict[str, Any] = {"MaskedPaths": [], "ReadonlyPaths": []}
 """What the docker command sends for `--security-opt systempaths=unconfined`: an engine sets its kernel's network up in /proc/sys."""
 
+UNMASKED_BY_PODMAN = "unmask=ALL"
+"""The same, as a security option of Podman's, which does not look at those two."""
+
 
 class SecondEngine:
     """An engine that runs, with nothing on it; gone with all that it runs at the end of its `with` block.
@@ -61,10 +64,13 @@ class SecondEngine:
         built = images.ensure(image)
         command = [*built.command, json.dumps(settings)] if settings else None
         self._container: EngineContainer | None = None
+        with engine.plain_errors():
+            more = [UNMASKED_BY_PODMAN] if engine.is_podman() else []
+        rights = RIGHTS | {"security_opt": RIGHTS["security_opt"] + more}
         try:
             with deferred():
                 self._container = EngineContainer(
-                    built.tag, command, hostname=hostname, host=UNMASKED, init=True, network_mode=network, **RIGHTS
+                    built.tag, command, hostname=hostname, host=UNMASKED, init=True, network_mode=network, **rights
                 )
             console = Console(self._container, {"ready": r"engine: ready (.*)"}, time.monotonic())
             api, self.version = console.wait_for("ready", READY_S).split()
