@@ -49,7 +49,7 @@ AGAIN_S = 5
 """After how long a prompt is asked for again."""
 
 KEYS = {"^P^Q": "\x10\x11", "^C": "\x03", "^D": "\x04"}
-"""Lines that stand for keys."""
+"""Lines that stand for keys, which are pressed one after the other: Podman does not know them when they come together."""
 
 CONTROLS = re.compile(r"\x1b\[[\d;?]*[A-Za-z]|\r+(?=\n)|\x07|[^\n]*\r(?!\n)")
 """What is not seen: what moves a terminal's cursor or is heard, and what was on a line before the cursor went back to its beginning."""
@@ -86,7 +86,9 @@ def commands(cell: str, podman: bool = False) -> list[tuple[str, tuple[int, ...]
         if line and not line.startswith(("#", f"%%{MAGIC}")):
             if declared := FAILS.fullmatch(line):
                 fails = podman or not declared["podman"]
-                found.append((declared["command"], tuple(map(int, declared["status"].split(" or "))) if fails else (0,)))
+                found.append(
+                    (declared["command"], tuple(map(int, declared["status"].split(" or "))) if fails else (0,))
+                )
             elif declared := MAY_FAIL.fullmatch(line):
                 found.append((declared["command"], ()))
             else:
@@ -127,7 +129,8 @@ def record(cell: str) -> list[Step]:
             child.logfile_read = printed
             for line in typed:
                 _wait_for_prompt(child)
-                child.send(KEYS.get(line, f"{line}\n"))
+                for typing in KEYS.get(line, [f"{line}\n"]):
+                    child.send(typing)
             child.expect(pexpect.EOF)
         except (pexpect.TIMEOUT, pexpect.EOF) as error:
             trouble = "does not end, or prompt" if isinstance(error, pexpect.TIMEOUT) else "has ended early"

@@ -379,7 +379,11 @@ def test_limits_that_the_engine_discards_are_said(fake):
 
 @pytest.mark.parametrize(("version", "discarded"), [("1", ["processors"]), ("2", [])])
 def test_podman_limits_processors_although_it_says_not(fake, version, discarded):
-    fake.answers["/version"] = {"ApiVersion": "1.41", "MinAPIVersion": "1.24", "Components": [{"Name": "Podman Engine"}]}
+    fake.answers["/version"] = {
+        "ApiVersion": "1.41",
+        "MinAPIVersion": "1.24",
+        "Components": [{"Name": "Podman Engine"}],
+    }
     fake.answers["/info"] = {"MemoryLimit": True, "CpuCfsQuota": False, "CgroupVersion": version}
     assert engine.discarded_limits() == discarded
 

@@ -46,6 +46,14 @@ def test_a_command_that_is_declared_to_fail_is_shown_with_its_status():
     ]
 
 
+def test_keys_are_pressed_one_after_the_other():
+    program = (
+        "import os, tty; tty.setraw(0); print('# ', end='', flush=True); print(len(os.read(0, 9)), len(os.read(0, 9)))"
+    )
+    [step] = transcript.record(f'$ {sys.executable} -c "{program}"\n^P^Q')
+    assert step.output.split("# ")[-1].split() == ["1", "1"]
+
+
 @pytest.mark.parametrize("podman", [True, False])
 def test_a_command_may_be_declared_to_fail_with_podman_alone(monkeypatch, podman):
     monkeypatch.setattr(transcript.engine, "is_podman", lambda: podman)
