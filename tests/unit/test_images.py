@@ -173,3 +173,11 @@ def test_where_a_home_is_closed_the_base_is_made_where_its_maker_may_go(tmp_path
         assert (folder == home / "scratch") == (mode == 0o755)
         assert marks.RUN in folder.name or mode == 0o755
     assert folder.exists() == (mode == 0o755)
+
+
+@pytest.mark.parametrize(
+    "there",
+    ["containers-measured/base:x", "docker.io/containers-measured/base:x", "localhost/containers-measured/base:x"],
+)
+def test_a_name_is_written_as_docker_writes_it_whatever_podman_puts_before(there):
+    assert images.short_name(there) == "containers-measured/base:x"
