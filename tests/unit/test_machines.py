@@ -85,9 +85,12 @@ def test_a_watched_command_gets_the_input():
     process.stop()
 
 
-def test_a_watched_command_is_gone_when_the_watch_ends(tmp_path):
+@pytest.mark.parametrize("pause", ["", "trap 'sleep 0.2' DEBUG"], ids=["", "where the watching shell is slow"])
+def test_a_watched_command_is_gone_when_the_watch_ends(tmp_path, pause):
+    (tmp_path / "before").write_text(pause)
     script = f"trap 'echo gone >{tmp_path}/said; exit 0' TERM; echo up; while :; do sleep 0.1; done"
-    process = HostProcess([*qemu.WATCHED, "sh", "-c", script], {"PATH": "/usr/bin:/bin"})
+    environment = {"PATH": "/usr/bin:/bin", "BASH_ENV": str(tmp_path / "before")}
+    process = HostProcess([*qemu.WATCHED, "sh", "-c", script], environment)
     assert process.read(HANG_S) == b"up\n"
     process.stop(grace_s=HANG_S)
     assert (tmp_path / "said").read_text() == "gone\n"
