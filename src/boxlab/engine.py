@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 import docker
+import docker.utils
 import requests
 import urllib3
 from docker.models.images import Image as SdkImage
