@@ -33,6 +33,7 @@ PROGRAMS = {
     "python3",
     "strace",
     "sudo",
+    "systemctl",
     "tar",
     "trivy",
     "uname",
