@@ -222,8 +222,16 @@ def _fingerprint(pem: bytes) -> str:
 
 
 def short_name(name: str) -> str:
-    """An image's name as we write it: Podman puts the registry before it, and `localhost` before what its own command has made."""
-    return name.removeprefix("docker.io/").removeprefix("localhost/")
+    """An image's name as we write it: Podman puts the registry before it, and `localhost` before what its own command has made.
+
+    To any other engine, `localhost` is a registry like any other.
+
+    Raises:
+        EngineError: it matters which engine answers, and none does.
+    """
+    with engine.plain_errors():
+        of_podman = name.startswith("localhost/") and engine.is_podman()
+    return name.removeprefix("localhost/" if of_podman else "docker.io/")
 
 
 def extra_certificates() -> list[bytes]:

@@ -124,8 +124,8 @@ class SecondEngine:
             loaded = self.docker("load", "--input", "/tmp/image.tar").split()
             self.run("rm", "/tmp/image.tar")
             for name in loaded:
-                if name.startswith("localhost/"):  # so Podman's own command has named it
-                    self.docker("tag", name, images.short_name(name))
+                if (ours := images.short_name(name)) != name:
+                    self.docker("tag", name, ours)
 
     def kill(self, signal: str = "KILL") -> None:
         """Send its daemon a signal, and wait until another answers in its place.

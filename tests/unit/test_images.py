@@ -176,8 +176,14 @@ def test_where_a_home_is_closed_the_base_is_made_where_its_maker_may_go(tmp_path
 
 
 @pytest.mark.parametrize(
-    "there",
-    ["containers-measured/base:x", "docker.io/containers-measured/base:x", "localhost/containers-measured/base:x"],
+    ("podman", "there", "ours"),
+    [
+        (True, "api:x", "api:x"),
+        (True, "docker.io/api:x", "api:x"),
+        (True, "localhost/api:x", "api:x"),
+        (False, "localhost/api:x", "localhost/api:x"),  # another image than api:x, and maybe the reader's
+    ],
 )
-def test_a_name_is_written_as_docker_writes_it_whatever_podman_puts_before(there):
-    assert images.short_name(there) == "containers-measured/base:x"
+def test_a_name_is_written_as_docker_writes_it_whatever_podman_puts_before(monkeypatch, podman, there, ours):
+    monkeypatch.setattr(images.engine, "is_podman", lambda: podman)
+    assert images.short_name(there) == ours
