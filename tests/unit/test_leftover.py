@@ -1,0 +1,34 @@
+"""The removal of many things: what the engine does faster together goes together, and everything else in its order."""
+
+import threading
+
+import pytest
+
+from boxlab import leftover
+from boxlab.errors import BoxlabError
+
+
+def test_images_go_together_and_everything_else_in_its_order():
+    together, order, there = threading.Barrier(4), [], {}
+    for number in range(4):
+        there[f"image-{number}"] = leftover.Leftover("image", f"image-{number}", lambda: together.wait(30))
+    for name in ("first", "second"):
+        there[name] = leftover.Leftover("volume", name, lambda name=name: order.append(name))
+    went = leftover.remove(lambda: [there.pop(name) for name in list(there)])
+    assert [item.name for item in went] == ["image-0", "image-1", "image-2", "image-3", "first", "second"]
+    assert order == ["first", "second"]
+
+
+def test_an_image_that_does_not_go_keeps_no_other_from_going():
+    def stuck():
+        raise BoxlabError("image b stays")
+
+    gone, there = [], ["a", "b", "c"]
+
+    def find():
+        remove = {name: (lambda name=name: gone.append(name)) for name in there} | {"b": stuck}
+        return [leftover.Leftover("image", name, remove[name]) for name in there if name not in gone]
+
+    with pytest.raises(BoxlabError, match="image b stays"):
+        leftover.remove(find)
+    assert sorted(gone) == ["a", "c"]
