@@ -123,8 +123,8 @@ class HostProcess:
         return self._process.returncode is not None
 
 
-ENDED = ("sandbox is not running", "container state improper")
-"""What gVisor and Podman say of a container that has ended, or that is being removed already."""
+ENDED = ("sandbox is not running", "container state improper", "sending signal to container")
+"""What gVisor and Podman say of a container that has ended, that is being removed already, or that ends as it is signalled."""
 
 
 class EngineContainer:
