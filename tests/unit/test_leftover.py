@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from waiting import HANG_S
 
 from boxlab import leftover
 from boxlab.errors import BoxlabError
@@ -11,7 +12,7 @@ from boxlab.errors import BoxlabError
 def test_images_go_together_and_everything_else_in_its_order():
     together, order, there = threading.Barrier(4), [], {}
     for number in range(4):
-        there[f"image-{number}"] = leftover.Leftover("image", f"image-{number}", lambda: together.wait(30))
+        there[f"image-{number}"] = leftover.Leftover("image", f"image-{number}", lambda: together.wait(HANG_S))
     for name in ("first", "second"):
         there[name] = leftover.Leftover("volume", name, lambda name=name: order.append(name))
     went = leftover.remove(lambda: [there.pop(name) for name in list(there)])
