@@ -114,7 +114,7 @@ def _measure(
         return
     before = layers.hashes(tag)
     lay_out(folder / sample.arm, {arm.line: f"edited-{marks.RUN}-{sample.round}"})
-    sample.values["seconds"] = built(folder / sample.arm, tag, way=arm.way)
+    sample.values["seconds"] = built(folder / sample.arm, tag, way=arm.way, labelled=True)
     if sample.round == 1:  # what is new is the same in every round
         was[sample.arm] = before
         if len(was) == len(ready):  # the last: what they share is saved once
@@ -139,7 +139,7 @@ def _unedited(folder: Path, name: str, way: builder.Way) -> str:
     tag = images.passing(f"edit-{name}")
     if not (folder / name).exists():
         lay_out(folder / name, {})
-        built(folder / name, tag, way=way)
+        built(folder / name, tag, way=way, labelled=True)
     return tag
 
 
