@@ -2,12 +2,13 @@
 place of a guest."""
 
 import json
+import re
 
 import command
 import pytest
 from machines import machine
 
-from boxlab import records
+from boxlab import paths, records
 
 
 def tried(monkeypatch, tmp_path, commands, row):
@@ -129,3 +130,31 @@ def test_what_needs_a_virtual_machine_where_none_boots_counts_as_not_tried(monke
     assert status == 1
     assert {what: one["held"] for what, one in found["tries"].items()} == {"lab": None, "doctor": True, "bad": False}
     assert "| a toy | doctor | bad | lab |" in machine.README.read_text()
+
+
+BOOTING = """set -euo pipefail
+HERE=. NAME=m ARCHITECTURE=amd64 NETWORK=open PROCESSORS=2 MEMORY_MIB=64 DISK=d LIMIT_S=600 BEFORE=true KERNEL_OPTIONS= QEMU=./qemu
+say() { echo "$@"; }
+fail() { say "$1"; exit 3; }
+process() { [ -e runs ]; }
+write_ssh_config() { :; }
+guest_root() { :; }
+guest() { [ "$(wc -l <boots)" -ge GOOD ] || { rm runs; false; }; } # it panics until then
+end() { rm -f runs; }
+stop() { :; }
+"""
+
+
+@pytest.mark.parametrize(("good", "status", "boots", "runs"), [(1, 0, 1, True), (3, 0, 3, True), (4, 3, 3, False)])
+def test_a_machine_whose_kernel_panics_as_it_boots_is_booted_three_times_at_most(tmp_path, good, status, boots, runs):
+    script = (paths.ROOT / "tools" / "machines.sh").read_text()
+    boot = re.search(r"^boot\(\) \{.*?^\}", script, re.MULTILINE | re.DOTALL)[0]
+    for name, text in {"qemu": "echo >>boots; touch runs", ".venv/bin/python": "echo tcg 1"}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    done = command.run("bash", "-c", BOOTING.replace("GOOD", str(good)) + boot + "\nboot", cwd=tmp_path)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert len((tmp_path / "boots").read_text().splitlines()) == boots
+    assert (tmp_path / "runs").exists() is runs
+    assert ("it does not boot" in done.stdout) is not runs
