@@ -8,7 +8,7 @@
 #   tools/machines.sh NAME start            make it (minutes, once), and boot it unless it runs
 #   tools/machines.sh NAME run COMMAND      boot it, and run a shell command there, in this commit's checkout
 #   tools/machines.sh NAME try [WHAT...]    boot it, try on it what the table says, and write tests/machines/results/NAME.json;
-#                                           or only some of that, and write nothing
+#                                           or only some of that, and write nothing; or `left`, what has not held yet
 #   tools/machines.sh NAME stop             shut it down; its disk stays
 #   tools/machines.sh NAME remove           and remove all of it, so that the next is of the packages of that day
 set -euo pipefail

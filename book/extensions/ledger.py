@@ -212,7 +212,7 @@ class Tried(_Table):
         groups = "cgroup v2" if found["control_groups"] == "cgroup2fs" else "cgroup v1"
         was = ", ".join((found["release"], f"kernel {found['kernel']}", groups, found["engine"], found["python"]))
         return (
-            f"{was}; {run_by(name, row)}; {found['tried'][:10]}",
+            f"{was}; {run_by(name, row)}; {found['days']}",
             *(", ".join(what for what, held in tries.items() if held is case) or "–" for case in (True, False, None)),
         )
 

@@ -4,7 +4,8 @@ machine.py list
 machine.py describe NAME                      as assignments of a shell
 machine.py try NAME CHECKOUT WHAT WORD...     by the words that run a shell command there; writes results/NAME.json, and each
                                               record that was made as results/NAME-RECORD.json. WHAT names some of the tries,
-                                              with commas between, and then nothing is written; or it is empty
+                                              with commas between, and then nothing is written; or it is empty; or it is
+                                              "left": what has not held in results/NAME.json, which then gets it
 machine.py readme                             write the README's table of results anew
 """
 
@@ -42,6 +43,9 @@ IN_THE_WAY, NO_VM = 3, "no virtual machine boots here"
 """The status, and what is said, where the book needs a virtual machine: in an emulated guest, that says nothing of the machine."""
 
 README = HERE.parents[1] / "README.md"
+
+LEFT = "left"
+"""What stands for all that has not held yet."""
 
 LOST = 255
 """ssh's status where it was not the command that ended."""
@@ -86,7 +90,7 @@ def attempt(name: str, checkout: str, by: list[str], tries: list[str]) -> tuple[
 
     Returns:
         What it was, and for each try whether it held (None: it needs a virtual machine, and none boots there), its status, its
-        seconds (`s`) and its last line; and the records that were made, by name.
+        seconds (`s`), its last line, its day and its commit; and the records that were made, by name.
     """
 
     def there(command: str) -> tuple[int, str]:
@@ -122,12 +126,37 @@ def attempt(name: str, checkout: str, by: list[str], tries: list[str]) -> tuple[
             made[asked["record"]] = there(f"cat notebooks/results/{asked['record']}.local.json")[1]
     facts = {fact: there(command)[1].rpartition("\n")[2] for fact, command in FACTS.items()}
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return {"tried": now} | facts | {"tries": found}, made
+    for one in found.values():
+        one |= {"tried": now, "commit": facts["commit"]}
+    return facts | {"tries": found}, made
+
+
+def left(name: str) -> list[str]:
+    """What of a machine's row has not held yet, as it failed or was not tried."""
+    file = RESULTS / f"{name}.json"
+    tries = json.loads(file.read_text(encoding="utf-8"))["tries"] if file.exists() else {}
+    return [what for what in TABLE["machines"][name]["tries"] if tries.get(what, {"held": False})["held"] is False]
+
+
+def together(name: str, result: dict, made: dict[str, str]) -> tuple[dict, dict[str, str]]:
+    """What was found on a machine now, with what had held there before, in the order of its row; and the records of both."""
+    file = RESULTS / f"{name}.json"
+    if not file.exists():
+        return result, made
+    before = json.loads(file.read_text(encoding="utf-8"))
+    tries = before["tries"] | result["tries"]
+    records = {asked["record"] for asked in TABLE["tries"].values() if "record" in asked}
+    kept = {record: RESULTS / f"{name}-{record}.json" for record in records - set(made)}
+    made = made | {record: file.read_text(encoding="utf-8").rstrip() for record, file in kept.items() if file.exists()}
+    ordered = {what: tries[what] for what in TABLE["machines"][name]["tries"] if what in tries}
+    return result | {"tries": ordered}, made
 
 
 def keep(name: str, result: dict, made: dict[str, str]) -> None:
-    """Write down what was found on a machine, and its records in place of those of an earlier day."""
+    """Write down what was found on a machine, with its day or the first and the last of them; its records replace former ones."""
     RESULTS.mkdir(exist_ok=True)
+    days = sorted(one["tried"][:10] for one in result["tries"].values())
+    result = {"days": " to ".join(dict.fromkeys([days[0], days[-1]]))} | result
     for old in RESULTS.glob(f"{name}-*.json"):
         if old.stem.removeprefix(f"{name}-") in {asked.get("record") for asked in TABLE["tries"].values()}:
             old.unlink()
@@ -142,9 +171,9 @@ def readme() -> str:
     lines = ["| machine | held | did not hold | needs a virtual machine in it | tried |", "|---|---|---|---|---|"]
     for name, row in TABLE["machines"].items():
         file = RESULTS / f"{name}.json"
-        found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"tries": {}, "tried": "–"}
+        found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"tries": {}, "days": "–"}
         lists = [[what for what, one in found["tries"].items() if one["held"] is held] for held in (True, False, None)]
-        cells = [row["says"], *(", ".join(names) or "–" for names in lists), found["tried"][:10]]
+        cells = [row["says"], *(", ".join(names) or "–" for names in lists), found["days"]]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -167,14 +196,17 @@ def main(words: list[str]) -> int:
             print(describe(name))
         case ["try", name, checkout, some, *by]:
             row = TABLE["machines"][name]["tries"]
-            if strange := set(filter(None, some.split(","))) - set(row):
+            if strange := set(filter(None, some.split(","))) - {*row, LEFT}:
                 print(
                     f"machines: not tried on {name}: {', '.join(sorted(strange))}\n  fix: {', '.join(row)}",
                     file=sys.stderr,
                 )
                 return 2
-            result, made = attempt(name, checkout, by, some.split(",") if some else row)
-            if not some:
+            tries = left(name) if some == LEFT else some.split(",") if some else row
+            result, made = attempt(name, checkout, by, tries)
+            if some == LEFT:
+                result, made = together(name, result, made)
+            if some in ("", LEFT):
                 keep(name, result, made)
                 write_readme()
             return 1 if any(tried["held"] is False for tried in result["tries"].values()) else 0

@@ -12,7 +12,7 @@ from boxlab import paths, records
 
 
 def tried(monkeypatch, tmp_path, commands, row):
-    monkeypatch.setattr(machine, "FACTS", {"release": "echo some Linux"})
+    monkeypatch.setattr(machine, "FACTS", {"release": "echo some Linux", "commit": "echo 1e21d3d"})
     monkeypatch.setattr(machine, "TABLE", {"machines": {"toy": {"says": "a toy", "tries": row}}, "tries": commands})
     monkeypatch.setattr(machine, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(machine, "README", tmp_path / "README.md")
@@ -158,3 +158,27 @@ def test_a_machine_whose_kernel_panics_as_it_boots_is_booted_three_times_at_most
     assert len((tmp_path / "boots").read_text().splitlines()) == boots
     assert (tmp_path / "runs").exists() is runs
     assert ("it does not boot" in done.stdout) is not runs
+
+
+def test_what_is_left_is_tried_again_and_joins_what_had_held(monkeypatch, tmp_path):
+    row = {"good": {"command": "echo once"}, "bad": {"command": "false"}, "new": {"command": "true"}}
+    status, before = tried(monkeypatch, tmp_path, row, ["good", "bad"])
+    assert status == 1
+    machine.TABLE["machines"]["toy"]["tries"] = ["new", "good", "bad"]
+    row |= {"bad": {"command": "echo mended"}, "good": {"command": "echo twice"}}
+    assert machine.left("toy") == ["new", "bad"]
+    assert machine.main(["try", "toy", str(tmp_path / "a checkout"), "left", "bash", "-c"]) == 0
+    after = json.loads((tmp_path / "results" / "toy.json").read_text())
+    assert [(what, one["held"], one["last"]) for what, one in after["tries"].items()] == [
+        ("new", True, ""),
+        ("good", True, "once"),
+        ("bad", True, "mended"),
+    ]
+    assert after["tries"]["good"] == before["tries"]["good"] and machine.left("toy") == []
+
+
+def test_what_was_tried_on_several_days_says_the_first_and_the_last(monkeypatch, tmp_path):
+    tried(monkeypatch, tmp_path, {"a": {"command": "true"}}, ["a"])
+    several = {day: {"held": True, "tried": f"2026-11-{day}T10:00:00+00:00"} for day in ("28", "26", "27")}
+    machine.keep("toy", {"tries": several}, {})
+    assert json.loads((tmp_path / "results" / "toy.json").read_text())["days"] == "2026-11-26 to 2026-11-28"
