@@ -108,6 +108,7 @@ named() {
         ;;
       docker-buildx) first_of docker-buildx-plugin docker-buildx ;;
       docker-compose) first_of docker-compose-plugin docker-compose-v2 docker-compose ;;
+      chromium) first_of chromium chromium-browser ;; # the second on Ubuntu, where it brings a snap
       python3-venv)
         # shellcheck disable=SC2046,SC2086
         first_of $(printf '%s-venv ' $PYTHONS)
@@ -198,11 +199,15 @@ start_engine() {
       as_root setfacl -m "u:$(id -un):rw" /var/run/docker.sock # until the next login makes the group count
       engine_answers && return 0
     fi
-    say "not allowed to use the engine; run: sudo usermod -aG docker $(id -un) && newgrp docker, then make again"
+    if may_be_root; then
+      say "not allowed to use the engine; run: sudo usermod -aG docker $(id -un) && newgrp docker, then make again"
+    else
+      say "not allowed to use the engine; please have an administrator run: usermod -aG docker $(id -un); then log in again"
+    fi
     return 0
   fi
   if ! have dockerd || ! may_be_root; then
-    say "no engine answers; start Docker Desktop, or run: sudo systemctl start docker"
+    say "no engine answers; start Docker Desktop, or run (or have an administrator run): sudo systemctl start docker"
     return 0
   fi
   say "starting the engine"

@@ -141,10 +141,12 @@ class Beside(_Table):
         ("start of a container", "startup", "container", "seconds"),
         ("the same by the experiment `onion`, without a network", "onion", "engine-none", "seconds"),
         ("the same with one", "onion", "engine-bridge", "seconds"),
+        ("with one, as a multiple of without", "onion", "engine-bridge/engine-none", "seconds"),
         ("a process's memory, PSS", "memory", "process", "pss"),
         ("a container's memory, PSS with its shim", "memory", "container", "pss"),
         ("of that the shim", "memory", "container", "shim"),
         ("charged to the container's control group", "memory", "container", "cgroup_usage"),
+        ("of that anonymous memory, which the program filled", "memory", "container", "cgroup_anon"),
         ("of that page cache", "memory", "container", "cgroup_file"),
         ("of that the kernel's own", "memory", "container", "cgroup_kernel"),
     )
@@ -164,9 +166,14 @@ class Beside(_Table):
                 self.env.note_dependency(str(file))
                 made[name, file.stem.rpartition("-")[2]] = records.load(file)
         return [
-            (what, *(median(made[name, record], kind, metric) for name in self.found))
+            (what, *(self._cell(made[name, record], kind, metric) for name in self.found))
             for what, record, kind, metric in self.WHAT
         ]
+
+    @staticmethod
+    def _cell(record: records.Record, kind: str, metric: str) -> str:
+        kind, _slash, to = kind.partition("/")
+        return with_interval(record.ratio(kind, to, metric)) if to else median(record, kind, metric)
 
 
 class Figures(_Table):

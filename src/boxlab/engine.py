@@ -71,7 +71,9 @@ def explain(error: Exception) -> EngineError:
     if "PermissionError" in text:
         return EngineError(
             _("not allowed to use the engine's socket ({address})", address=address),
-            _("`sudo usermod -aG docker $USER`, then log in again (members of that group are root on this machine)"),
+            _(
+                "`sudo usermod -aG docker $USER`, or have an administrator do so; then log in again (members of that group are root on this machine)"
+            ),
         )
     if re.search("no space left|quota exceeded", text, re.IGNORECASE):
         return EngineError(
@@ -221,6 +223,10 @@ def discards(names: Iterable[str]) -> str:
     return _("this engine discards limits of {what}", what=_(" and ").join(_LIMITED[name] for name in names))
 
 
+ROOTLESS = "name=rootless"
+"""What an engine says of its security where it runs as a user."""
+
+
 def is_podman() -> bool:
     """Whether it is Podman that answers as Docker would.
 
@@ -228,6 +234,15 @@ def is_podman() -> bool:
         what the SDK raises: see `plain_errors`.
     """
     return any("Podman" in part["Name"] for part in connect().version().get("Components") or ())
+
+
+def is_rootless() -> bool:
+    """Whether the engine runs as a user other than root.
+
+    Raises:
+        what the SDK raises: see `plain_errors`.
+    """
+    return ROOTLESS in (connect().info().get("SecurityOptions") or ())
 
 
 def images(**which: Any) -> list[SdkImage]:

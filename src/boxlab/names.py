@@ -8,6 +8,7 @@ import ast
 import contextlib
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -34,9 +35,12 @@ WAYS_ON = {
     "volume": _("`docker volume rm {name}`, if nothing in it is needed"),
     "network": "`docker network rm {name}`",
     "project": "`docker compose --project-name {name} down`",
-    "port": "`docker stop {name}`",
+    "port": _("`docker stop {name}`, or {another}"),
 }
 """How to free a name or port that is taken, by kind."""
+
+PORT_VARIABLE = "BOXLAB_PORT_"
+"""How a variable begins that names another port than the one whose number it ends with: BOXLAB_PORT_5050=5060."""
 
 
 @dataclass(frozen=True)
@@ -169,13 +173,18 @@ def declare(
 
     Args:
         projects: names of Compose projects: all that carries one's label is meant.
-        ports: TCP ports of this machine at which containers will be published.
+        ports: TCP ports of this machine at which containers will be published, or the reader's in their place (`port`).
 
     Raises:
         BoxlabError: somebody holds one of them: who, and how to go on.
         EngineError: the engine does not answer.
     """
-    wanted = {"container": containers, "image": map(_full, images), "volume": volumes, "network": networks}
+    wanted = {
+        "container": containers,
+        "image": map(_full, map(with_ports, images)),
+        "volume": volumes,
+        "network": networks,
+    }
     with engine.plain_errors():
         info = engine.connect().info()
     here = _engine(info)
@@ -183,7 +192,7 @@ def declare(
     ledger = ledgers.get(marks.RUN) or _new(here, info)
     new = [
         (kind, name)
-        for kind, names in (wanted | {"project": projects, "port": map(str, ports)}).items()
+        for kind, names in (wanted | {"project": projects, "port": [str(port(number)) for number in ports]}).items()
         for name in names
         if name not in ledger.names.get(kind, ())
     ]
@@ -197,7 +206,9 @@ def declare(
                 held.append(
                     (
                         _("the {kind} {name} is declared by {who}", kind=KINDS[kind], name=name, who=other),
-                        _("wait until that has ended, or end it"),
+                        _("wait until that has ended, end it, or {another}", another=_another_port(name))
+                        if kind == "port"
+                        else _("wait until that has ended, or end it"),
                     )
                 )
         with engine.plain_errors():
@@ -221,6 +232,33 @@ def declare(
     if ledger.path not in _beats:
         _beats[ledger.path] = threading.Event()
         threading.Thread(target=_beat, args=[ledger.path, _beats[ledger.path]], daemon=True).start()
+
+
+def port(number: int) -> int:
+    """The port to take where a notebook says `number`: another one, where the reader's environment names it.
+
+    Raises:
+        BoxlabError: what it names is no port.
+    """
+    given = os.environ.get(f"{PORT_VARIABLE}{number}") or str(number)
+    if not (given.isdecimal() and 0 < int(given) < 1 << 16):
+        raise BoxlabError(
+            _("{variable} is {given!r}, which is no port", variable=f"{PORT_VARIABLE}{number}", given=given),
+            _("name one between 1 and 65535, such as {port}", port=_other(number)),
+        )
+    return int(given)
+
+
+def with_ports(text: str) -> str:
+    """The text of a cell, with the reader's ports in place of those that stand there.
+
+    Raises:
+        BoxlabError: as for `port`.
+    """
+    numbers = [name.removeprefix(PORT_VARIABLE) for name in os.environ if name.startswith(PORT_VARIABLE)]
+    if not (numbers := [number for number in numbers if number.isdecimal()]):
+        return text
+    return re.sub(rf"\b({'|'.join(numbers)})\b", lambda found: str(port(int(found[0]))), text)
 
 
 def release() -> None:
@@ -355,7 +393,19 @@ def _holders(kind: str, name: str, things: list[_Thing], ledgers: Iterable[_Ledg
         else:
             taken = _("the {kind} {name} is there already ({about})", **facts)
         own = name if kind == "project" else thing.name
-        yield taken, "`boxlab clean`" if ours else WAYS_ON[kind].format(name=own)
+        another = _another_port(name) if kind == "port" else ""
+        yield taken, "`boxlab clean`" if ours else WAYS_ON[kind].format(name=own, another=another)
+
+
+def _another_port(name: str) -> str:
+    """How to take another port than the one that a notebook has."""
+    said = next((key for key, value in os.environ.items() if key.startswith(PORT_VARIABLE) and value == name), "")
+    line = f"`%env {said or PORT_VARIABLE + name}={_other(int(name))}`"
+    return _("take another port by {line} in a cell above, and run this one again", line=line)
+
+
+def _other(number: int) -> int:
+    return number + 1000 if number < 60000 else number - 1000
 
 
 def _listeners(port: int) -> Iterator[tuple[str, str]]:
@@ -370,7 +420,8 @@ def _listeners(port: int) -> Iterator[tuple[str, str]]:
         except psutil.Error:  # not ours to see, or gone meanwhile
             who = ""
         who = who or _("another program ({why})", why=error.strerror)
-        yield _("port {port} is taken by {who}", port=port, who=who), _("end that program, and run the cell again")
+        fix = _("end that program, and run the cell again; or {another}", another=_another_port(str(port)))
+        yield _("port {port} is taken by {who}", port=port, who=who), fix
 
 
 def _things() -> Iterator[_Thing]:

@@ -40,7 +40,7 @@ def in_words(facts: dict[str, Any]) -> str:
     else:
         machine = _("{cpu}, {cpus}, kernel {kernel}", **values)
     name = engine.get("name", DOCKER)  # records of an earlier day have none
-    rootless = [_("rootless")] if "name=rootless" in engine.get("security", ()) else []
+    rootless = [_("rootless")] if boxlab.engine.ROOTLESS in engine.get("security", ()) else []
     apart = engine.get("shares_our_kernel") is False
     elsewhere = [_("in a machine of its own, kernel {kernel}", kernel=engine["kernel"])] if apart else []
     parts = [

@@ -23,12 +23,14 @@ READY_S = 180
 RIGHTS: dict[str, Any] = {
     "cap_add": ["AUDIT_WRITE", "MKNOD", "NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE"],
     "security_opt": ["seccomp=unconfined", "apparmor=unconfined"],
-    "device_cgroup_rules": ["a *:* rwm"],
     "cgroupns": "private",
 }
 """What an engine needs that a container does not have: mounts, networks, devices and control groups of its own; and to enter the
 namespaces of a process that is another user's, for `docker exec` and health checks there. Podman's containers also lack what
 Docker's have: what an image's layer has removed is a device, and a container of it gets all that Docker's have."""
+
+ALL_DEVICES = ["a *:* rwm"]
+"""Its containers get devices, which it can allow them where it is allowed them. Rootless engines keep no such rules, and Podman refuses them then."""
 
 UNMASKED: dict[str, Any] = {"MaskedPaths": [], "ReadonlyPaths": []}
 """What the docker command sends for `--security-opt systempaths=unconfined`: an engine sets its kernel's network up in /proc/sys."""
@@ -66,7 +68,9 @@ class SecondEngine:
         self._container: EngineContainer | None = None
         with engine.plain_errors():
             more = [UNMASKED_BY_PODMAN] if engine.is_podman() else []
-        rights = RIGHTS | {"security_opt": RIGHTS["security_opt"] + more}
+            rights = RIGHTS | {"security_opt": RIGHTS["security_opt"] + more}
+            if not engine.is_rootless():
+                rights["device_cgroup_rules"] = ALL_DEVICES
         try:
             with deferred():
                 self._container = EngineContainer(

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from boxlab import engine, marks
+from boxlab import engine, marks, names
 from boxlab.errors import BoxlabError
 from boxlab.interrupts import deferred
 
@@ -33,8 +33,11 @@ TERMINAL = "terminal"
 MIME = "application/vnd.containers-measured.transcript+json"
 """Under which a cell's output has its steps, beside the text that Jupyter shows."""
 
-FAILS = re.compile(r"(?P<command>.*?)\s+# fails(?P<podman> with Podman)?: status (?P<status>\d+(?: or \d+)*)$")
-"""How a command says that it is meant to fail, everywhere or with Podman alone; engines may differ in the status."""
+FAILS = re.compile(
+    r"(?P<command>.*?)\s+# fails(?P<podman> with Podman)?: status (?P<status>\d+(?: or \d+)*)(?:: (?P<words>.+))?$"
+)
+"""How a command says that it is meant to fail, everywhere or with Podman alone, and with which words; engines may differ in the
+status, and in the words, which have a bar between them then."""
 
 MAY_FAIL = re.compile(r"(?P<command>.*?)\s+# may fail$")
 """How a command says that not every engine has what it needs: the commands below it are then left out."""
@@ -94,6 +97,12 @@ def commands(cell: str, podman: bool = False) -> list[tuple[str, tuple[int, ...]
             else:
                 found.append((line, (0,)))
     return found
+
+
+def words(cell: str) -> dict[str, list[str]]:
+    """What the commands of a cell that are declared to fail say then: one of these each."""
+    lines = (FAILS.fullmatch(line.strip()) for line in cell.splitlines())
+    return {line["command"]: line["words"].split("|") for line in lines if line and line["words"]}
 
 
 def sessions(cell: str) -> list[tuple[str, list[str]]]:
@@ -166,7 +175,7 @@ def run(cell: str) -> list[Step]:
     """Run the commands of a cell in one bash that ends at the first that fails undeclared.
 
     Raises:
-        BoxlabError: a command fails, or one that is declared to fail does not; with all that was printed.
+        BoxlabError: a command fails, or one that is declared to fail does not, or says something else; with all that was printed.
         EngineError: it matters which engine answers, and none does.
         KeyboardInterrupt: passed on, once all that the commands had started is killed.
     """
@@ -197,6 +206,9 @@ def run(cell: str) -> list[Step]:
     if wrong:
         [step, *_] = wrong
         raise BoxlabError(f"exit status {step.status}: {step.command}\n{step.output.rstrip()}")
+    for step in steps:
+        if step.status and (expected := words(cell).get(step.command)) and not any(w in step.output for w in expected):
+            raise BoxlabError(f"it did not say {' or '.join(expected)}: {step.command}\n{step.output.rstrip()}")
     return steps
 
 
@@ -239,5 +251,9 @@ def load_ipython_extension(shell: "InteractiveShell") -> None:
     def show(steps: list[Step]) -> None:
         shell.display_pub.publish({"text/plain": in_words(steps), MIME: {"steps": [asdict(step) for step in steps]}})
 
+    def with_ports(lines: list[str]) -> list[str]:
+        return names.with_ports("".join(lines)).splitlines(keepends=True)
+
+    shell.input_transformers_cleanup.append(with_ports)
     for name, ran in ((MAGIC, run), (TERMINAL, record)):
         shell.register_magic_function(lambda line, cell, ran=ran: show(ran(cell)), "cell", name)  # type: ignore[arg-type]  # what IPython says of it is wrong

@@ -1,5 +1,6 @@
 """Whose a thing with a declared name is: on an engine that only pretends."""
 
+import json
 import os
 import re
 import socket
@@ -12,7 +13,7 @@ import pytest
 import waiting
 from IPython.core.interactiveshell import InteractiveShell
 
-from boxlab import engine, marks, names, paths
+from boxlab import engine, marks, names, paths, transcript
 from boxlab.errors import BoxlabError
 
 
@@ -305,7 +306,43 @@ def test_a_port_that_a_container_is_published_at_is_refused_with_its_name(there)
     there.add("container", "readers-web", ports=(port,))
     with pytest.raises(BoxlabError, match=f"port {port} is taken by the container readers-web") as caught:
         names.declare(ports=[port])
-    assert caught.value.fix == "`docker stop readers-web`"
+    assert caught.value.fix.startswith(f"`docker stop readers-web`, or take another port by `%env BOXLAB_PORT_{port}=")
+
+
+def test_another_port_can_be_given_and_all_cells_take_it(there, monkeypatch):
+    port, server = taken_port()
+    other, second = taken_port()
+    second.close()
+    shell = InteractiveShell()
+    transcript.load_ipython_extension(shell)
+    cell = f"urlopen('http://localhost:{port}/{port}0')\n%env BOXLAB_PORT_{port}={other}\n"
+    with server:
+        with pytest.raises(BoxlabError) as caught:
+            names.declare(ports=[port])
+        line = re.search(r"`%env (BOXLAB_PORT_\d+)=(\d+)`", caught.value.fix)
+        assert line[1] == f"BOXLAB_PORT_{port}" and int(line[2]) != port
+        assert f":{port}/" in shell.transform_cell(cell)
+        monkeypatch.setenv(line[1], str(other))
+        names.declare(ports=[port])
+        [ledger] = paths.NAMES.glob("*")
+        assert json.loads(ledger.read_text())["names"]["port"] == [str(other)]
+    assert shell.transform_cell(cell).startswith(f"urlopen('http://localhost:{other}/{port}0')")
+    assert shell.transform_cell(f"%%shell\ncurl localhost:{port}\n").rstrip().endswith(f"curl localhost:{other}\\n')")
+
+
+def test_where_the_other_port_is_taken_as_well_the_same_variable_names_a_third(there, monkeypatch):
+    port, server = taken_port()
+    monkeypatch.setenv("BOXLAB_PORT_8015", str(port))
+    with server, pytest.raises(BoxlabError, match=f"port {port} is taken") as caught:
+        names.declare(ports=[8015])
+    assert "`%env BOXLAB_PORT_8015=" in caught.value.fix
+
+
+@pytest.mark.parametrize("given", ["0", "65536", "web", "-1"])
+def test_what_is_no_port_is_refused_in_one_line(there, monkeypatch, given):
+    monkeypatch.setenv("BOXLAB_PORT_8015", given)
+    with pytest.raises(BoxlabError, match=f"BOXLAB_PORT_8015 is '{given}', which is no port"):
+        names.declare(ports=[8015])
 
 
 def test_a_listener_that_may_not_be_looked_at_is_another_program(there, monkeypatch):

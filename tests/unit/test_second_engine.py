@@ -17,9 +17,18 @@ def asked(monkeypatch):
     image = types.SimpleNamespace(tag="engine", command=[])
     container = types.SimpleNamespace(id="c")
     monkeypatch.setattr(second_engine.images, "ensure", lambda name: image)
+    monkeypatch.setattr(second_engine.engine, "is_rootless", lambda: False)
     monkeypatch.setattr(second_engine, "EngineContainer", lambda *_, **more: words.update(more) or container)
     monkeypatch.setattr(second_engine, "Console", lambda *_: console)
     return words
+
+
+@pytest.mark.parametrize("rootless", [True, False])
+def test_a_rootless_engine_is_asked_for_no_rules_of_devices(monkeypatch, asked, rootless):
+    monkeypatch.setattr(second_engine.engine, "is_podman", lambda: False)
+    monkeypatch.setattr(second_engine.engine, "is_rootless", lambda: rootless)
+    SecondEngine()
+    assert ("device_cgroup_rules" in asked) is not rootless
 
 
 @pytest.mark.parametrize("podman", [True, False])

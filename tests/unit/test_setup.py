@@ -290,6 +290,7 @@ NOBLE = {
     "docker_buildx": "0.21.3-0ubuntu1~24.04.1",
     "docker_compose_v2": "2.37.1+ds1-0ubuntu2~24.04.1",
     "docker_compose": "1.29.2-6ubuntu1",
+    "chromium_browser": "2:1snap1-0ubuntu2",
 }
 
 
@@ -306,6 +307,14 @@ def test_packages_have_the_release_s_names(machine, release, names):
     machine.packages(**release)
     done = machine.functions("have() { false; }; named docker.io docker-buildx docker-compose")
     assert done.stdout.split() == names, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("release", "names"), [(NOBLE, ["chromium-browser"]), ({"chromium": "140.0-1"}, ["chromium"]), ({}, [])]
+)
+def test_the_browser_has_the_release_s_name(machine, release, names):
+    machine.packages(**release)
+    assert machine.functions("named chromium").stdout.split() == names
 
 
 @pytest.mark.parametrize(

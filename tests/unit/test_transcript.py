@@ -147,6 +147,13 @@ def test_a_prompt_that_was_missed_is_shown_again(tmp_path, monkeypatch):
     assert step.output.splitlines()[-1] == "typed word"
 
 
+def test_a_command_that_fails_may_have_to_say_why():
+    asked = "cat nothing   # fails: status 1: Is a directory|No such file"
+    assert [step.command for step in transcript.run(asked)] == ["cat nothing"]
+    with pytest.raises(BoxlabError, match="it did not say Permission denied: cat nothing\ncat: nothing: No such file"):
+        transcript.run("cat nothing   # fails: status 1: Permission denied")
+
+
 SESSION = """%%terminal
 $ bash --norc --noprofile
 echo $((6 * 7))

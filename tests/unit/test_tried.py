@@ -1,6 +1,7 @@
 """Where the book was tried: the table of machines, and what is made of what a machine answers, with this machine's shell in
 place of a guest."""
 
+import itertools
 import json
 import re
 
@@ -102,6 +103,25 @@ def test_the_records_are_as_the_page_says():
     }
     of_podman = {name for name in shims if name.startswith("podman")}
     assert of_podman and max(shims[name] for name in of_podman) < min(shims[name] for name in shims.keys() - of_podman)
+
+
+def test_the_records_side_by_side_are_as_how_we_measure_says():
+    beside = [file.stem.removesuffix("-onion") for file in machine.RESULTS.glob("*-onion.json")]
+    assert {json.loads((machine.RESULTS / f"{name}.json").read_text())["control_groups"] for name in beside} == {
+        "tmpfs",
+        "cgroup2fs",
+    }
+    memory = {name: records.load(machine.RESULTS / f"{name}-memory.json") for name in beside}
+    for name in beside:
+        onion = records.load(machine.RESULTS / f"{name}-onion.json")
+        assert onion.median("process").value < onion.median("engine-none").value
+        assert onion.ratio("engine-bridge", "engine-none").low > 1, name  # a network adds to a start
+        assert memory[name].median("container", "cgroup_file").value == 0, name
+    for metric in ("cgroup_anon", "cgroup_usage"):  # nearly the same
+        values = [record.median("container", metric).value for record in memory.values()]
+        assert max(values) < 1.05 * min(values), metric
+    shims = sorted(record.median("container", "shim").value for record in memory.values())
+    assert all(larger > 1.1 * less for less, larger in itertools.pairwise(shims))  # what differs
 
 
 def test_a_row_is_assignments_of_a_shell(monkeypatch):

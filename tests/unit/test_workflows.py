@@ -43,5 +43,12 @@ def test_a_job_may_read_and_where_it_may_do_more_it_runs_nothing_from_the_checko
         assert not (checkouts and "permissions" in job), name
 
 
+def test_all_machines_that_are_guests_are_tried_but_the_one_that_kvm_cannot_run():
+    table = yaml.safe_load((paths.ROOT / "tests" / "machines" / "machines.yml").read_text())["machines"]
+    guests = {name for name, row in table.items() if row.get("guest", True)}
+    [job] = [job for path in FILES for name, job in jobs(path) if name == "machines"]
+    assert {*job["strategy"]["matrix"]["name"]} == guests - {"arm64"}
+
+
 def test_each_job_ends():
     assert all(job["timeout-minutes"] <= 60 for path in FILES for _, job in jobs(path))
