@@ -1,5 +1,6 @@
 """What the prose promises: numbers that are glued or cited, links that lead somewhere."""
 
+import json
 import re
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
@@ -37,6 +38,7 @@ ALLOWED = {
     "1024 MiB": "a limit that an experiment is given",
     "0.9 GB": "an example in a question",
     "1 GB": "an example in a question",
+    "1 TB": "the size of a file that a build is given, so that its context has no end",
     "2 GB": "an example in a question",
     "10 GB": "an example in a question",
     "500 MB": "an example in a question",
@@ -182,3 +184,21 @@ def test_each_chapter_takes_twelve_to_twenty_five_minutes():
         if path.parent.name == "book" and path.name[0].isdigit():
             words = len(re.findall(r"\w+", " ".join(line for _, line in paragraphs(path.read_text()))))
             assert 12 * 100 <= words <= 25 * 200, (path.name, words)
+
+
+SAID = {
+    ("10-engine", "events"): "destroy",
+    ("11-dockerfile", "endless"): "transferring context: ",
+    ("11-dockerfile", "same-where"): "RUN: different",
+    ("11-dockerfile", "steps"): "importing cache manifest",
+    ("11-dockerfile", "names"): "<none>:<none>",
+    ("14-registry", "one-step"): "arm64",
+}
+"""What the prose next to a cell says that its output shows."""
+
+
+@pytest.mark.parametrize(("notebook", "cell", "words"), [(*where, words) for where, words in SAID.items()])
+def test_a_stored_output_shows_what_the_prose_says(notebook, cell, words):
+    cells = json.loads((paths.ROOT / "notebooks" / f"{notebook}.ipynb").read_text())["cells"]
+    [found] = [each for each in cells if each["id"] == cell]
+    assert words in json.dumps(found["outputs"])
