@@ -39,16 +39,28 @@ CONTROL = {
 LOG_IN = """
 import json, psycopg, sys
 
+right, wrong, word = sys.argv[1:]
+
+def ask(password, *query):
+    with psycopg.connect(host="db", user="postgres", password=password, connect_timeout=10) as link:
+        return link.execute(*query).fetchall()
+
 def may(password):
     try:
-        psycopg.connect(host="db", user="postgres", password=password, connect_timeout=10).close()
+        ask(password, "SELECT 1")
         return ""
     except psycopg.OperationalError as error:
         return str(error)
 
-print(json.dumps([may(password) for password in sys.argv[1:]]))
+def has(word):
+    try:
+        return bool(ask(right, "SELECT word FROM words WHERE word = %s", [word]))
+    except psycopg.Error:
+        return False
+
+print(json.dumps([[may(right), may(wrong)], has(word)]))
 """
-"""Logs in to the database with each password: prints what it says against that, and nothing where it lets one in."""
+"""Logs in to the database: prints what it says against each password, which is nothing where it lets one in, and whether it has the word."""
 
 
 @cache
@@ -126,6 +138,7 @@ class Life:
         later: what there was after `down` and `up`.
         shown: what the engine says of each container.
         refused: what the database said to the right password, and to a wrong one.
+        stored: whether the database has the word.
     """
 
     up: str = ""
@@ -135,6 +148,7 @@ class Life:
     later: str = ""
     shown: dict[str, str] = field(default_factory=dict)
     refused: tuple[str, str] = ("", "")
+    stored: bool = False
     printed: str = ""
 
 
@@ -156,7 +170,8 @@ def life(work: Work) -> Life:
         lived.shown = {name: json.dumps(box) for name, box in boxes.items()}
         web = boxes["web"]["Id"]
         wrong = secrets.token_hex(12)
-        lived.refused = tuple(json.loads(execute(web, ["python3", "-c", LOG_IN, password(work), wrong])))
+        asked = ["python3", "-c", LOG_IN, password(work), wrong, lived.word]
+        lived.refused, lived.stored = json.loads(execute(web, asked))
         project.down()
         lived.later = project.up(UP_S) or ask(project, "/")[0][1]
     return lived
@@ -218,6 +233,13 @@ def keeps(work: Work) -> None:
         why=_("`down` removes containers, and what is in them or in their anonymous volumes is lost"),
         next=_("give the folder in which the database keeps its files a volume with a name"),
     )
+    if not lived.stored and not lived.refused[0]:
+        raise Mismatch(
+            _("the word is in the table {table} of the database", table="words"),
+            _("it is not there"),
+            _("the database is what keeps the words, and what a backup of it holds"),
+            _("leave {file} as it is, and have {service} run it", file="service.py", service="web"),
+        )
 
 
 @check(points=2, needs=[waits])
