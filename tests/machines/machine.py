@@ -202,11 +202,13 @@ def main(words: list[str]) -> int:
                     file=sys.stderr,
                 )
                 return 2
-            tries = left(name) if some == LEFT else some.split(",") if some else row
-            result, made = attempt(name, checkout, by, tries)
             if some == LEFT:
-                result, made = together(name, result, made)
-            if some in ("", LEFT):
+                for what in left(name):  # each is kept at once: together they may take longer than somebody has
+                    keep(name, *together(name, *attempt(name, checkout, by, [what])))
+                    write_readme()
+                return 1 if left(name) else 0
+            result, made = attempt(name, checkout, by, some.split(",") if some else row)
+            if not some:
                 keep(name, result, made)
                 write_readme()
             return 1 if any(tried["held"] is False for tried in result["tries"].values()) else 0
