@@ -373,6 +373,7 @@ case $2 in
     status=0
     if [ "$GUEST" = false ]; then
       own_checkout
+      [ -z "${*:3}" ] || make --silent --directory="$CHECKOUT" .venv/.installed # else the first of the tries does so
       # shellcheck disable=SC2086  # they are words
       .venv/bin/python "$TABLE" try "$NAME" "$CHECKOUT" "$(IFS=,; echo "${*:3}")" $BY bash -c || status=$?
       exit $status
