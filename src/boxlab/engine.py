@@ -223,6 +223,11 @@ def discards(names: Iterable[str]) -> str:
     return _("this engine discards limits of {what}", what=_(" and ").join(_LIMITED[name] for name in names))
 
 
+def identity(info: dict[str, Any]) -> str | None:
+    """What tells one engine from another, as its own `info` says; None where that is Podman's, which says another each time."""
+    return None if "BuildahVersion" in info else info.get("ID")
+
+
 ROOTLESS = "name=rootless"
 """What an engine says of its security where it runs as a user."""
 

@@ -362,7 +362,7 @@ def _new(here: str, info: dict[str, Any]) -> _Ledger:
 
 def _engine(info: dict[str, Any]) -> str:
     """What tells one engine from another."""
-    return info.get("ID") or engine.host()
+    return engine.identity(info) or engine.host()
 
 
 def _turn(here: str, kind: str, name: str) -> str:

@@ -56,11 +56,7 @@ def circumstances(root: Path) -> dict[str, Any]:
         facts = provenance.engine_facts()
         with engine.plain_errors():
             info = engine.connect().info()
-            # Podman makes up an id for each answer.
-            facts |= {
-                "id": None if engine.is_podman() else info.get("ID"),
-                "runtimes": sorted(info.get("Runtimes") or ()),
-            }
+            facts |= {"id": engine.identity(info), "runtimes": sorted(info.get("Runtimes") or ())}
     except EngineError:
         facts = None
     return {

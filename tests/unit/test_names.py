@@ -283,6 +283,16 @@ def test_what_a_notebooks_commands_name_is_declared_before_the_first(path):
     assert {name for name in given if name.rpartition(":")[2] not in declared} == set()
 
 
+def test_podman_whose_id_is_another_each_time_is_one_engine(there, monkeypatch):
+    said = there.info()
+    monkeypatch.setattr(there, "info", lambda: said | {"ID": os.urandom(8).hex(), "BuildahVersion": "1.39.3"})
+    names.declare(images=["report"])
+    there.add("image", "report:latest", id="sha256:1")
+    assert [item.name for item in names.made()] == ["report:latest"]
+    names.release()
+    assert not list(paths.NAMES.glob("*")) and names.made() == []
+
+
 def taken_port():
     """A port of this machine on which this process listens, and what holds it."""
     server = socket.create_server(("127.0.0.1", 0))
