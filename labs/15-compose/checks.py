@@ -171,7 +171,8 @@ def life(work: Work) -> Life:
         web = boxes["web"]["Id"]
         wrong = secrets.token_hex(12)
         asked = ["python3", "-c", LOG_IN, password(work), wrong, lived.word]
-        lived.refused, lived.stored = json.loads(execute(web, asked))
+        refused, lived.stored = json.loads(execute(web, asked))
+        lived.refused = tuple(refused)
         project.down()
         lived.later = project.up(UP_S) or ask(project, "/")[0][1]
     return lived

@@ -30,7 +30,7 @@ namespaces of a process that is another user's, for `docker exec` and health che
 Docker's have: what an image's layer has removed is a device, and a container of it gets all that Docker's have."""
 
 ALL_DEVICES = ["a *:* rwm"]
-"""Its containers get devices, which it can allow them where it is allowed them. Rootless engines keep no such rules, and Podman refuses them then."""
+"""So that it can allow its own containers their devices. A rootless engine keeps no such rules, and rootless Podman refuses them."""
 
 UNMASKED: dict[str, Any] = {"MaskedPaths": [], "ReadonlyPaths": []}
 """What the docker command sends for `--security-opt systempaths=unconfined`: an engine sets its kernel's network up in /proc/sys."""

@@ -145,8 +145,10 @@ def together(name: str, result: dict, made: dict[str, str]) -> tuple[dict, dict[
         return result, made
     before = json.loads(file.read_text(encoding="utf-8"))
     tries = before["tries"] | result["tries"]
-    records = {asked["record"] for asked in TABLE["tries"].values() if "record" in asked}
-    kept = {record: RESULTS / f"{name}-{record}.json" for record in records - set(made)}
+    others = [
+        TABLE["tries"][kind(what)] for what in tries.keys() - result["tries"].keys() if kind(what) in TABLE["tries"]
+    ]
+    kept = {each["record"]: RESULTS / f"{name}-{each['record']}.json" for each in others if "record" in each}
     made = made | {record: file.read_text(encoding="utf-8").rstrip() for record, file in kept.items() if file.exists()}
     ordered = {what: tries[what] for what in TABLE["machines"][name]["tries"] if what in tries}
     return result | {"tries": ordered}, made

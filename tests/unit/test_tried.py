@@ -197,6 +197,18 @@ def test_what_is_left_is_tried_again_and_joins_what_had_held(monkeypatch, tmp_pa
     assert after["tries"]["good"] == before["tries"]["good"] and machine.left("toy") == []
 
 
+def test_the_record_of_what_held_stays_and_that_of_what_fails_now_does_not(monkeypatch, tmp_path):
+    row = {name: {"command": "true", "record": name} for name in ("startup", "memory")}
+    monkeypatch.setattr(machine, "TABLE", {"machines": {"toy": {"says": "a toy", "tries": [*row]}}, "tries": row})
+    monkeypatch.setattr(machine, "RESULTS", tmp_path)
+    held = {name: {"held": True, "tried": "2026-11-28"} for name in row}
+    machine.keep("toy", {"tries": held}, dict.fromkeys(row, "once"))
+    fails = {"startup": {"held": False, "tried": "2026-11-28"}}
+    machine.keep("toy", *machine.together("toy", {"tries": fails}, {}))
+    assert not (tmp_path / "toy-startup.json").exists()
+    assert (tmp_path / "toy-memory.json").read_text() == "once\n"
+
+
 def test_what_was_tried_on_several_days_says_the_first_and_the_last(monkeypatch, tmp_path):
     tried(monkeypatch, tmp_path, {"a": {"command": "true"}}, ["a"])
     several = {day: {"held": True, "tried": f"2026-11-{day}T10:00:00+00:00"} for day in ("28", "26", "27")}
