@@ -39,6 +39,7 @@ NAME=${1:-}
 HERE=$PWD/.cache/machines/$NAME
 ROOT=$HERE/root
 DISK=$HERE/disk.img
+LOADED=(base workload tools elsewhere) # the images of a machine that has them as a file
 LIMIT_S=1800 # under emulation, on a busy machine
 KERNEL_OPTIONS="root=/dev/vda rw quiet panic=-1 systemd.default_timeout_start_sec=$LIMIT_S systemd.default_device_timeout_sec=$LIMIT_S"
 
@@ -191,8 +192,8 @@ images() {
     none) return ;;
     loaded)
       say "saving images for it"
-      tools/engine.sh run .venv/bin/boxlab prepare 9>&-
-      tools/engine.sh run docker save --output "$PWD/.cache/images.tar" containers-measured/{base,workload,tools,elsewhere} 9>&-
+      tools/engine.sh run .venv/bin/python -c 'import sys; from boxlab import images; [*map(images.ensure, sys.argv[1:])]' "${LOADED[@]}" 9>&-
+      tools/engine.sh run docker save --output "$PWD/.cache/images.tar" "${LOADED[@]/#/containers-measured/}" 9>&-
       mv .cache/images.tar "$ROOT$(home)"
       return
       ;;
