@@ -1,0 +1,16 @@
+"""Run the commands of a file as a notebook runs those of a cell, and keep them where a try's record is looked for.
+
+shown.py FILE
+"""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from boxlab import paths, transcript
+
+steps = transcript.run(Path(sys.argv[1]).read_text(encoding="utf-8"))
+print(transcript.in_words(steps))
+kept = paths.ROOT / "notebooks" / "results" / "commands.local.json"
+kept.write_text(json.dumps({"steps": [asdict(step) for step in steps]}, indent=1), encoding="utf-8")
