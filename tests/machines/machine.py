@@ -3,9 +3,9 @@
 machine.py list
 machine.py describe NAME                      as assignments of a shell
 machine.py try NAME CHECKOUT WHAT WORD...     by the words that run a shell command there; writes results/NAME.json, and each
-                                              record that was made as results/NAME-RECORD.json. WHAT names some of the tries,
-                                              with commas between, and then nothing is written; or it is empty; or it is
-                                              "left": what has not held in results/NAME.json, which then gets it
+                                              record that was made as results/NAME-RECORD.json, as soon as it is there. WHAT
+                                              names some of the tries, with commas between, and then nothing is written; or it
+                                              is empty; or it is "left": what has not held in results/NAME.json
 machine.py readme                             write the README's table of results anew
 """
 
@@ -124,7 +124,10 @@ def attempt(name: str, checkout: str, by: list[str], tries: list[str]) -> tuple[
         )
         if "record" in asked and found[what]["held"]:
             made[asked["record"]] = there(f"cat notebooks/results/{asked['record']}.local.json")[1]
-    facts = {fact: there(command)[1].rpartition("\n")[2] for fact, command in FACTS.items()}
+    said = there("; echo; echo --; ".join(f"( {command} )" for command in FACTS.values()))[1].split(
+        "\n--\n"
+    )  # one login
+    facts = {fact: text.strip().rpartition("\n")[2] for fact, text in zip(FACTS, said, strict=True)}
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     for one in found.values():
         one |= {"tried": now, "commit": facts["commit"]}
@@ -204,16 +207,15 @@ def main(words: list[str]) -> int:
                     file=sys.stderr,
                 )
                 return 2
-            if some == LEFT:
-                for what in left(name):  # each is kept at once: together they may take longer than somebody has
-                    keep(name, *together(name, *attempt(name, checkout, by, [what])))
-                    write_readme()
-                return 1 if left(name) else 0
-            result, made = attempt(name, checkout, by, some.split(",") if some else row)
-            if not some:
-                keep(name, result, made)
+            if some and some != LEFT:
+                result, _made = attempt(name, checkout, by, some.split(","))
+                return 1 if any(tried["held"] is False for tried in result["tries"].values()) else 0
+            for what in (
+                left(name) if some else row
+            ):  # each is kept at once: together they may take longer than somebody has
+                keep(name, *together(name, *attempt(name, checkout, by, [what])))
                 write_readme()
-            return 1 if any(tried["held"] is False for tried in result["tries"].values()) else 0
+            return 1 if left(name) else 0
         case ["readme"]:
             write_readme()
         case _:

@@ -60,6 +60,13 @@ def test_a_machine_that_is_lost_has_no_result(monkeypatch, tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+def test_what_was_tried_before_a_machine_was_lost_is_kept(monkeypatch, tmp_path):
+    commands = {"good": {"command": "true"}, "lost": {"command": f"exit {machine.LOST}"}}
+    with pytest.raises(SystemExit, match="cannot be reached"):
+        tried(monkeypatch, tmp_path, commands, ["good", "lost"])
+    assert json.loads((tmp_path / "results" / "toy.json").read_text())["tries"]["good"]["held"]
+
+
 def test_some_of_the_tries_are_run_and_nothing_is_written(monkeypatch, tmp_path, capfd):
     commands = {"good": {"command": "true"}, "bad": {"command": "false"}}
     monkeypatch.setattr(machine, "TABLE", {"machines": {"toy": {"tries": ["good", "bad"]}}, "tries": commands})
@@ -85,7 +92,8 @@ def test_results_are_of_machines_that_there_are():
     for file in machine.RESULTS.glob("*.json"):
         name, _dash, record = file.stem.rpartition("-")
         if record in records and name in machine.TABLE["machines"]:
-            assert json.loads(file.read_text())["experiment"] == record
+            made = json.loads(file.read_text())
+            assert made["steps"] if record == "commands" else made["experiment"] == record
             continue
         found = json.loads(file.read_text())
         assert {machine.kind(what) for what in found["tries"]} <= set(machine.TABLE["tries"])
