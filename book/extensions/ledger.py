@@ -44,6 +44,11 @@ def result(name: str) -> Path:
     return TRIED / "results" / f"{name}.json"
 
 
+def recorded(name: str, what: str) -> Path:
+    """What one of the tries there recorded, if it was tried."""
+    return TRIED / "results" / f"{name}-{what}.json"
+
+
 def run_by(name: str, row: dict) -> str:
     """What a machine that was tried ran by."""
     if not row.get("guest", True):
@@ -157,7 +162,7 @@ class Beside(_Table):
         return super().run()
 
     def _files(self, name: str) -> list[Path]:
-        return [TRIED / "results" / f"{name}-{record}.json" for record in ("startup", "onion", "memory")]
+        return [recorded(name, what) for what in ("startup", "onion", "memory")]
 
     def rows(self) -> list[tuple[str, ...]]:
         made = {}
@@ -195,8 +200,8 @@ class Figures(_Table):
             if any(cells := [self._cell(name, *what) for _title, *what in self.WHAT])
         ]
 
-    def _cell(self, name: str, record: str, kind: str, metric: str) -> str:
-        file = TRIED / "results" / f"{name}-{record}.json"
+    def _cell(self, name: str, what: str, kind: str, metric: str) -> str:
+        file = recorded(name, what)
         if not file.exists():
             return ""
         self.env.note_dependency(str(file))

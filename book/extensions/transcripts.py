@@ -5,14 +5,19 @@
     ```
 
 shows these commands of the notebook's cell NAME, each with its output; all of them where the directive is empty. Of a cell
-in Python it shows the code and what that printed. A page holds no output, and what the cell does not have fails the build.
+in Python it shows the code and what that printed. With `:machine: NAME`, the commands are those that ran on that machine of
+`tests/machines`. A page holds no output, and what the cell does not have fails the build.
 """
 
+import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
+import ledger
 import measured
 from docutils import nodes
+from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -39,8 +44,11 @@ def text_of(cell: dict) -> str:
 class Transcript(SphinxDirective):
     required_arguments = 1
     has_content = True
+    option_spec = {"machine": directives.unchanged_required}
 
     def run(self) -> list[nodes.Node]:
+        if "machine" in self.options:
+            return self._shown(block for step in self._steps_there() for block in self._step(step))
         name, path = self.arguments[0], measured.notebook_of(self.env.docname)
         cell = path and cell_of(path, name, measured.HERE)
         if not cell:
@@ -53,7 +61,18 @@ class Transcript(SphinxDirective):
             shown = [self._block("".join(cell["source"]), "python", "command")]
             if text := text_of(cell):
                 shown.append(self._block(text, "none", "output"))
-        return [nodes.container("", *shown, classes=["transcript"])]
+        return self._shown(shown)
+
+    def _shown(self, blocks: Iterable[nodes.Node]) -> list[nodes.Node]:
+        return [nodes.container("", *blocks, classes=["transcript"])]
+
+    def _steps_there(self) -> list[transcript.Step]:
+        """What ran on another machine."""
+        file = ledger.recorded(self.options["machine"], self.arguments[0])
+        if not file.exists():
+            raise self.error(f"there is no {file.name}: try that machine")
+        self.env.note_dependency(str(file))
+        return [transcript.Step(**step) for step in json.loads(file.read_text(encoding="utf-8"))["steps"]]
 
     def _steps(self, name: str, cell: dict) -> list[transcript.Step]:
         """The steps that the page names, or all."""

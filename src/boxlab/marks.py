@@ -3,7 +3,9 @@
 import hashlib
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from boxlab import paths
@@ -37,6 +39,11 @@ def prefix() -> str:
 def name() -> str:
     """A new such name, of this run."""
     return f"{prefix()}{RUN}-{secrets.token_hex(4)}"
+
+
+def workplace(what: str = "work") -> Path:
+    """A new folder of ours, for files that this run takes away again; where it cannot, its name says whose they are."""
+    return Path(tempfile.mkdtemp(dir=paths.scratch(), prefix=f"{what}-{RUN}-"))
 
 
 def processes(marks: dict[str, str]) -> Iterator["psutil.Process"]:

@@ -103,3 +103,11 @@ def test_the_newest_changes_and_the_citation_are_of_this_version():
     citation = yaml.safe_load((paths.ROOT / "CITATION.cff").read_text())
     assert newest == citation["version"] == __version__
     assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+
+
+def test_what_a_notebook_writes_lies_where_clean_finds_it():
+    notebooks = [*paths.ROOT.glob("notebooks/*.ipynb")]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in notebooks}
+    assert len(texts) >= 15
+    assert not [name for name, text in texts.items() if "tempfile." in text]
+    assert len([name for name, text in texts.items() if "marks.workplace()" in text]) >= 10

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -118,7 +117,7 @@ def dockerfile(
 @contextmanager
 def workplace() -> Iterator[Path]:
     """A folder to build in; it and every image made meanwhile are gone afterwards."""
-    folder = Path(tempfile.mkdtemp(dir=paths.scratch(), prefix="builds-"))
+    folder = marks.workplace("builds")
     try:
         yield folder
     finally:

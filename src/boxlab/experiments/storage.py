@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from typing import Any, Unpack
 
 from docker.types import Mount
 
-from boxlab import images, marks, paths, records
+from boxlab import images, marks, records
 from boxlab.errors import EngineError
 from boxlab.experiments import blocks
 from boxlab.experiments.dockerfile import built, workplace
@@ -146,7 +145,7 @@ def _image() -> Iterator[str]:
 @contextmanager
 def _folder() -> Iterator[Path]:
     """A folder of this machine for the bind mount, gone afterwards with what containers left in it."""
-    folder = Path(tempfile.mkdtemp(dir=paths.scratch(), prefix=f"storage-{marks.RUN}-"))
+    folder = marks.workplace("storage")
     try:
         yield folder
     finally:

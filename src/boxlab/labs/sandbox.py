@@ -11,7 +11,6 @@ import json
 import os
 import secrets
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import psutil
 
-from boxlab import cgroups, disk, marks, paths
+from boxlab import cgroups, disk, marks
 from boxlab.errors import BoxlabError, NotReady
 from boxlab.interrupts import deferred
 from boxlab.labs.checks import SLACK, Mismatch, printed
@@ -398,7 +397,7 @@ class _Process:
         self._others = set(_below())
         self._token = secrets.token_hex(8)
         self._group = _group(limits.processes)
-        self._place = Path(tempfile.mkdtemp(dir=paths.scratch(), prefix=f"program-{marks.RUN}-"))
+        self._place = marks.workplace("program")
         folder = self._place / "lab"  # one below, so that what it does to `..` is done to ours as well
         folder.mkdir()
         self.folder = str(folder)

@@ -149,7 +149,7 @@ class OCIRuntime(Process):
             )
         self._path = path
         super().prepare(workload)
-        with tempfile.TemporaryDirectory(dir=paths.scratch()) as folder:
+        with tempfile.TemporaryDirectory(dir=paths.scratch(), prefix=f"onion-{marks.RUN}-") as folder:
             made = subprocess.run([self._path, "spec"], cwd=folder, capture_output=True, text=True)
             if made.returncode:
                 raise Unavailable(
