@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from click.testing import CliRunner, Result
-from waiting import HANG_S
 
 from boxlab import cli
+from boxlab.waiting import HANG_S
 
 UNSIGHTLY = ("Traceback (most recent call last)", "Exception ignored", "ResourceWarning: ")
 

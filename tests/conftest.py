@@ -26,6 +26,7 @@ ALL_LABS = "tests/labs/test_all_labs.py::"
 MEASURING = (
     "tests/engine/test_boxes.py::test_an_interrupted_experiment",
     "tests/engine/test_experiments.py",
+    "tests/engine/test_notebooks.py",
     "tests/engine/test_owners.py",
     "tests/vm/",
     "notebooks/",

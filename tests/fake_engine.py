@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from waiting import HANG_S
+from boxlab.waiting import HANG_S
 
 VERSION = {"ApiVersion": "1.51", "MinAPIVersion": "1.44", "Version": "28.5.2", "Components": []}
 

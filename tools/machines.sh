@@ -39,7 +39,7 @@ NAME=${1:-}
 HERE=$PWD/.cache/machines/$NAME
 ROOT=$HERE/root
 DISK=$HERE/disk.img
-LOADED=(base workload tools elsewhere) # the images of a machine that has them as a file
+LOADED=(base workload tools engine elsewhere learner) # the images of a machine that has them as a file, with those below them
 LIMIT_S=1800 # under emulation, on a busy machine
 KERNEL_OPTIONS="root=/dev/vda rw quiet panic=-1 systemd.default_timeout_start_sec=$LIMIT_S systemd.default_device_timeout_sec=$LIMIT_S"
 

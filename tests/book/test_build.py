@@ -13,9 +13,8 @@ import time
 import command
 import psutil
 import pytest
-import waiting
 
-from boxlab import outputs, paths
+from boxlab import outputs, paths, waiting
 
 CHAPTER = """# Startup
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import command
 import psutil
-from waiting import HANG_S
 
 from boxlab import paths
+from boxlab.waiting import HANG_S
 
 
 def test_make_lab_serves_the_notebooks_with_our_kernel():

@@ -6,13 +6,13 @@ import sys
 import time
 
 import pytest
-from waiting import HANG_S
 
 from boxlab import builder, engine, images, marks, paths, records, runtimes, sweep, turns
 from boxlab.errors import BuildError, NotReady
 from boxlab.runtimes.box import WORKLOAD_MARKS
 from boxlab.runtimes.console import Console
 from boxlab.runtimes.spawn import EngineContainer
+from boxlab.waiting import HANG_S
 
 WORKLOAD = runtimes.Workload()
 

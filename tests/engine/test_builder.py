@@ -5,9 +5,8 @@ import subprocess
 import sys
 
 import pytest
-import waiting
 
-from boxlab import builder, engine, images, marks
+from boxlab import builder, engine, images, marks, waiting
 
 TAG = images.passing("lab-99-interrupted")
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import docker.models.containers
 import pytest
-import waiting
 
 from boxlab import (
     builder,
@@ -26,6 +25,7 @@ from boxlab import (
     runtimes,
     sweep,
     turns,
+    waiting,
 )
 from boxlab.errors import BoxlabError, BuildError, EngineError, NotReady, Unavailable
 from boxlab.experiments.dockerfile import _lay_out, rungs

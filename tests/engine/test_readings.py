@@ -4,9 +4,8 @@ import json
 
 import command
 import pytest
-import waiting
 
-from boxlab import sweep
+from boxlab import sweep, waiting
 from boxlab.errors import BoxlabError
 from boxlab.labs import readings
 

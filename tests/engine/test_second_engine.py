@@ -5,9 +5,8 @@ import subprocess
 import sys
 
 import pytest
-import waiting
 
-from boxlab import engine, images, marks, sweep
+from boxlab import engine, images, marks, sweep, waiting
 from boxlab.errors import EngineError
 from boxlab.second_engine import SecondEngine
 

@@ -17,9 +17,8 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-import waiting
 
-from boxlab import client, engine, images, paths
+from boxlab import client, engine, images, paths, waiting
 
 LAB = paths.LABS / "10-api"
 RIGHT = [LAB / "solution", *sorted((LAB / "right").iterdir())]

@@ -13,15 +13,14 @@ from pathlib import Path
 
 import pytest
 import toy_lab
-import waiting
-from waiting import HANG_S
 
 from boxlab import builder as builders
-from boxlab import engine, images, marks, paths, sweep
+from boxlab import engine, images, marks, paths, sweep, waiting
 from boxlab.labs import Mismatch, Work, runner
 from boxlab.labs.checks import Outcome
 from boxlab.labs.work import Planter
 from boxlab.runtimes.spawn import EngineContainer
+from boxlab.waiting import HANG_S
 
 TOML = """
 title = "Build it"

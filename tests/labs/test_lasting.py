@@ -6,9 +6,8 @@ import signal
 
 import docker.errors
 import pytest
-import waiting
 
-from boxlab import engine, images, marks, sweep
+from boxlab import engine, images, marks, sweep, waiting
 from boxlab.errors import EngineError
 from boxlab.labs import Mismatch, lasting
 

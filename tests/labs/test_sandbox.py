@@ -9,9 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 import toy_lab
-import waiting
 
-from boxlab import cgroups, paths, sweep
+from boxlab import cgroups, paths, sweep, waiting
 from boxlab.errors import BoxlabError
 from boxlab.labs import Mismatch, sandbox, work
 from boxlab.runtimes import spawn

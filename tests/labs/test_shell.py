@@ -3,11 +3,10 @@
 import sys
 
 import pytest
-import waiting
 from click.testing import CliRunner
 from pseudo_terminal import Terminal
 
-from boxlab import cli, paths, sweep
+from boxlab import cli, paths, sweep, waiting
 from boxlab.labs import lab, workspace
 
 AROUND = 'before=$(stty -g); "$0" shell 05; echo "status $?"; test "$before" = "$(stty -g)" && echo "as it was"'

@@ -56,7 +56,8 @@ FACTS = {
     "release": ". /etc/os-release && echo $PRETTY_NAME",
     "control_groups": "stat --file-system --format=%T /sys/fs/cgroup",
     "python": "python3 --version",
-    "engine": "docker version --format '{{(index .Server.Components 0).Name}} {{.Server.Version}}' || echo no engine that answers this user",
+    "engine": "docker version --format '{{(index .Server.Components 0).Name}} {{.Server.Version}}' ||"
+    " podman version --format 'Podman Engine {{.Client.Version}}' || echo no engine that answers this user",
     "commit": "git rev-parse HEAD",
 }
 """What is asked of a machine after the tries."""

@@ -2,13 +2,13 @@ import time
 
 import psutil
 import pytest
-from waiting import HANG_S, until
 
 from boxlab.errors import NotReady
 from boxlab.runtimes import console as console_module
 from boxlab.runtimes.box import WORKLOAD_MARKS
 from boxlab.runtimes.console import AWAKE, LIMIT_BYTES, SILENT_S, Console
 from boxlab.runtimes.spawn import HostProcess, _Frames
+from boxlab.waiting import HANG_S, until
 
 
 def ended(process: psutil.Process) -> bool:

@@ -7,9 +7,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-import waiting
 
-from boxlab import paths
+from boxlab import paths, waiting
 
 pytestmark = [pytest.mark.linux, pytest.mark.skipif(os.name == "posix" and os.geteuid() != 0, reason="only root may")]
 

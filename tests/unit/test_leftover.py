@@ -3,10 +3,10 @@
 import threading
 
 import pytest
-from waiting import HANG_S
 
 from boxlab import leftover
 from boxlab.errors import BoxlabError
+from boxlab.waiting import HANG_S
 
 
 def test_images_go_together_and_everything_else_in_its_order():

@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from waiting import HANG_S
 
 from boxlab import images, paths, progress, rootfs, runtimes, turns
 from boxlab.errors import NotReady, Unavailable
 from boxlab.runtimes import accelerator, qemu, snapshot
 from boxlab.runtimes.spawn import HostProcess
+from boxlab.waiting import HANG_S
 
 IMAGE = images.Built("workload", "t", "sha256:1", {"A": "b c"}, ["python3", "app.py"], "/app", {}, False)
 

@@ -10,10 +10,9 @@ import IPython
 import nbformat
 import psutil
 import pytest
-import waiting
 from IPython.core.interactiveshell import InteractiveShell
 
-from boxlab import engine, marks, names, paths, transcript
+from boxlab import engine, marks, names, paths, transcript, waiting
 from boxlab.errors import BoxlabError
 
 

@@ -9,9 +9,9 @@ import subprocess
 import sys
 
 import pytest
-from waiting import HANG_S
 
 from boxlab import paths
+from boxlab.waiting import HANG_S
 
 PYTHONS = ("python3", "python3.14", "python3.13", "python3.12", "python3.11")
 COPIED = ("tools/setup.sh", "requirements.txt", "pyproject.toml")

@@ -8,9 +8,8 @@ import time
 
 import psutil
 import pytest
-import waiting
 
-from boxlab import transcript
+from boxlab import transcript, waiting
 from boxlab.errors import BoxlabError
 from boxlab.transcript import Step
 

@@ -6,13 +6,12 @@ import sys
 
 import psutil
 import pytest
-import waiting
-from waiting import HANG_S
 
-from boxlab import engine, experiments, labels, marks, paths, runtimes, sweep
+from boxlab import engine, experiments, labels, marks, paths, runtimes, sweep, waiting
 from boxlab.errors import NotReady, Unavailable
 from boxlab.experiments.limits import trials
 from boxlab.runtimes import accelerator, qemu
+from boxlab.waiting import HANG_S
 
 WORKLOAD = runtimes.Workload()
 

@@ -1,0 +1,28 @@
+import itertools
+
+import pytest
+
+from boxlab import waiting
+from boxlab.errors import BoxlabError
+
+
+def test_what_comes_is_returned():
+    answers = iter([None, 0, "here"])
+    assert waiting.until(lambda: next(answers)) == "here"
+
+
+def test_what_comes_as_its_maker_ends_has_come():
+    answers = iter([False, True, True])
+    assert waiting.until(lambda: next(answers), going=lambda: False)
+
+
+def test_who_has_ended_is_not_waited_for():
+    with pytest.raises(BoxlabError, match="has ended: an answer"):
+        waiting.until(lambda: False, "an answer", going=lambda: False)
+
+
+def test_what_hangs_is_not_waited_for_for_ever(monkeypatch):
+    monkeypatch.setattr(waiting.time, "monotonic", itertools.count(step=waiting.HANG_S).__next__)
+    with pytest.raises(BoxlabError, match="in vain: an answer") as caught:
+        waiting.until(lambda: False, "an answer")
+    assert "docker logs" in caught.value.fix
