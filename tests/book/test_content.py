@@ -192,6 +192,8 @@ SAID = {
     ("11-dockerfile", "same-where"): "RUN: different",
     ("11-dockerfile", "steps"): "importing cache manifest",
     ("11-dockerfile", "names"): "<none>:<none>",
+    ("12-lifecycle", "prune"): "<none>",
+    ("12-lifecycle", "system-prune"): "local     models",
     ("14-registry", "one-step"): "arm64",
 }
 """What the prose next to a cell says that its output shows."""

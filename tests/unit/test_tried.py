@@ -113,6 +113,14 @@ def test_the_records_are_as_the_page_says():
     assert of_podman and max(shims[name] for name in of_podman) < min(shims[name] for name in shims.keys() - of_podman)
 
 
+def test_podmans_commands_are_as_chapter_10_says():
+    steps = json.loads((machine.RESULTS / "podman-rootless-commands.json").read_text())["steps"]
+    said = {step["command"].split(" -")[0]: step["output"] for step in steps}
+    assert re.search(r"^learner +(\d+) +1 conmon\nlearner +\d+ +\1 sleep$", said["ps"], re.MULTILINE)
+    assert re.search(r"^ +0 +[1-9]\d* +1$", said["podman unshare cat /proc/self/uid_map"], re.MULTILINE)
+    assert "podman" in said["docker"]
+
+
 def test_the_records_side_by_side_are_as_how_we_measure_says():
     beside = [file.stem.removesuffix("-onion") for file in machine.RESULTS.glob("*-onion.json")]
     assert {json.loads((machine.RESULTS / f"{name}.json").read_text())["control_groups"] for name in beside} == {
