@@ -23,14 +23,20 @@ def again(failed: list[str]) -> list[str]:
 
 class Failures:
     """A plugin that notes, in the process that was called, which tests fail: one that fails and is not cleaned up after, twice, as
-    pytest counts it."""
+    pytest counts it. Each is told at once, as a run that is killed ends without pytest's account."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
 
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self.terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
             self.seen.append(report.nodeid)
+            lines = report.longreprtext.splitlines()
+            why = next((line for line in lines if line.startswith("E ")), lines[-1])
+            self.terminal.write_line(f"{report.nodeid}: {why}")
 
 
 def main(arguments: list[str]) -> int:

@@ -13,7 +13,7 @@ HANG_S = 600
 """Seconds that only what hangs takes; it promises nothing of how fast anything is."""
 
 
-def until(condition: Callable[[], T], what: str = "", going: Callable[[], object] = lambda: True) -> T:
+def until(condition: Callable[[], T], what: str = "a condition", going: Callable[[], object] = lambda: True) -> T:
     """Wait until a condition holds, and return what it returned then.
 
     Args:
@@ -23,14 +23,12 @@ def until(condition: Callable[[], T], what: str = "", going: Callable[[], object
     Raises:
         BoxlabError: it does not come.
     """
+    see = _("see with `docker ps --all` and `docker logs` what has become of it")
     deadline = time.monotonic() + HANG_S
     while not (found := condition()):
         if not going() and not condition():
-            raise BoxlabError(_("what should bring it about has ended: {what}", what=what))
+            raise BoxlabError(_("what should bring it about has ended: {what}", what=what), see)
         if time.monotonic() > deadline:
-            raise BoxlabError(
-                _("waited {seconds} s in vain: {what}", seconds=HANG_S, what=what),
-                _("see with `docker ps --all` and `docker logs` what has become of it"),
-            )
+            raise BoxlabError(_("waited {seconds} s in vain: {what}", seconds=HANG_S, what=what), see)
         time.sleep(0.02)
     return found

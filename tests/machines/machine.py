@@ -125,10 +125,9 @@ def attempt(name: str, checkout: str, by: list[str], tries: list[str]) -> tuple[
         )
         if "record" in asked and found[what]["held"]:
             made[asked["record"]] = there(f"cat notebooks/results/{asked['record']}.local.json")[1]
-    said = there("; echo; echo --; ".join(f"( {command} )" for command in FACTS.values()))[1].split(
-        "\n--\n"
-    )  # one login
-    facts = {fact: text.strip().rpartition("\n")[2] for fact, text in zip(FACTS, said, strict=True)}
+    in_one_login = "; echo; echo --; ".join(f"( {command} )" for command in FACTS.values())
+    answers = there(in_one_login)[1].split("\n--\n")
+    facts = {fact: answer.strip().rpartition("\n")[2] for fact, answer in zip(FACTS, answers, strict=True)}
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     for one in found.values():
         one |= {"tried": now, "commit": facts["commit"]}
@@ -211,9 +210,8 @@ def main(words: list[str]) -> int:
             if some and some != LEFT:
                 result, _made = attempt(name, checkout, by, some.split(","))
                 return 1 if any(tried["held"] is False for tried in result["tries"].values()) else 0
-            for what in (
-                left(name) if some else row
-            ):  # each is kept at once: together they may take longer than somebody has
+            # Each is kept at once: together they may take longer than somebody has.
+            for what in left(name) if some == LEFT else row:
                 keep(name, *together(name, *attempt(name, checkout, by, [what])))
                 write_readme()
             return 1 if left(name) else 0

@@ -30,6 +30,13 @@ def test_disturbed(place):
 MANY = "import pytest\n@pytest.mark.parametrize('number', range(11))\ndef test_broken(number):\n    assert False\n"
 
 
+def ran(place, source):
+    (place / "test_made.py").write_text(source)
+    (place / "pytest.ini").write_text("[pytest]\n")
+    command = [sys.executable, TESTS / "run.py", "--numprocesses=2", "-pno:nbval", "test_made.py"]
+    return subprocess.run(command, cwd=place, capture_output=True, text=True)
+
+
 @pytest.mark.parametrize(
     ("source", "status", "words"),
     [
@@ -41,15 +48,17 @@ MANY = "import pytest\n@pytest.mark.parametrize('number', range(11))\ndef test_b
     ],
 )
 def test_what_fails_beside_others_counts_as_it_ends_alone(tmp_path, source, status, words):
-    (tmp_path / "test_made.py").write_text(source)
-    (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    command = [sys.executable, TESTS / "run.py", "--numprocesses=2", "-pno:nbval", "test_made.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    done = ran(tmp_path, source)
     assert done.returncode == status, done.stdout + done.stderr
     at = 0
     for word in words:
         at = done.stdout.index(word, at)
     assert ("again:" in done.stdout) == any("again:" in word for word in words)
+
+
+def test_what_fails_is_told_before_the_run_ends(tmp_path):
+    told, _end, _account = ran(tmp_path, NEVER).stdout.partition("= FAILURES =")
+    assert "test_made.py::test_broken: E       assert False" in told
 
 
 def test_a_cell_runs_again_with_those_above_it():

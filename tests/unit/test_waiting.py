@@ -17,8 +17,9 @@ def test_what_comes_as_its_maker_ends_has_come():
 
 
 def test_who_has_ended_is_not_waited_for():
-    with pytest.raises(BoxlabError, match="has ended: an answer"):
+    with pytest.raises(BoxlabError, match="has ended: an answer") as caught:
         waiting.until(lambda: False, "an answer", going=lambda: False)
+    assert "docker logs" in caught.value.fix
 
 
 def test_what_hangs_is_not_waited_for_for_ever(monkeypatch):
