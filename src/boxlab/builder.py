@@ -42,6 +42,9 @@ SILENT_S = 900
 STOP_S = 10
 """How long the docker command may take to end when told to."""
 
+RELEASE_S = 60
+"""How long the engine may hold what a build that was interrupted has made; what somebody else uses is never let go."""
+
 _TOUCHED = 1_577_836_800  # 2020-01-01: Python packs no zip file of anything older than 1980
 _SPAN = 1 << 27  # seconds, four years
 
@@ -426,7 +429,7 @@ def _named(tag: str) -> set[str]:
 
 def _remove_steps(output: _Output) -> None:
     """Remove what the classic builder has made and nothing stands on, once the step that was interrupted has let go of it."""
-    deadline = time.monotonic() + engine.TIMEOUT_S
+    deadline = time.monotonic() + RELEASE_S
     for step in reversed(output.steps()):
         while remove_unused(step) and time.monotonic() < deadline:
             time.sleep(0.05)

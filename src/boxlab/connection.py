@@ -67,7 +67,7 @@ def open_client(endpoint: client.Endpoint, version: str, timeout_s: int) -> dock
         path = urlsplit(str(request.url)).path
         at_once = not (path.endswith("/wait") or "/exec/" in path)  # these answer when what runs has ended
         with (
-            progress.waiting(_("the engine at {address}", address=endpoint.address))
+            progress.waiting(_("the engine at {address} (if this goes on, restart it)", address=endpoint.address))
             if at_once
             else contextlib.nullcontext()
         ):

@@ -15,7 +15,7 @@ import requests
 import urllib3
 from docker.models.images import Image as SdkImage
 
-from boxlab import client, connection, marks, progress
+from boxlab import client, connection, marks, progress, waiting
 from boxlab.errors import EngineError
 from boxlab.language import _
 
@@ -26,8 +26,8 @@ OWNER_LABEL = f"{LABEL}.owner"
 RUN_LABEL = f"{LABEL}.run"
 """Labels of what a run made: whose it is, and the run."""
 
-TIMEOUT_S = 60
-"""How long one call may take before the engine counts as stuck."""
+TIMEOUT_S = waiting.HANG_S
+"""How long one call may take before the engine counts as stuck; that it is waited for is said long before."""
 
 START_FIX = _("start Docker Desktop, or `sudo systemctl start docker` (without systemd: `sudo service docker start`)")
 
