@@ -62,7 +62,7 @@ make_disk() {
     say "fetching the packages of Debian's $SUITE (a minute or two)"
     rm -rf --one-file-system "$ROOT.new"
     apart mmdebstrap --quiet --mode=root --skip=check/qemu --variant=minbase --architectures="$ARCHITECTURE" --aptopt='Acquire::Check-Valid-Until "false"' \
-      --include="$COMMON,linux-image-cloud-$ARCHITECTURE,${PACKAGES// /,}" "$SUITE" "$ROOT.new" 2>"$HERE/fetch.log" || fail "they could not be had" "see $HERE/fetch.log"
+      --include="$COMMON,linux-image-cloud-$ARCHITECTURE${PACKAGES:+,${PACKAGES// /,}}" "$SUITE" "$ROOT.new" 2>"$HERE/fetch.log" || fail "they could not be had" "see $HERE/fetch.log"
     mv "$ROOT.new" "$ROOT"
   fi
   within sh -c "$LEAST" || fail "$SUITE no longer has what this machine stands for" "tools/machines.sh $NAME remove, then again"

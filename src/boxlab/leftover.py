@@ -57,9 +57,9 @@ def remove(find: Callable[[], list[Leftover]], watch: Callable[[Leftover], None]
     while True:
         went, refused = [], None
         with ThreadPoolExecutor(AT_ONCE) as threads:
-            for kind, items in groupby(find(), lambda item: item.kind):
+            for together, items in groupby(sorted(find(), key=_is_step), _may_go_together):
                 each = list(items)
-                for item, error in zip(each, (threads.map if kind == "image" else map)(_refusal, each), strict=True):
+                for item, error in zip(each, (threads.map if together else map)(_refusal, each), strict=True):
                     if error:
                         refused = refused or error
                     else:
@@ -71,6 +71,16 @@ def remove(find: Callable[[], list[Leftover]], watch: Callable[[Leftover], None]
             if refused:
                 raise refused
             return removed
+
+
+def _is_step(item: Leftover) -> bool:
+    """Whether it is the name of a step of the classic builder's (`builder.build`)."""
+    return item.kind == "image" and ":step-" in item.name
+
+
+def _may_go_together(item: Leftover) -> bool:
+    """Images may, but for those that stand on each other: the lower one would stay, without a name."""
+    return item.kind == "image" and not _is_step(item)
 
 
 def _refusal(item: Leftover) -> BoxlabError | None:

@@ -1,6 +1,7 @@
 """The removal of many things: what the engine does faster together goes together, and everything else in its order."""
 
 import threading
+import time
 
 import pytest
 
@@ -33,3 +34,19 @@ def test_an_image_that_does_not_go_keeps_no_other_from_going():
     with pytest.raises(BoxlabError, match="image b stays"):
         leftover.remove(find)
     assert sorted(gone) == ["a", "c"]
+
+
+def test_steps_of_a_build_that_stand_on_each_other_go_one_after_another():
+    busy, most, there = [], [], {}
+
+    def go(name):
+        busy.append(name)
+        time.sleep(0.01)
+        most.append(len(busy))
+        busy.remove(name)
+
+    for name in ("a:step-1", "a:step-0", "b:step-0", "a:latest"):
+        there[name] = leftover.Leftover("image", name, lambda name=name: go(name))
+    went = leftover.remove(lambda: [there.pop(name) for name in list(there)])
+    assert [item.name for item in went] == ["a:latest", "a:step-1", "a:step-0", "b:step-0"]
+    assert most == [1, 1, 1, 1]
