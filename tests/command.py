@@ -27,8 +27,8 @@ def boxlab(*arguments: object, **options) -> Result:
 
 
 def run(*command: object, but: tuple[str, ...] = (), **options) -> subprocess.CompletedProcess[str]:
-    """A command, run to its end; `but` as for `look`."""
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=HANG_S, **options)
+    """A command, run to its end, which comes within ten minutes unless `options` say otherwise; `but` as for `look`."""
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, **{"timeout": HANG_S} | options)
     look(done.stderr, but)
     return done
 

@@ -24,11 +24,11 @@ def until(condition: Callable[[], T], what: str = "a condition", going: Callable
         BoxlabError: it does not come.
     """
     see = _("see with `docker ps --all` and `docker logs` what has become of it")
-    deadline = time.monotonic() + HANG_S
+    began = time.monotonic()
     while not (found := condition()):
         if not going() and not condition():
             raise BoxlabError(_("what should bring it about has ended: {what}", what=what), see)
-        if time.monotonic() > deadline:
+        if (waited := time.monotonic() - began) > HANG_S:
             raise BoxlabError(_("waited {seconds} s in vain: {what}", seconds=HANG_S, what=what), see)
-        time.sleep(0.02)
+        time.sleep(min(0.02 + waited / 20, 1))  # to ask takes time of who shall bring it about
     return found

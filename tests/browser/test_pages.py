@@ -12,6 +12,7 @@ import command
 import pytest
 
 from boxlab import paths
+from boxlab.waiting import HANG_S
 
 HTML = paths.ROOT / "_build" / "test" / "html"
 WEIGHT = 1_500_000
@@ -48,7 +49,7 @@ def visit():
         as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
         script = 'ip link set lo up && exec "$@"'
         visitor = ["unshare", *as_root, "--net", "sh", "-c", script, "sh", *visitor]
-    browsed = command.run(*visitor)
+    browsed = command.run(*visitor, timeout=6 * HANG_S)  # hundreds of visits
     assert browsed.returncode == 0, browsed.stderr[-2000:]
     return json.loads(browsed.stdout)
 

@@ -15,10 +15,13 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.async_api import Browser, Page, async_playwright
 from pypdf import PdfReader
+
+from boxlab.waiting import HANG_S
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = [
@@ -178,9 +181,16 @@ async def look(page: Page, url: str, audits: Mapping[str, dict]) -> dict:
     return found
 
 
+async def open_page(browser: Browser, **options: Any) -> Page:
+    """A page in a context of its own, on which nothing fails because it takes long."""
+    context = await browser.new_context(**options)
+    context.set_default_timeout(HANG_S * 1000)
+    return await context.new_page()
+
+
 async def walk(browser: Browser, view: str, urls: list[str]) -> dict[str, dict]:
     """What there is to see on each page in one view."""
-    page = await browser.new_page(viewport=VIEWS[view], color_scheme=SCHEMES[0], reduced_motion="reduce")
+    page = await open_page(browser, viewport=VIEWS[view], color_scheme=SCHEMES[0], reduced_motion="reduce")
     seen = {}
     for url in urls:
         seen[url] = await look(page, url, AUDITED[view])
@@ -192,7 +202,7 @@ async def walk(browser: Browser, view: str, urls: list[str]) -> dict[str, dict]:
                 seen[url]["fit"][width] = await page.evaluate(FIT)
             seen[url]["overflow"] = max(seen[url]["overflow"], await page.evaluate(OVERFLOW))
             await page.set_viewport_size(VIEWS[view])
-    await page.close()
+    await page.context.close()
     return seen
 
 
@@ -204,7 +214,7 @@ async def press_tab(page: Page) -> dict:
 
 async def use_keyboard(browser: Browser, base: str) -> dict:
     """Use the book as somebody does who has no mouse."""
-    page = await browser.new_page(viewport=VIEWS["desktop"], reduced_motion="reduce")
+    page = await open_page(browser, viewport=VIEWS["desktop"], reduced_motion="reduce")
     stops = {}
     for name in (CHAPTER, NOTEBOOK, RESULTS):
         await page.goto(f"{base}/{name}", wait_until="load")
@@ -241,14 +251,13 @@ async def use_keyboard(browser: Browser, base: str) -> dict:
         await page.keyboard.press("Escape")
         await dialog.wait_for(state="hidden")
         menus[menu] = {"links": links, "violations": violations}
-    await page.close()
+    await page.context.close()
     return {"stops": stops, "skip": skip, "skipped": skipped, "found": found, "menus": menus}
 
 
 async def practise(browser: Browser, base: str) -> dict:
     """Guess and choose by keyboard, come back, and look at the same page without scripts."""
-    context = await browser.new_context(viewport=NARROW, reduced_motion="reduce")
-    page = await context.new_page()
+    page = await open_page(browser, viewport=NARROW, reduced_motion="reduce")
     await page.goto(f"{base}/{CHAPTER}", wait_until="load")
     seen = {"empty": await page.evaluate(GUESSES)}
     await page.locator(".guess input").first.focus()
@@ -273,10 +282,9 @@ async def practise(browser: Browser, base: str) -> dict:
     seen["second"] = await page.evaluate(CHOSEN)
     await page.evaluate(AXE_SCRIPT)
     seen["violations"] = await page.evaluate(VIOLATIONS)
-    await context.close()
+    await page.context.close()
 
-    context = await browser.new_context(java_script_enabled=False)
-    page = await context.new_page()
+    page = await open_page(browser, java_script_enabled=False)
     await page.goto(f"{base}/{CHAPTER}", wait_until="load")
     seen["bare"] = {
         "fields": await page.locator(".practice input").count(),
@@ -288,13 +296,13 @@ async def practise(browser: Browser, base: str) -> dict:
         ],
         "explanations": await page.locator(".choice .explanation").count(),
     }
-    await context.close()
+    await page.context.close()
     return seen
 
 
 async def search(browser: Browser, folder: Path, base: str) -> dict:
     """What is found for some queries, and where the first hit leads to; once more without a server, as from a disk."""
-    page = await browser.new_page(viewport=VIEWS["desktop"], reduced_motion="reduce")
+    page = await open_page(browser, viewport=VIEWS["desktop"], reduced_motion="reduce")
     found = {}
     for query in SOUGHT:
         await page.goto(f"{base}/{SEARCH}?q={query}", wait_until="load")
@@ -305,13 +313,13 @@ async def search(browser: Browser, folder: Path, base: str) -> dict:
             found[query] |= await page.evaluate(SHOWN)
     await page.goto(f"{(folder / SEARCH).resolve().as_uri()}?q={SOUGHT[0]}", wait_until="load")
     found["from a disk"] = {"hits": await page.evaluate(HITS)}
-    await page.close()
+    await page.context.close()
     return found
 
 
 async def print_out(browser: Browser, base: str) -> dict:
     """A chapter and its notebook as Chromium prints them, grounds too, from a dark page: each sheet's words, and the colours."""
-    page = await browser.new_page(viewport=VIEWS["desktop"], color_scheme="dark")
+    page = await open_page(browser, viewport=VIEWS["desktop"], color_scheme="dark")
     printed = {}
     for name in (CHAPTER, NOTEBOOK):
         await page.goto(f"{base}/{name}", wait_until="load")
@@ -336,7 +344,7 @@ async def print_out(browser: Browser, base: str) -> dict:
         await page.evaluate("dispatchEvent(new Event('afterprint'))")
         await page.emulate_media(media="null")
         printed[name]["after"] = await page.evaluate(GROUND)
-    await page.close()
+    await page.context.close()
     return printed
 
 
@@ -348,12 +356,12 @@ async def main(folder: Path) -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     base = f"http://127.0.0.1:{server.server_port}"
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        page = await browser.new_page()
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, timeout=HANG_S * 1000)
+        page = await open_page(browser)
         await page.goto(f"{base}/")
         await page.wait_for_selector(".bd-docs-nav")
         order = [page.url, *await page.evaluate(ORDER)]
-        await page.close()
+        await page.context.close()
         urls = [*order, f"{base}/{SEARCH}", f"{base}/{RESULTS}"]
         walks = await asyncio.gather(*(walk(browser, view, urls) for view in VIEWS))
         pages = {

@@ -9,13 +9,13 @@ import nbformat
 import pytest
 from census import KEPT
 
-from boxlab import marks, paths, sweep
+from boxlab import marks, paths, sweep, waiting
 
 IMPATIENT = """
 import signal
 
 signal.signal(signal.SIGALRM, signal.default_int_handler)
-get_ipython().events.register("pre_run_cell", lambda info: signal.alarm(20))
+get_ipython().events.register("pre_run_cell", lambda info: signal.alarm(5))
 """
 """Each cell below is interrupted, as by a reader: in another order, some wait for what does not come."""
 
@@ -27,7 +27,7 @@ def everything():
     return {item for item in found if not item.startswith(KEPT)}
 
 
-@pytest.mark.parametrize("name", ["10-engine", "12-lifecycle", "13-data", "14-registry", "15-compose"])
+@pytest.mark.parametrize("name", ["12-lifecycle", "15-compose"])  # which leave all kinds of things
 def test_cells_in_another_order_and_a_killed_kernel_leave_nothing_that_clean_does_not_find(name):
     before = everything()
     notebook = nbformat.read(paths.ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
@@ -37,7 +37,7 @@ def test_cells_in_another_order_and_a_killed_kernel_leave_nothing_that_clean_doe
     impatient, kill = map(nbformat.v4.new_code_cell, (IMPATIENT, KILL))
     notebook.cells = [setup, impatient, *reversed(others), kill]
     folder = {"metadata": {"path": paths.ROOT / "notebooks"}}
-    client = nbclient.NotebookClient(notebook, timeout=None, allow_errors=True, resources=folder)
+    client = nbclient.NotebookClient(notebook, timeout=waiting.HANG_S, allow_errors=True, resources=folder)
     environment = {name: value for name, value in os.environ.items() if name != marks.MARK}
     with pytest.raises(nbclient.exceptions.DeadKernelError):
         client.execute(env=environment)
