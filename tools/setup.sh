@@ -206,6 +206,10 @@ start_engine() {
     fi
     return 0
   fi
+  if ! have docker && ! have dockerd; then
+    say "Docker is not installed; have that done (the book's page Get Docker says how), then make again"
+    return 0
+  fi
   if ! have dockerd || ! may_be_root; then
     say "no engine answers; start Docker Desktop, or run (or have an administrator run): sudo systemctl start docker"
     return 0

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -29,6 +30,7 @@ RUN_LABEL = f"{LABEL}.run"
 TIMEOUT_S = waiting.HANG_S
 """How long one call may take before the engine counts as stuck; that it is waited for is said long before."""
 
+INSTALL_FIX = _("install Docker Desktop, or have an administrator run `apt-get install docker.io` (Debian, Ubuntu)")
 START_FIX = _("start Docker Desktop, or `sudo systemctl start docker` (without systemd: `sudo service docker start`)")
 
 
@@ -120,7 +122,7 @@ def _elsewhere() -> str:
     """What to do where no engine answers at the address that we were told."""
     said_by = client.endpoint().said_by
     if not said_by:
-        return START_FIX
+        return START_FIX if shutil.which("docker") else INSTALL_FIX
     return _("{start}; if it is elsewhere, correct {variable}", start=START_FIX, variable=said_by)
 
 

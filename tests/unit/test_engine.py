@@ -35,11 +35,19 @@ from boxlab.runtimes.spawn import HostProcess
         (docker.errors.APIError("conflict: name is taken"), "the engine said: conflict", ""),
     ],
 )
-def test_errors_become_one_line_with_a_fix(error, message, fix):
+def test_errors_become_one_line_with_a_fix(monkeypatch, error, message, fix):
+    monkeypatch.setattr(engine.shutil, "which", lambda name: f"/usr/bin/{name}")
     with pytest.raises(EngineError) as caught, engine.plain_errors():
         raise error
     assert message in str(caught.value) and fix in caught.value.fix
     assert len(caught.value.args[0].splitlines()) == 1
+
+
+def test_who_has_no_docker_is_not_told_to_start_it(monkeypatch):
+    monkeypatch.setattr(client, "endpoint", lambda: client.Endpoint("unix:///var/run/docker.sock"))
+    monkeypatch.setattr(engine.shutil, "which", lambda name: None)
+    error = engine.explain(docker.errors.DockerException("FileNotFoundError(2, 'No such file')"))
+    assert "install docker.io" in error.fix and "start docker" not in error.fix
 
 
 def test_the_environment_names_the_engine_first(monkeypatch):

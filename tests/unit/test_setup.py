@@ -344,6 +344,15 @@ def test_a_docker_command_is_not_forced_on_who_has_an_engine_elsewhere(machine):
     assert (done.returncode, done.stdout) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("there", "says"), [("none", "Docker is not installed; have that done"), ("docker", "no engine answers; start")]
+)
+def test_what_is_left_to_a_user_without_rights_fits_what_is_there(machine, there, says):
+    script = f'have() {{ [ "$1" = {there} ]; }}; docker() {{ false; }}; may_be_root() {{ false; }}; start_engine no'
+    done = machine.functions(script)
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 1 and says in done.stdout
+
+
 def test_debian_without_current_ones_gets_static_ones(machine):
     machine.command("docker", "exit 1")
     machine.command(
