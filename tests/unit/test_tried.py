@@ -121,6 +121,14 @@ def test_podmans_commands_are_as_chapter_10_says():
     assert "podman" in said["docker"]
 
 
+def test_rootless_dockers_commands_are_as_chapter_10_says():
+    steps = json.loads((machine.RESULTS / "rootless-commands.json").read_text())["steps"]
+    _security, daemon, user, ids, shadow = (step["output"] for step in steps)
+    assert re.search(r"^learner +dockerd$", daemon, re.MULTILINE)
+    assert user.strip() == "0" and re.search(r"^ +0 +[1-9]\d* +1$", ids, re.MULTILINE)
+    assert "Permission denied" in shadow
+
+
 def test_the_records_side_by_side_are_as_how_we_measure_says():
     beside = [file.stem.removesuffix("-onion") for file in machine.RESULTS.glob("*-onion.json")]
     assert {json.loads((machine.RESULTS / f"{name}.json").read_text())["control_groups"] for name in beside} == {
