@@ -35,7 +35,7 @@ class Failures:
         if report.failed:
             self.seen.append(report.nodeid)
             lines = report.longreprtext.splitlines()
-            why = next((line for line in lines if line.startswith("E ")), lines[-1])
+            why = next((line for line in lines if line.startswith("E ")), " ".join(lines[-1:]))
             self.terminal.write_line(f"{report.nodeid}: {why}")
 
 

@@ -42,6 +42,9 @@ SILENT_S = 900
 STOP_S = 10
 """How long the docker command may take to end when told to."""
 
+STEP = "step-"
+"""How the tag begins that a step of the classic builder's gets; such steps stand on each other."""
+
 RELEASE_S = 60
 """How long the engine may hold what a build that was interrupted has made; what somebody else uses is never let go."""
 
@@ -447,10 +450,10 @@ def _name_steps(tag: str, output: _Output) -> None:
     for number, step in enumerate(steps):
         with contextlib.suppress(docker.errors.ImageNotFound):
             image = client.images.get(step)
-            if all(name.startswith(f"{tag}:step-") for name in image.tags):
-                image.tag(tag, f"step-{number}")
-                given.add(f"{tag}:step-{number}")
+            if all(name.startswith(f"{tag}:{STEP}") for name in image.tags):
+                image.tag(tag, f"{STEP}{number}")
+                given.add(f"{tag}:{STEP}{number}")
     for image in engine.images(name=tag):
         for name in set(image.tags) - given:
-            if name.startswith(f"{tag}:step-"):
+            if name.startswith(f"{tag}:{STEP}"):
                 client.images.remove(name)

@@ -37,11 +37,17 @@ AT_ONCE = 8
 
 @dataclass(frozen=True)
 class Leftover:
-    """One thing of ours that exists now."""
+    """One thing of ours that exists now.
+
+    Attributes:
+        alone: whether it must not go beside others: of two images that stand on each other, the lower one would stay, without
+            a name.
+    """
 
     kind: str
     name: str
     remove: Callable[[], None] = field(compare=False, repr=False)
+    alone: bool = field(default=False, compare=False)
 
 
 def remove(find: Callable[[], list[Leftover]], watch: Callable[[Leftover], None] = lambda item: None) -> list[Leftover]:
@@ -57,7 +63,7 @@ def remove(find: Callable[[], list[Leftover]], watch: Callable[[Leftover], None]
     while True:
         went, refused = [], None
         with ThreadPoolExecutor(AT_ONCE) as threads:
-            for together, items in groupby(sorted(find(), key=_is_step), _may_go_together):
+            for together, items in groupby(sorted(find(), key=lambda item: item.alone), _may_go_together):
                 each = list(items)
                 for item, error in zip(each, (threads.map if together else map)(_refusal, each), strict=True):
                     if error:
@@ -73,14 +79,8 @@ def remove(find: Callable[[], list[Leftover]], watch: Callable[[Leftover], None]
             return removed
 
 
-def _is_step(item: Leftover) -> bool:
-    """Whether it is the name of a step of the classic builder's (`builder.build`)."""
-    return item.kind == "image" and ":step-" in item.name
-
-
 def _may_go_together(item: Leftover) -> bool:
-    """Images may, but for those that stand on each other: the lower one would stay, without a name."""
-    return item.kind == "image" and not _is_step(item)
+    return item.kind == "image" and not item.alone
 
 
 def _refusal(item: Leftover) -> BoxlabError | None:

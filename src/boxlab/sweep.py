@@ -112,7 +112,7 @@ def _named(wanted: Callable[[str], bool]) -> list[Leftover]:
     """Names of ours that images have; what they alone stand on goes with them."""
     client = engine.connect()
     return [
-        Leftover("image", name, partial(client.images.remove, name))
+        Leftover("image", name, partial(client.images.remove, name), alone=f":{builder.STEP}" in name)
         for row in engine.listed(filters={"reference": f"{images.PREFIX}*"})
         for name in engine.tags(row)
         if images.short_name(name).startswith(images.PREFIX) and wanted(images.short_name(name))

@@ -364,10 +364,12 @@ def test_what_is_waited_for_is_said_before_an_engine_that_stalls_answers(fake, m
 def test_an_engine_that_is_stuck_is_given_up_in_the_end(fake, monkeypatch):
     monkeypatch.setattr(engine, "TIMEOUT_S", 0.2)
     fake.goes_on.clear()
-    with pytest.raises(EngineError, match="did not answer within 0.2 s") as caught:
-        engine.connect()
+    try:
+        with pytest.raises(EngineError, match="did not answer within 0.2 s") as caught:
+            engine.connect()
+    finally:
+        fake.goes_on.set()
     assert caught.value.fix == "restart the engine"
-    fake.goes_on.set()
 
 
 def test_events_are_asked_for_by_the_engines_clock(fake):

@@ -36,7 +36,7 @@ def test_an_image_that_does_not_go_keeps_no_other_from_going():
     assert sorted(gone) == ["a", "c"]
 
 
-def test_steps_of_a_build_that_stand_on_each_other_go_one_after_another():
+def test_images_that_stand_on_each_other_go_one_after_another():
     busy, most, there = [], [], {}
 
     def go(name):
@@ -46,7 +46,7 @@ def test_steps_of_a_build_that_stand_on_each_other_go_one_after_another():
         busy.remove(name)
 
     for name in ("a:step-1", "a:step-0", "b:step-0", "a:latest"):
-        there[name] = leftover.Leftover("image", name, lambda name=name: go(name))
+        there[name] = leftover.Leftover("image", name, lambda name=name: go(name), alone="step" in name)
     went = leftover.remove(lambda: [there.pop(name) for name in list(there)])
     assert [item.name for item in went] == ["a:latest", "a:step-1", "a:step-0", "b:step-0"]
     assert most == [1, 1, 1, 1]

@@ -27,3 +27,12 @@ def test_what_hangs_is_not_waited_for_for_ever(monkeypatch):
     with pytest.raises(BoxlabError, match="in vain: an answer") as caught:
         waiting.until(lambda: False, "an answer")
     assert "docker logs" in caught.value.fix
+
+
+def test_what_takes_long_is_asked_for_less_often(monkeypatch):
+    now, asked = [0.0], []
+    monkeypatch.setattr(waiting.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(waiting.time, "sleep", lambda seconds: now.append(now.pop() + seconds))
+    with pytest.raises(BoxlabError, match="in vain"):
+        waiting.until(lambda: asked.append(now[0]))
+    assert len([at for at in asked if at < 1]) > 10 and len(asked) < 2 * waiting.HANG_S
