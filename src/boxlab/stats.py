@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy  # and not from scipy.stats, which takes a second to import, and is imported where it is first used
 from numpy.typing import ArrayLike
-from scipy.stats import bootstrap, linregress
-from scipy.stats import t as student_t
 
 from boxlab.language import _
 
@@ -78,8 +77,8 @@ def line(x: ArrayLike, y: ArrayLike) -> Line:
     x, y = np.asarray(x, float), np.asarray(y, float)
     if len(x) < 3 or np.ptp(x) == 0:
         raise ValueError(f"a line with intervals needs three points at two places, got {len(x)}")
-    fit = linregress(x, y)
-    width = student_t.ppf((1 + CONFIDENCE) / 2, len(x) - 2)
+    fit = scipy.stats.linregress(x, y)
+    width = scipy.stats.t.ppf((1 + CONFIDENCE) / 2, len(x) - 2)
 
     def estimate(value: float, error: float) -> Estimate:
         return Estimate(float(value), float(value - width * error), float(value + width * error))
@@ -107,7 +106,7 @@ def bent_line(x: ArrayLike, y: ArrayLike) -> Line:
     values = inverse @ terms.T @ y
     residuals = y - terms @ values
     free = len(x) - 3
-    widths = student_t.ppf((1 + CONFIDENCE) / 2, free) * np.sqrt(np.diag(inverse) * (residuals @ residuals / free))
+    widths = scipy.stats.t.ppf((1 + CONFIDENCE) / 2, free) * np.sqrt(np.diag(inverse) * (residuals @ residuals / free))
     slope, intercept, bend = (
         Estimate(float(value), float(value - width), float(value + width))
         for value, width in zip(values, widths, strict=True)
@@ -177,7 +176,7 @@ def _estimate(data: tuple[np.ndarray, ...], statistic: Callable[..., Any], paire
     value = float(statistic(*data))
     if fewest == 1:
         return Estimate(value, np.nan, np.nan, is_range=True)
-    interval = bootstrap(
+    interval = scipy.stats.bootstrap(
         data,
         statistic,
         paired=paired,
