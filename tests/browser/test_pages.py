@@ -85,6 +85,11 @@ def test_axe_finds_nothing_that_keeps_a_reader_out(pages):
     assert {name: violations for name, violations in found.items() if violations} == {}
 
 
+def test_axe_finds_a_color_that_cannot_be_read_once(visit):
+    pale, dark = visit["pale"]
+    assert ">two<" in pale and ">three<" in dark
+
+
 def test_nothing_is_wider_than_the_screen(pages):
     assert {name: page["overflow"] for name, page in pages.items() if page["overflow"] > 0} == {}
 

@@ -1,12 +1,14 @@
 """What a check says of a difference, the outcome of several, and what lab.toml may hold."""
 
+import sys
+
 import pytest
 import toy_lab
 
 from boxlab import paths
 from boxlab.errors import UsageError
 from boxlab.labs import Mismatch, lab, same
-from boxlab.labs.checks import CONTEXT, Outcome, Result, visible
+from boxlab.labs.checks import CONTEXT, Outcome, Result, load, visible
 from boxlab.labs.report import Report
 
 
@@ -109,3 +111,12 @@ def test_a_number_that_two_labs_have_is_answered_by_the_choice_of_both(tmp_path,
     assert (one.name, other.name) == ("11-order", "11-secret")
     other.folder.rename(tmp_path / "12-secret")
     assert lab.find("11") == one and one.name == "11"
+
+
+def test_a_labs_checks_are_read_as_they_are_now_and_nothing_is_left_beside_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    file = tmp_path / "checks.py"
+    for name in ("one", "two"):  # within a second, and as long as before
+        file.write_text(f'from boxlab.labs import check\n\n@check(points=1)\ndef {name}(work):\n    """It holds."""\n')
+        assert [each.name for each in load(file)[0]] == [name]
+    assert [*tmp_path.iterdir()] == [file]

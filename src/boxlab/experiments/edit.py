@@ -13,9 +13,9 @@ from boxlab.language import _
 DOCKERFILE = """FROM {prefix}base
 {label}
 ENV MODE={env}
-WORKDIR /app
+WORKDIR /{workdir}
 COPY requirements.txt .
-RUN pip install --no-cache-dir --requirement requirements.txt
+RUN pip install --no-cache-dir --requirement requirements.txt # {run}
 COPY app.py .
 CMD ["python3", "app.py", "{command}"]
 """
@@ -37,8 +37,12 @@ BUILDERS = {
 ARMS = {
     "env-buildkit": _("ENV, BuildKit"),
     "env-classic": _("ENV, classic builder"),
+    "workdir-buildkit": _("WORKDIR, BuildKit"),
+    "workdir-classic": _("WORKDIR, classic builder"),
     "requirements-buildkit": _("requirements.txt, BuildKit"),
     "requirements-classic": _("requirements.txt, classic builder"),
+    "run-buildkit": _("RUN, BuildKit"),
+    "run-classic": _("RUN, classic builder"),
     "program-buildkit": _("app.py, BuildKit"),
     "program-classic": _("app.py, classic builder"),
     "command-buildkit": _("CMD, BuildKit"),
@@ -98,7 +102,7 @@ def edit(**options: Unpack[blocks.Options]) -> records.Record:
             metrics=METRICS,
             measures=MEASURES,
             left_out=left_out,
-            usual=lambda profile: profile.steady // 2,  # a round is eight builds, half of them slow
+            usual=lambda profile: profile.steady // 2,  # a round is twelve builds, half of them slow
             **options,
         )
 
@@ -146,7 +150,7 @@ def _unedited(folder: Path, name: str, way: builder.Way) -> str:
 def lay_out(folder: Path, edited: dict[str, str]) -> None:
     """The build context of an arm, with other words in the lines that are `edited`; unedited, all arms share the steps."""
     folder.mkdir(exist_ok=True)
-    words = dict.fromkeys(("env", "requirements", "program", "command"), "as-it-was") | edited
+    words = dict.fromkeys(("env", "workdir", "requirements", "run", "program", "command"), "as-it-was") | edited
     texts = {"Dockerfile": DOCKERFILE, "requirements.txt": REQUIREMENTS, "app.py": PROGRAM}
     label = "LABEL " + " ".join(f"{name}={value}" for name, value in engine.labels().items())
     for name, text in texts.items():

@@ -1,6 +1,5 @@
 """A check: a function that returns or says what does not hold; its outcome as data."""
 
-import importlib.util
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -203,8 +202,7 @@ def check(
 
 def load(path: Path) -> tuple[list[Check], ModuleType]:
     """The checks of a file, in the order in which they stand, and its module."""
-    spec = importlib.util.spec_from_file_location(f"boxlab_lab_{abs(hash(path))}", path)
-    assert spec and spec.loader  # as it is Python's own loader that reads files
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = ModuleType(f"boxlab_lab_{abs(hash(path))}")
+    module.__file__ = str(path)
+    exec(compile(path.read_bytes(), path, "exec"), vars(module))  # an import would leave a folder beside it
     return [value for value in vars(module).values() if isinstance(value, Check)], module
