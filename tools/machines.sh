@@ -183,8 +183,6 @@ check_out() {
   git -C "$ROOT$CHECKOUT" checkout --quiet -B main "$(git rev-parse HEAD)"
   git -C "$ROOT$CHECKOUT" config receive.denyCurrentBranch updateInstead
   within make --silent -C "$CHECKOUT" .venv/.installed
-  # What the tests import is compiled here, and not by the emulated processor.
-  within sh -c "cd '$CHECKOUT' && .venv/bin/python -m pytest --quiet --collect-only tests/unit >/dev/null"
 }
 
 # Our images: as the engine of the same release keeps them, or as a file to be loaded.

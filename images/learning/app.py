@@ -12,4 +12,4 @@ weights = {"names": list(iris.target_names), "coef": model.coef_.tolist(), "inte
 Path("weights.json").write_text(json.dumps(weights))
 
 chances = model.predict_proba([[5.9, 3.0, 5.1, 1.8]])[0]
-print(iris.target_names[chances.argmax()], chances.round(2))
+print(iris.target_names[chances.argmax()], chances.round(1))

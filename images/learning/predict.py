@@ -8,4 +8,4 @@ import numpy as np
 model = json.loads(Path("weights.json").read_text())
 scores = np.array(model["coef"]) @ [5.9, 3.0, 5.1, 1.8] + model["intercept"]
 chances = np.exp(scores) / np.exp(scores).sum()
-print(model["names"][chances.argmax()], chances.round(2))
+print(model["names"][chances.argmax()], chances.round(1))

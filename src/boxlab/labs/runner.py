@@ -50,6 +50,7 @@ def run(
     *,
     draws: int | None = None,
     without: str = "",
+    only: str = "",
     run: str | None = None,
     watch: Callable[[str], None] = lambda says: None,
 ) -> Report:
@@ -59,6 +60,7 @@ def run(
         seed: of what the lab plants.
         draws: seed of what the checks draw; by default, a new one.
         without: a check that passes unseen, to prove that its absence is noticed.
+        only: the one check that is done, with all that it needs; the others pass unseen.
         run: id that everything started for the checks carries.
         watch: called with what each check asserts, when it begins.
 
@@ -85,6 +87,7 @@ def run(
                 "seed": seed,
                 "draws": draws,
                 "without": without,
+                "only": only,
             }
             checks = _Checks(job, run, watch)
             report.results = checks.results()

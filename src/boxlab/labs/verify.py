@@ -40,12 +40,15 @@ class Proof:
     seeds: dict[str, int] = field(default_factory=dict)
 
 
-def verify(lab: Lab, watch: Callable[[str], None] = lambda says: None, *, few: bool = False) -> Proof:
+def verify(
+    lab: Lab, watch: Callable[[str], None] = lambda says: None, *, few: bool = False, own: bool = False
+) -> Proof:
     """Prove a lab.
 
     Args:
         watch: called with the name of each case before it is checked.
         few: with one right answer beside the solution, and one wrong one for each check.
+        own: each wrong one by the check alone that it must fail, but for one that is drawn; else all by all checks.
 
     Raises:
         BoxlabError: another command works on the lab.
@@ -57,8 +60,9 @@ def verify(lab: Lab, watch: Callable[[str], None] = lambda says: None, *, few: b
         names = _prove_solution(lab, proof, case)
         for name in lab.right()[:1] if few else lab.right():
             _prove_right(lab, proof, case, name)
+        whole = {secrets.choice([*lab.wrong])} if own and lab.wrong else lab.wrong.keys()
         for name in {check: name for name, check in lab.wrong.items()}.values() if few else lab.wrong:
-            _prove_wrong(lab, proof, case, name)
+            _prove_wrong(lab, proof, case, name, only="" if name in whole else lab.wrong[name])
         if uncaught := names - set(lab.wrong.values()):
             proof.problems.append(_("no wrong answer is caught by {checks}", checks=", ".join(sorted(uncaught))))
     return proof
@@ -101,12 +105,12 @@ def _prove_right(lab: Lab, proof: Proof, case: Case, name: str) -> None:
         proof.problems.append(f"right/{name}: {_failures(report)}")
 
 
-def _prove_wrong(lab: Lab, proof: Proof, case: Case, name: str, without: str = "") -> None:
-    """It fails its check, and no other."""
+def _prove_wrong(lab: Lab, proof: Proof, case: Case, name: str, **checks: str) -> None:
+    """It fails its check, and no other of those that are done."""
     if not (lab.folder / "wrong" / name).is_dir():
         return  # said already
     with overlay(lab, f"wrong/{name}") as source:
-        report = case(f"wrong/{name}", source, without)
+        report = case(f"wrong/{name}", source, **checks)
     if report and (failed := report.named(Outcome.FAIL)) != [lab.wrong[name]]:
         proof.problems.append(
             _(
@@ -203,10 +207,10 @@ def _cases(lab: Lab, proof: Proof, watch: Callable[[str], None]) -> Iterator[Cas
 
     on_engine, seed = "engine" in lab.needs, secrets.randbits(32)
 
-    def case(name: str, source: Path, without: str = "") -> Report | None:
+    def case(name: str, source: Path, without: str = "", only: str = "") -> Report | None:
         watch(name)
         run = secrets.token_hex(6)
-        report = runner.run(lab, source, seed, run=run, without=without)
+        report = runner.run(lab, source, seed, run=run, without=without, only=only)
         proof.seconds[name] = report.seconds
         proof.blocked += [f"{name}: {trouble}" for trouble in report.trouble]
         own = without and any(result.reason.startswith(MISTAKE) for result in report.results)
