@@ -20,7 +20,7 @@ CODE := src tests labs book tools
 CHECKS := style format types imports shell spelling
 
 .DEFAULT_GOAL := help
-.PHONY: help book quick test test-engines unit check $(CHECKS:%=check-%) mutants lab doctor bench notebooks messages lock engine machines clean host FORCE
+.PHONY: help book quick test test-engines unit check $(CHECKS:%=check-%) proofs mutants lab doctor bench notebooks messages lock engine machines clean host FORCE
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -70,6 +70,9 @@ check-shell:
 check-spelling:
 	@$(BIN)/codespell $(CODE) images notebooks *.md *.yml Makefile pyproject.toml .ci .github
 	@$(BIN)/codespell --builtin en-GB_to_en-US book/*.md book/*.yml labs notebooks README.md LICENSE # what readers see
+
+proofs: host $(INSTALLED) ## authors: prove each lab, every answer by all of its checks (or ONLY=NN one of them)
+	@$(BIN)/boxlab verify $(ONLY)
 
 mutants: host $(INSTALLED) ## authors: take out each check of each lab, and see that `boxlab verify` notices
 	@$(BIN)/boxlab verify --mutants
