@@ -93,7 +93,7 @@ SHOWN = """() => {
 }"""
 GROUND = "getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).map(Number)"
 VIOLATIONS = """rules => axe.run(
-    rules?.runOnly ? {include: '.first-of-its-look'} : document, {preload: false, resultTypes: ['violations'], ...rules},
+    rules.runOnly ? {include: '.first-of-its-look'} : document, {preload: false, resultTypes: ['violations'], ...rules},
 ).then(({violations}) => violations.flatMap(({id, nodes}) =>
     nodes.map(node => `${id}: ${node.html.slice(0, 200)}: ${node.failureSummary}`)))"""
 FIRST = """() => {
@@ -283,10 +283,9 @@ async def use_keyboard(browser: Browser, base: str) -> dict:
         await dialog.wait_for()
         links = await dialog.locator("a:visible").count()
         await page.evaluate(AXE_SCRIPT)
-        violations = await page.evaluate(VIOLATIONS)
+        menus[menu] = {"links": links, "violations": await violations(page, [COLORS, OTHERS])}
         await page.keyboard.press("Escape")
         await dialog.wait_for(state="hidden")
-        menus[menu] = {"links": links, "violations": violations}
     await page.context.close()
     return {"stops": stops, "skip": skip, "skipped": skipped, "found": found, "menus": menus}
 
@@ -317,7 +316,7 @@ async def practise(browser: Browser, base: str) -> dict:
     await page.keyboard.press("ArrowDown")
     seen["second"] = await page.evaluate(CHOSEN)
     await page.evaluate(AXE_SCRIPT)
-    seen["violations"] = await page.evaluate(VIOLATIONS)
+    seen["violations"] = await violations(page, [COLORS, OTHERS])
     await page.context.close()
 
     page = await open_page(browser, java_script_enabled=False)
