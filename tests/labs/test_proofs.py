@@ -70,17 +70,21 @@ def test_what_is_wrong_with_a_lab_is_said_problem_by_problem(places):
     assert not any("0.001" in problem for problem in problems), "how long a check takes is no problem of the lab"
 
 
-def test_each_wrong_answer_by_its_own_check_is_still_caught_and_one_that_is_drawn_fails_no_other(places, monkeypatch):
+def test_briefly_each_wrong_answer_is_still_caught_by_its_own_check_and_one_that_is_drawn_fails_no_other(
+    places, monkeypatch
+):
     two = "HI\necho 1\n"
     toy = spoiled(
         places,
         {"wrong/two/answer.txt": two, "wrong/loud/answer.txt": toy_lab.SOLUTION},
         toml=toy_lab.TOML + 'two = "says_it"\n',
     )
-    monkeypatch.setattr(verify.secrets, "choice", lambda names: "empty")
-    assert verify.verify(toy, own=True).problems == ["wrong/loud: fails nothing in place of says_it"]
-    monkeypatch.setattr(verify.secrets, "choice", lambda names: "two")
-    assert [line[:20] for line in verify.verify(toy, own=True).problems] == [
+    monkeypatch.setattr(verify, "_drawn", lambda names, count: ["empty"] if "empty" in names else ["by-awk"])
+    proof = verify.verify(toy, brief=True)
+    assert proof.problems == ["wrong/loud: fails nothing in place of says_it"]
+    assert [name for name in proof.seconds if name.startswith("right/")] == ["right/by-awk"]
+    monkeypatch.setattr(verify, "_drawn", lambda names, count: ["two"] if "two" in names else ["by-awk"])
+    assert [line[:20] for line in verify.verify(toy, brief=True).problems] == [
         "wrong/loud: fails no",
         "wrong/two: fails say",
     ]

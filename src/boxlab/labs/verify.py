@@ -3,7 +3,7 @@ known mistake is caught, nothing is left."""
 
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,14 +41,15 @@ class Proof:
 
 
 def verify(
-    lab: Lab, watch: Callable[[str], None] = lambda says: None, *, few: bool = False, own: bool = False
+    lab: Lab, watch: Callable[[str], None] = lambda says: None, *, few: bool = False, brief: bool = False
 ) -> Proof:
     """Prove a lab.
 
     Args:
         watch: called with the name of each case before it is checked.
         few: with one right answer beside the solution, and one wrong one for each check.
-        own: each wrong one by the check alone that it must fail, but for one that is drawn; else all by all checks.
+        brief: with two right ones that are drawn, and each wrong one, but for one that is drawn, by the check alone that it must
+            fail; else all by all checks.
 
     Raises:
         BoxlabError: another command works on the lab.
@@ -58,9 +59,9 @@ def verify(
     with _cases(lab, proof, watch) as case:
         _prove_starter(lab, proof, case)
         names = _prove_solution(lab, proof, case)
-        for name in lab.right()[:1] if few else lab.right():
+        for name in lab.right()[:1] if few else _drawn(lab.right(), 2) if brief else lab.right():
             _prove_right(lab, proof, case, name)
-        whole = {secrets.choice([*lab.wrong])} if own and lab.wrong else lab.wrong.keys()
+        whole = _drawn(lab.wrong, 1) if brief else lab.wrong
         for name in {check: name for name, check in lab.wrong.items()}.values() if few else lab.wrong:
             _prove_wrong(lab, proof, case, name, only="" if name in whole else lab.wrong[name])
         if uncaught := names - set(lab.wrong.values()):
@@ -70,6 +71,11 @@ def verify(
 
 Case = Callable[..., Report | None]
 """Checks a folder under a name; returns nothing where the machine was in the way."""
+
+
+def _drawn(names: Collection[str], count: int) -> list[str]:
+    """So many of some names, other ones each time."""
+    return secrets.SystemRandom().sample(sorted(names), min(count, len(names)))
 
 
 def _prove_starter(lab: Lab, proof: Proof, case: Case) -> None:
