@@ -6,7 +6,7 @@ export PROFILE EXECUTE
 
 PYTHON := # not the environment's
 export RUN
-# Where it is set, each process compiles all that it imports again: a third of the time of the tests.
+# Where it is set, each process compiles all that it imports again.
 unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 # Tests run in two processes: what measures in one, all else beside it. More would only disturb it.

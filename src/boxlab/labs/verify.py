@@ -40,14 +40,11 @@ class Proof:
     seeds: dict[str, int] = field(default_factory=dict)
 
 
-def verify(
-    lab: Lab, watch: Callable[[str], None] = lambda says: None, *, few: bool = False, brief: bool = False
-) -> Proof:
+def verify(lab: Lab, watch: Callable[[str], None] = lambda says: None, *, brief: bool = False) -> Proof:
     """Prove a lab.
 
     Args:
         watch: called with the name of each case before it is checked.
-        few: with one right answer beside the solution, and one wrong one for each check.
         brief: with two right ones that are drawn, and each wrong one, but for one that is drawn, by the check alone that it must
             fail; else all by all checks.
 
@@ -59,11 +56,11 @@ def verify(
     with _cases(lab, proof, watch) as case:
         _prove_starter(lab, proof, case)
         names = _prove_solution(lab, proof, case)
-        for name in lab.right()[:1] if few else _drawn(lab.right(), 2) if brief else lab.right():
+        for name in _drawn(lab.right(), 2) if brief else lab.right():
             _prove_right(lab, proof, case, name)
         whole = _drawn(lab.wrong, 1) if brief else lab.wrong
-        for name in {check: name for name, check in lab.wrong.items()}.values() if few else lab.wrong:
-            _prove_wrong(lab, proof, case, name, only="" if name in whole else lab.wrong[name])
+        for name, check in lab.wrong.items():
+            _prove_wrong(lab, proof, case, name, only="" if name in whole else check)
         if uncaught := names - set(lab.wrong.values()):
             proof.problems.append(_("no wrong answer is caught by {checks}", checks=", ".join(sorted(uncaught))))
     return proof
