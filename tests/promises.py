@@ -17,7 +17,7 @@ import numpy as np
 import toy_lab
 from docker.errors import NotFound
 
-from boxlab import catalogue, engine, experiments, formatting, images, paths, progress, runtimes, stats
+from boxlab import catalogue, engine, experiments, formatting, images, outputs, paths, progress, runtimes, stats
 from boxlab.errors import BoxlabError
 from boxlab.labs import lab, runner, verify
 from boxlab.runtimes.onion import Command
@@ -32,6 +32,9 @@ STALLED_S = 60
 
 ALL_S = 360
 """Seconds that all experiments may take together, and all labs' proofs."""
+
+NOTEBOOK_S = dict.fromkeys(("10", "11", "12", "13", "14"), 120) | {"15": 180}
+"""Seconds that a notebook of Part III may take by profile `quick`, by its number."""
 
 
 @dataclass(frozen=True)
@@ -229,6 +232,17 @@ def all_experiments() -> Iterator[Line]:
     yield timed("all experiments, quick", total, ALL_S)
 
 
+def notebooks() -> Iterator[Line]:
+    """Each notebook from its first cell to its last, by profile `quick`."""
+    subprocess.run([BIN / "boxlab", "prepare", "--chapters"], check=True)
+    environment = os.environ | {"PROFILE": "quick", progress.TERMINAL: ""}
+    found = outputs.circumstances(paths.ROOT) | {"profile": "quick"}
+    for path in sorted((paths.ROOT / "notebooks").glob("*.ipynb")):
+        ran = outputs.run(path, found, environment)
+        took = ran["metadata"][outputs.MEASURED]["seconds"]
+        yield timed(f"notebook {path.stem}, quick", took, NOTEBOOK_S.get(path.stem[:2]))
+
+
 def library() -> Iterator[Line]:
     """What a start by the library costs above a bare one."""
     ours, null = overhead()
@@ -263,6 +277,7 @@ PARTS: dict[str, Callable[[], Iterator[Line]]] = {
     "unit": unit,
     "labs": labs,
     "experiments": all_experiments,
+    "notebooks": notebooks,
     "library": library,
     "controls": controls,
     "peer": peer,

@@ -153,7 +153,7 @@ def cheap_edit(work: Work) -> None:
             program="rate.py",
         ),
     )
-    if (new := after.beyond(before)) > EDITED:
+    if (new := after.beyond(before, enough=EDITED)) > EDITED:
         raise Mismatch(
             _("the layers that are new after an edit have at most {size:.1f} MiB", size=EDITED / MIB),
             _(

@@ -427,7 +427,7 @@ def _runs(*arguments: str) -> bool:
 
 def _named(tag: str) -> set[str]:
     """Ids of the images that have the name of this one or of its steps."""
-    return {image.id for image in engine.images(name=tag) if image.id}
+    return {row["Id"] for row in engine.listed(name=tag)}
 
 
 def _remove_steps(output: _Output) -> None:
@@ -453,7 +453,7 @@ def _name_steps(tag: str, output: _Output) -> None:
             if all(name.startswith(f"{tag}:{STEP}") for name in image.tags):
                 image.tag(tag, f"{STEP}{number}")
                 given.add(f"{tag}:{STEP}{number}")
-    for image in engine.images(name=tag):
-        for name in set(image.tags) - given:
+    for row in engine.listed(name=tag):
+        for name in set(engine.tags(row)) - given:
             if name.startswith(f"{tag}:{STEP}"):
                 client.images.remove(name)

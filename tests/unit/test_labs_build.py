@@ -1,5 +1,7 @@
 """What a lab's build makes of a Dockerfile's text; no engine."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from boxlab.labs import build
@@ -41,3 +43,14 @@ def test_no_stage_has_no_name(text):
 )
 def test_a_builder_says_that_a_stage_is_not_there(said):
     assert build.NOT_A_STAGE.search(said)
+
+
+def test_an_image_is_saved_only_where_its_history_does_not_show_enough(monkeypatch):
+    history = [{"Size": size} for size in (0, 5, 0, 7, 100)]  # newest first; two lines made no layer
+    api = SimpleNamespace(history=lambda tag: history)
+    monkeypatch.setattr(build.engine, "connect", lambda: SimpleNamespace(api=api))
+    saved = []
+    monkeypatch.setattr(build.layers, "unpacked", lambda tag, without: saved.append(without) or {"b": 6, "c": 4})
+    before, after = (build.Image("", "lab", tuple(have), on_base=False) for have in ("ax", "abc"))
+    assert after.beyond(before, enough=12) == 12 and not saved
+    assert after.beyond(before, enough=11) == 10 and saved == [{"a"}]

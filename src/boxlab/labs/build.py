@@ -88,13 +88,21 @@ class Image:
             beneath = _inspect(images.PREFIX + "base")["RootFS"]["Layers"] if self.on_base else []
         return self._bytes(set(beneath))
 
-    def beyond(self, other: "Image") -> int:
+    def beyond(self, other: "Image", enough: int = 0) -> int:
         """Bytes of the layers above those that are also the other's, unpacked: what is sent to a machine that has the other.
+
+        Args:
+            enough: where these are no more, as much as `docker history` says at once is told; to save an image takes longer.
 
         Raises:
             EngineError: the engine is in the way.
         """
-        return self._bytes(set(self.layers[: self.common(other)]))
+        same = self.common(other)
+        with engine.plain_errors():
+            sizes = [line["Size"] for line in engine.connect().api.history(self.tag)]  # newest first
+        # A line without a size may have made an empty layer or none: this is never less than the new layers have.
+        most = sum([size for size in sizes if size][: len(self.layers) - same])
+        return most if most <= enough else self._bytes(set(self.layers[:same]))
 
     def _bytes(self, without: set[str]) -> int:
         sizes = layers.unpacked(self.tag, without)
@@ -218,13 +226,14 @@ def stages(
     secrets: dict[str, str] | None = None,
     known: dict[str, bytes] | None = None,
 ) -> Iterator[Image]:
-    """The image of each stage of a folder's Dockerfile, as `docker build --target` makes it; each replaces the one before.
+    """The image of each stage of a folder's Dockerfile but the last, which is what `build` makes, as `docker build --target` makes
+    it; each replaces the one before.
 
     Arguments and errors as for `build`.
     """
     text, names = stage_names((folder / "Dockerfile").read_text())
     with builder.staged(folder, {"Dockerfile": text.encode()}) as context:
-        for stage in names:
+        for stage in names[:-1]:
             with contextlib.suppress(NoStage):  # a line that only looks like FROM
                 yield build(context, f"{name}-stage", seconds, arguments, secrets, stage, known)
 

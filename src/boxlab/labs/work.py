@@ -221,7 +221,7 @@ class Work:
     def stages(
         self, seconds: float = 120, arguments: dict[str, str] | None = None, secrets: dict[str, str] | None = None
     ) -> Iterator["Image"]:
-        """The image of each stage of `folder`, one after another; arguments and errors as for `build`."""
+        """The image of each stage of `folder` but the last, one after another; arguments and errors as for `build`."""
         from boxlab.labs import build
 
         return build.stages(self.folder, self.lab_id, seconds, arguments, secrets, self._solution)
