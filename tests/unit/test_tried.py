@@ -150,6 +150,17 @@ def test_the_records_side_by_side_are_as_how_we_measure_says():
     assert all(larger > 1.1 * less for less, larger in itertools.pairwise(shims))  # what differs
 
 
+@pytest.mark.parametrize(("name", "file", "anonymous"), [("current", "cache", "rss"), ("reader", "file", "anon")])
+def test_a_file_that_a_container_reads_is_charged_as_how_we_measure_says(name, file, anonymous):
+    steps = json.loads((machine.RESULTS / f"{name}-commands.json").read_text())["steps"]
+    said = {step["command"].split()[1]: step["output"] for step in steps}
+    charged = {what: int(size) for what, size in re.findall(r"([a-z_]+) (\d+)$", said["exec"], re.MULTILINE)}
+    assert charged.keys() == {file, anonymous, "inactive_file"}
+    read = 64 << 20  # weights.bin
+    assert all(read <= charged[what] < 1.25 * read for what in (file, "inactive_file"))
+    assert float(said["stats"].partition("MiB")[0]) * 2**20 < read / 4  # docker stats leaves it out
+
+
 def test_a_row_is_assignments_of_a_shell(monkeypatch):
     row = {"says": "it's one", "suite": "sid", "packages": "a b", "sudo": True, "tries": []}
     monkeypatch.setattr(machine, "TABLE", {"machines": {"toy": row}})
