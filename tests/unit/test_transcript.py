@@ -187,3 +187,8 @@ def test_a_session_that_goes_wrong_says_how_and_leaves_nothing(monkeypatch, sess
         transcript.record(f"%%terminal\n{session}")
     assert str(caught.value).startswith(says)
     waiting.until(lambda: {process.pid for process in psutil.Process().children(recursive=True)} <= before)
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_a_command_may_fail_only_where_there_is_something_to_fail_at(status):
+    assert transcript.run(f"(exit {status})   # fails: status 0 or 3")[0].status == status
