@@ -234,7 +234,7 @@ def all_experiments() -> Iterator[Line]:
 
 def notebooks() -> Iterator[Line]:
     """Each notebook from its first cell to its last, by profile `quick`."""
-    subprocess.run([BIN / "boxlab", "prepare", "--chapters"], check=True)
+    seconds_of(BIN / "boxlab", "prepare", "--chapters")
     environment = os.environ | {"PROFILE": "quick", progress.TERMINAL: ""}
     found = outputs.circumstances(paths.ROOT) | {"profile": "quick"}
     for path in sorted((paths.ROOT / "notebooks").glob("*.ipynb")):
