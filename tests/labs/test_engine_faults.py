@@ -427,7 +427,12 @@ FAULTS = {
     "thread": ("runtime: failed to create new OS thread (have 9 already; errno=11)", 2),
     "library": ("docker: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.38' not found (required by docker)", 1),
     "no buildx": ("ERROR: BuildKit is enabled but the buildx component is missing or broken.", 1),
-    "no engine": ("ERROR: Cannot connect to the Docker daemon at unix:///var/run/docker.sock.", 1),
+    "no engine": (
+        "ERROR: failed to connect to the docker API at unix:///var/run/docker.sock; check if the path is correct and if the "
+        "daemon is running: dial unix /var/run/docker.sock: connect: no such file or directory",
+        1,
+    ),
+    "no engine, before 29": ("ERROR: Cannot connect to the Docker daemon at unix:///var/run/docker.sock.", 1),
     "silent 125": ("", 125),
     "silent 126": ("", 126),
     "silent 127": ("", 127),

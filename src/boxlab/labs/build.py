@@ -55,7 +55,7 @@ NOT_A_STAGE = re.compile(
 
 UNSEEN = re.compile(
     r"no space left|quota exceeded|rpc error: code = (Unavailable|Internal|DeadlineExceeded|ResourceExhausted)|error reading from server|transport is closing"
-    r"|Cannot connect to the Docker daemon|error during connect",
+    r"|Cannot connect to the Docker daemon|failed to connect to the docker API|error during connect",
     re.IGNORECASE,
 )
 """What the machine says in the middle of a build that it could not do to its end, though another may work a moment later."""
