@@ -65,14 +65,17 @@ def told(seen: dict) -> str:
 @cache
 def prints(work: Work, right: bool = False) -> tuple[dict, dict]:
     """A scene of a program that prints on both streams, and what came of it; by `right`, what comes of the solution."""
-    first = f"first {work.random.getrandbits(40):010x}\n"
-    long = "".join(work.random.choices("abc 컨테이너\x01\x00\n", k=40_000))
+    first, careful = (f"{word} {work.random.getrandbits(40):010x}\n" for word in ("first", "careful"))
+    long = "".join(work.random.choices("abc 컨테이너\x01\x00\n", k=40_000)).encode()
+    cut = long.index("컨".encode(), len(long) // 2) + 1  # within a character, as an engine cuts what is long
     scene = drawn(work) | {
         "steps": [
             ["stdout", coded(first)],
-            ["shown", coded(first)],
-            ["stderr", coded(f"careful {work.random.getrandbits(40):010x}\n")],
-            ["stdout", coded(long)],
+            ["shown", "stdout", coded(first)],
+            ["stderr", coded(careful)],
+            ["shown", "stderr", coded(careful)],
+            ["stdout", coded(long[:cut])],
+            ["stdout", coded(long[cut:])],
             ["stdout", coded("half a li")],
             ["stderr", coded(b"\x02\x00\x00\x00\x00\x00\x00\x05")],  # what looks like a header, and is none
             ["stdout", coded(f"ne {work.random.getrandbits(40):010x}\n")],
@@ -93,19 +96,21 @@ def fails(work: Work) -> tuple[int, dict]:
 
 @cache
 def no_image(work: Work) -> tuple[str, dict]:
-    """An image that there is not, and what came of it."""
+    """What the engine says of an image that there is not, and what came of it."""
     scene = drawn(work)
     missing = f"missing-{work.random.getrandbits(40):010x}"
-    return missing, play(work, scene | {"argv": [missing, *scene["argv"][1:]], "steps": [["end", 0]]})
+    argv = [missing, *scene["argv"][1:]]
+    return f"No such image: {missing}:latest", play(work, scene | {"argv": argv, "steps": [["end", 0]]})
 
 
 @cache
 def no_command(work: Work) -> tuple[str, dict]:
-    """A command that there is not, and what came of it."""
+    """A word that the engine alone says where a command is not there, and what came of it."""
     scene = drawn(work)
     command = f"nosuch-{work.random.getrandbits(40):010x}"
-    refusal = f'failed to create task for container: exec: "{command}": executable file not found in $PATH'
-    return command, play(work, scene | {"argv": [scene["image"], command], "steps": [["end", 0]], "refusal": refusal})
+    word = f"task-{work.random.getrandbits(40):010x}"
+    refusal = f'failed to create task for container: {word}: exec: "{command}": executable file not found in $PATH'
+    return word, play(work, scene | {"argv": [scene["image"], command], "steps": [["end", 0]], "refusal": refusal})
 
 
 @cache
@@ -173,14 +178,14 @@ def shows(work: Work) -> None:
 @check(points=1, needs=[shows])
 def follows(work: Work) -> None:
     """It shows a line when it is printed, not when the program has ended."""
-    if not prints(work)[1]["followed"]:
-        if not prints(work, right=True)[1]["followed"]:
+    if late := prints(work)[1]["late"]:
+        if prints(work, right=True)[1]["late"]:
             raise BoxlabError(
                 _("a {program} that is right does not show a line in time here", program="run.py"),
                 _("check again when the machine is less busy"),
             )
         raise Mismatch(
-            _("the first line is shown while the program goes on"),
+            _("the first line on {stream} is shown while the program goes on", stream=late[0]),
             _("it was shown only after that"),
             _("a training runs for hours, and who starts it wants to see whether it works"),
             _("ask for the log with {option}, read it frame by frame, and flush what you write", option="follow=1"),
@@ -203,10 +208,10 @@ def ends_alike(work: Work) -> None:
 @check(points=2, needs=[runs])
 def says_errors(work: Work) -> None:
     """Where the engine refuses, it says the engine's message on stderr, and ends with status 125."""
-    for what, seen in (no_image(work), no_command(work)):
-        if what.encode() not in seen["errors"] or b"Traceback" in seen["errors"] or seen["status"] != 125:
+    for words, seen in (no_image(work), no_command(work)):
+        if words.encode() not in seen["errors"] or b"Traceback" in seen["errors"] or seen["status"] != 125:
             raise Mismatch(
-                _("the engine's message, which names {name}, on stderr, and status {status}", name=what, status=125),
+                _("the engine's message, which says {words}, on stderr, and status {status}", words=words, status=125),
                 told(seen),
                 _(
                     "what the engine says is why it does not work; a traceback of yours, or silence, says nothing of that"

@@ -182,6 +182,7 @@ def nothing_stale(work: Work) -> None:
     words = {f"new-{work.random.getrandbits(32):08x}": work.random.randrange(10**6) for _word in range(WORDS)}
     times = work.random.randrange(2, 10**6)
     release_to(folder, release, times, work.random)
+    release_to(folder, "3.0", times + 1, work.random)  # which nobody asks for
     (folder / "requirements.txt").write_text(f"weighting=={release}\n")
     (folder / "data" / "words.json").write_text(json.dumps(words))
     asked(
@@ -189,7 +190,7 @@ def nothing_stale(work: Work) -> None:
         work.build("changed", folder),
         {word: number * times for word, number in words.items()},
         _(
-            "the check has added a release, asked for it in {requirements}, and changed {words}: a new image must have both",
+            "the check has added two releases, asked for one in {requirements}, and changed {words}: a new image must have both",
             requirements="requirements.txt",
             words="data/words.json",
         ),

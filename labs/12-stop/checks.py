@@ -21,7 +21,10 @@ DEAF_S = 1
 """How long a process is waited for that cannot hear its signal: the kernel has dropped it, and nothing more will come."""
 
 ENDS_WELL = (0, 128 + signal.SIGINT, 128 + signal.SIGTERM)
-"""The exit statuses of a program that did what it was told to: the usual one, and those that name the signal."""
+"""The exit statuses of a program that did what it was told to: the usual one, and those that name the usual signals."""
+
+EVERY = 100
+"""After so many words, the service appends them to its file."""
 
 UNCHECKED = {"Test": ["NONE"]}
 CHECKED = {
@@ -86,43 +89,7 @@ def ask(box, *words: str) -> list[tuple[int, str]]:
     Raises:
         Mismatch: it has ended.
     """
-    return web.answers(inside(box, web.question(ANSWERS_S, *(f"/{word}" for word in words))))
-
-
-def inside(box, command: list[str]) -> str:
-    """What a command prints that runs beside the service.
-
-    Raises:
-        Mismatch: the service has ended, and the command with it.
-    """
-    said, trouble = "", None
-    try:
-        said = box.execute(command)
-    except BoxlabError as error:
-        trouble = error
-    require_running(box)
-    if trouble:
-        raise trouble
-    return said
-
-
-def require_running(box) -> None:
-    """See that the service goes on.
-
-    Raises:
-        Mismatch: it has ended.
-    """
-    if not box.running():
-        raise Mismatch(
-            _("the service goes on until it is stopped"),
-            _(
-                "it ended, exit status {status}; it printed:\n{output}",
-                status=box.status(GRACE_S),
-                output=printed(box.printed()),
-            ),
-            _("a container ends with its first process"),
-            _("`docker run --rm IMAGE` in a terminal shows the same; an error in one answer need not end the program"),
-        )
+    return web.answers(box.beside(web.question(ANSWERS_S, *(f"/{word}" for word in words))))
 
 
 def ready(work: Work, box) -> None:
@@ -132,15 +99,14 @@ def ready(work: Work, box) -> None:
         Mismatch: it does not, and the control does.
     """
     box.start()
-    ((status, text),) = ask(box, "good")
+    try:
+        ((status, text),) = ask(box, "good")
+    except json.JSONDecodeError as error:
+        require_control(work)
+        raise web.unasked(error) from error
     if not status:
         require_control(work)
-        raise Mismatch(
-            _("an answer within {seconds} s on port {port} of the container", seconds=ANSWERS_S, port=8000),
-            text,
-            _("a service that nobody can reach is no service"),
-            _("keep the port; `docker logs` shows what the program has printed"),
-        )
+        raise web.unanswered(ANSWERS_S, text)
 
 
 @dataclass
@@ -172,13 +138,14 @@ class Life:
 def life(work: Work) -> Life:
     """Let the service live, with a model whose words and numbers were drawn."""
     worth = {f"word-{work.random.getrandbits(40):010x}": work.random.randint(10, 9999) for _word in range(4)}
+    first, *others = worth
     with work.lasting(image(work), health=UNCHECKED, **AS_USUAL) as box:
         ready(work, box)
         box.write(MODEL, json.dumps(json.loads(work.text("model.json")) | worth))
-        answers = ask(box, *worth)
+        answers = [*ask(box, first, *["more"] * EVERY)[:1], *ask(box, *others)]
         state = box.state()
         told = state["Config"].get("StopSignal") or "SIGTERM"
-        heard = hears(inside(box, ["cat", "/proc/1/status"]), told)
+        heard = hears(box.beside(["/bin/cat", "/proc/1/status"]), told)
         sent = box.stop(GRACE_S if heard else DEAF_S)
         return Life(
             worth,
@@ -201,10 +168,15 @@ def hears(status: str, told: str) -> bool:
 
     Where that cannot be read of it, it may.
     """
-    name = told if told.startswith("SIG") else f"SIG{told}"
-    number = int(told) if told.isdigit() else getattr(signal, name, 0)
+    number = numbered(told)
     masks = re.findall(r"^Sig(?:Blk|Cgt):\s*([0-9a-f]+)$", status, re.MULTILINE)
     return not number or not masks or any(int(mask, 16) >> (number - 1) & 1 for mask in masks)
+
+
+def numbered(told: str) -> int:
+    """The number of a signal as an image names it: SIGTERM, TERM or 15; 0 where it has none."""
+    name = told if told.startswith("SIG") else f"SIG{told}"
+    return int(told) if told.isdigit() else getattr(signal, name, 0)
 
 
 def kept(saved: str, words: list[str]) -> list[str]:
@@ -264,7 +236,7 @@ def checked(box) -> tuple[str, str]:
         Mismatch: the service has ended.
     """
     seen = box.health(CHECKED_S)
-    require_running(box)
+    box.require_running()
     return seen
 
 
@@ -290,9 +262,10 @@ def answers(work: Work) -> None:
 def stops_by_itself(work: Work) -> None:
     """Told to stop, the service ends by itself, and not as a failure."""
     seen = life(work)
-    if signal.SIGKILL not in seen.sent and seen.status in ENDS_WELL:
+    well = {*ENDS_WELL, 128 + numbered(seen.told)}
+    if signal.SIGKILL not in seen.sent and seen.status in well:
         return
-    if seen.status in ENDS_WELL or seen.status == 128 + signal.SIGKILL:
+    if seen.status in well or seen.status == 128 + signal.SIGKILL:
         expected = _("after {signal}, the service ends by itself", signal=seen.told)
         if not seen.heard:
             raise Mismatch(

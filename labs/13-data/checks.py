@@ -1,12 +1,14 @@
 """Lab 13: a service takes notes, is not root, keeps them out of its layer, and has them when its container was replaced."""
 
 import json
+import posixpath
 import re
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
 
 from boxlab.labs import BoxlabError, Mismatch, Work, _, check, printed, web
+from boxlab.labs.lasting import PYTHON
 
 BASE = "containers-measured/base"
 
@@ -16,11 +18,10 @@ AS_USUAL = {"cap_drop": [], "security_opt": []}
 ANSWERS_S = 30
 """How long the service may take to answer. Where it does not in time, a control must."""
 
-GRACE_S = 20
-"""How long the engine may take to tell the end of what has ended."""
-
-VOLUME = re.compile(r"(?:(?P<name>[a-zA-Z0-9][a-zA-Z0-9_.-]+):)?(?P<place>/[^:]+(?::(?:ro|rw))?)")
-"""A volume with a name or without one, as it stands behind -v."""
+VOLUME = re.compile(
+    r"(?:(?P<name>[a-zA-Z0-9][a-zA-Z0-9_.-]+):)?(?P<place>/[^:]+)(?::(?P<options>(?:ro|rw|z|Z)(?:,(?:ro|rw|z|Z))*))?"
+)
+"""A volume with a name or without one, as it stands behind -v; z and Z label it where SELinux asks for that."""
 
 USERS = """
 import contextlib, json, os
@@ -61,11 +62,11 @@ def image(work: Work):
 
 
 @cache
-def volumes(work: Work) -> list[tuple[str, str]]:
-    """Name and place of each volume in start.toml; the name is empty where it has none.
+def volumes(work: Work) -> list[tuple[str, str, str]]:
+    """Name, place and options of each volume in start.toml; the name is empty where it has none.
 
     Raises:
-        Mismatch: it lists something else.
+        Mismatch: it lists something else, or two at one place.
     """
     listed = work.toml("start.toml").get("volumes")
     found = (
@@ -91,7 +92,17 @@ def volumes(work: Work) -> list[tuple[str, str]]:
                 slash="/",
             ),
         )
-    return [(match["name"] or "", match["place"]) for match in found]
+    places = ["/", *(posixpath.normpath(match["place"]) for match in found)]
+    if twice := sorted({place for place in places if places.count(place) > 1}):
+        raise Mismatch(
+            _("each volume is at a folder of its own, below {slash}", slash="/"),
+            _("{places}, more than once", places=" ".join(twice))
+            if twice != ["/"]
+            else _("one is at {slash}", slash="/"),
+            _("the engine mounts one volume at a place, and the image's own files are at {slash}", slash="/"),
+            _("leave out the other, or give it another folder"),
+        )
+    return [(match["name"] or "", match["place"], match["options"] or "") for match in found]
 
 
 def ask(box, *paths: str) -> list[tuple[int, str]]:
@@ -100,25 +111,7 @@ def ask(box, *paths: str) -> list[tuple[int, str]]:
     Raises:
         Mismatch: it has ended.
     """
-    said, trouble = "", None
-    try:
-        said = box.execute(web.question(ANSWERS_S, *(f"/{path}" for path in paths)), user="0")
-    except BoxlabError as error:
-        trouble = error
-    if not box.running():
-        raise Mismatch(
-            _("the service goes on until it is stopped"),
-            _(
-                "it ended, exit status {status}; it printed:\n{output}",
-                status=box.status(GRACE_S),
-                output=printed(box.printed()),
-            ),
-            _("a container ends with its first process"),
-            _("`docker run --rm IMAGE` in a terminal shows the same"),
-        )
-    if trouble:
-        raise trouble
-    return web.answers(said)
+    return web.answers(box.beside(web.question(ANSWERS_S, *(f"/{path}" for path in paths)), user="0"))
 
 
 @cache
@@ -164,24 +157,29 @@ def lives(work: Work) -> Lives:
     """Let the service take notes that were drawn, remove its container, and ask another one for them."""
     words = [f"word-{work.random.getrandbits(40):010x}" for _word in range(3)]
     with ExitStack() as stack:
-        names = {name: stack.enter_context(work.volume()) for name, _place in volumes(work) if name}
-        binds = [f"{names[name]}:{place}" if name else place for name, place in volumes(work)]
+        names = {name: stack.enter_context(work.volume()) for name, *_place in volumes(work) if name}
         # What has no name is a volume of its own for each container, as `docker run -v /folder` makes it.
         mounts = {
-            "Binds": [bind for bind in binds if not bind.startswith("/")],
+            "Binds": [
+                ":".join(filter(None, [names[name], place, options])) for name, place, options in volumes(work) if name
+            ],
             "Mounts": [
-                {"Type": "volume", "Target": bind.partition(":")[0], "ReadOnly": bind.endswith(":ro")}
-                for bind in binds
-                if bind.startswith("/")
+                {"Type": "volume", "Target": place, "ReadOnly": "ro" in options.split(",")}
+                for name, place, options in volumes(work)
+                if not name
             ],
         }
         with work.lasting(image(work), settings=mounts, **AS_USUAL) as box:
             box.start()
-            seen = Lives(words, ask(box, *(f"add/{word}" for word in words), "list")[-1])
+            try:
+                seen = Lives(words, ask(box, *(f"add/{word}" for word in words), "list")[-1])
+            except json.JSONDecodeError as error:
+                require_control(work)
+                raise web.unasked(error) from error
             if not seen.answer[0]:
                 require_control(work)
             if has_all(seen.answer, words):
-                seen.users = json.loads(box.execute(["python3", "-I", "-c", USERS], user="0"))
+                seen.users = json.loads(box.beside([PYTHON, "-I", "-c", USERS], user="0"))
                 texts = {path: box.read(path) or "" for path in box.changed()}
                 seen.layer = [path for path, text in texts.items() if any(word in text for word in words)]
         if has_all(seen.answer, words) and not seen.layer:

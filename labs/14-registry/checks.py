@@ -6,38 +6,43 @@ import json
 import re
 import secrets
 from dataclasses import dataclass
+from functools import cache
 
-from boxlab.labs import BoxlabError, Mismatch, Work, _, check, same
+from boxlab.labs import BoxlabError, Mismatch, Work, _, check, printed, same
 from boxlab.labs.lasting import execute
 
-REGISTRY = "localhost:5000"
 READY_S, PROGRAM_S = 60, 20
 
 SERVE = """
 import os, socket, subprocess, sys, time
 open("users", "w").write(subprocess.check_output(["htpasswd", "-B", "-i", "-n", "-C", "4", "ada"], input=sys.argv[1], text=True))
-login = {"REGISTRY_AUTH_HTPASSWD_REALM": "lab", "REGISTRY_AUTH_HTPASSWD_PATH": "/settings/users"}
-served = subprocess.Popen(["docker-registry", "serve", "/etc/docker/registry/config.yml"], env=os.environ | login,
+settings = {"REGISTRY_AUTH_HTPASSWD_REALM": "lab", "REGISTRY_AUTH_HTPASSWD_PATH": "/settings/users", "REGISTRY_HTTP_ADDR": ":" + sys.argv[2]}
+served = subprocess.Popen(["docker-registry", "serve", "/etc/docker/registry/config.yml"], env=os.environ | settings,
                           stderr=subprocess.DEVNULL)
 while True:
     try:
-        socket.create_connection(("localhost", 5000)).close()
+        socket.create_connection(("localhost", int(sys.argv[2]))).close()
         break
     except OSError:
         time.sleep(0.05)
 print("ready", flush=True)
 served.wait()
 """
-"""A registry that asks for a login, whose password is its argument."""
+"""A registry that asks for a login; its arguments are the password and the port."""
 
 SPEAK = """
 import hashlib, json, sys, urllib.error, urllib.request
-login, wanted = json.load(sys.stdin) if len(sys.argv) < 2 else json.loads(sys.argv[1])
-IMAGE, LIST = "application/vnd.docker.distribution.manifest.v2+json", "application/vnd.docker.distribution.manifest.list.v2+json"
+registry, login, wanted = json.loads(sys.argv[1])
+KINDS = {  # of an index, an image, its config and its layer
+    "docker": ("distribution.manifest.list.v2+json", "distribution.manifest.v2+json", "container.image.v1+json", "image.rootfs.diff.tar.gzip"),
+    "oci": ("image.index.v1+json", "image.manifest.v1+json", "image.config.v1+json", "image.layer.v1.tar+gzip"),
+}
+KINDS = {family: [f"application/vnd.{family}.{kind}" for kind in kinds] for family, kinds in KINDS.items()}
+ACCEPT = ", ".join(kind for kinds in KINDS.values() for kind in kinds[:2])
 
 def ask(method, path, data=None, kind=None):
-    headers = {"Authorization": f"Basic {login}", "Accept": f"{IMAGE}, {LIST}"} | ({"Content-Type": kind} if kind else {})
-    address = path if path.startswith("http") else f"http://localhost:5000/v2/{path}"
+    headers = {"Authorization": f"Basic {login}", "Accept": ACCEPT} | ({"Content-Type": kind} if kind else {})
+    address = path if path.startswith("http") else f"http://{registry}/v2/{path}"
     return urllib.request.urlopen(urllib.request.Request(address, data, headers, method=method))
 
 def blob(repository, data):
@@ -51,17 +56,17 @@ def put(repository, tag, document):
     answer = ask("PUT", f"{repository}/manifests/{tag}", data, document["mediaType"])
     return {"mediaType": document["mediaType"], "size": len(data), "digest": answer.headers["Docker-Content-Digest"]}
 
-def push(repository, tag, nonces):
-    entries = []
+def push(repository, tag, family, nonces):
+    entries, (index, image, config_kind, layer_kind) = [], KINDS[family]
     for platform, nonce in nonces.items():
         settings = {"architecture": platform, "os": "linux", "config": {"Labels": {"nonce": nonce}}, "rootfs": {"type": "layers", "diff_ids": []}}
-        config = blob(repository, json.dumps(settings).encode()) | {"mediaType": "application/vnd.docker.container.image.v1+json"}
-        layer = blob(repository, nonce.encode()) | {"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip"}
-        manifest = {"schemaVersion": 2, "mediaType": IMAGE, "config": config, "layers": [layer]}
+        config = blob(repository, json.dumps(settings).encode()) | {"mediaType": config_kind}
+        layer = blob(repository, nonce.encode()) | {"mediaType": layer_kind}
+        manifest = {"schemaVersion": 2, "mediaType": image, "config": config, "layers": [layer]}
         name = tag if len(nonces) == 1 else f"{tag}-{platform}"
         entries.append(put(repository, name, manifest) | {"platform": {"architecture": platform, "os": "linux"}})
     if len(entries) > 1:
-        put(repository, tag, {"schemaVersion": 2, "mediaType": LIST, "manifests": entries})
+        put(repository, tag, {"schemaVersion": 2, "mediaType": index, "manifests": entries})
 
 def nonces(repository, digest):
     try:
@@ -79,31 +84,68 @@ print(json.dumps([push(*words) if verb == "push" else nonces(*words) for verb, *
 """
 """Pushes images to the registry, with a nonce for each platform, or says which nonces a digest leads to; runs beside it."""
 
+APART = """
+import ctypes, json, os, resource, subprocess, sys, tempfile
+ctypes.CDLL(None).prctl(4, 0)  # PR_SET_DUMPABLE: pin.py, of the same user, can't read what this process has in its memory
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+told = json.load(sys.stdin)
+streams = {name: tempfile.TemporaryFile() for name in ("stdout", "stderr")}
+ended = subprocess.run([sys.executable, "pin.py", told["registry"]], input=told["text"].encode(), **streams)
+said = {name: os.pread(stream.fileno(), 1 << 20, 0).decode(errors="replace") for name, stream in streams.items()}
+both = "".join(said.values())
+print(both if len(both) > 256 << 10 else told["secret"] + json.dumps({"status": ended.returncode, **said}))
+"""
+"""Runs pin.py, and prints how it has ended and what it has printed on each stream, behind a secret that pin.py can't know.
+
+What is more than a program may print is printed as it is, so that the sandbox says so.
+"""
+
 
 @dataclass
 class Registry:
     """A registry of the check's, which only the learner's program and the check reach."""
 
     box: object
+    name: str
     password: str
 
     def settings(self, password: str = "") -> str:
         """config.json, as `docker login` writes it."""
-        return json.dumps({"auths": {REGISTRY: {"auth": coded(password or self.password)}}}, indent="\t")
+        return json.dumps({"auths": {self.name: {"auth": coded(password or self.password)}}}, indent="\t")
 
     def ask(self, *wanted):
         """What `SPEAK` answers."""
-        said = execute(self.box.spawned.id, ["python3", "-c", SPEAK, json.dumps([coded(self.password), wanted])])
+        request = json.dumps([self.name, coded(self.password), wanted])
+        said = execute(self.box.spawned.id, ["python3", "-c", SPEAK, request])
         try:
             return json.loads(said)
         except ValueError as error:
             raise BoxlabError(_("the registry of the check: {output}", output=said[-500:]), _("check again")) from error
 
-    def push(self, repository: str, tag: str, *platforms: str) -> dict[str, str]:
-        """Push a new image; its nonces, by platform."""
+    def push(self, repository: str, tag: str, family: str, *platforms: str) -> dict[str, str]:
+        """Push a new image, in the media types of "docker" or "oci"; its nonces, by platform."""
         nonces = {platform: secrets.token_hex(8) for platform in platforms or ("amd64",)}
-        self.ask(["push", repository, tag, nonces])
+        self.ask(["push", repository, tag, family, nonces])
         return nonces
+
+
+@dataclass
+class Ended:
+    """How the learner's program has ended, and what it has printed."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def told(self) -> str:
+        """All of it, for a message."""
+        return _(
+            "status {status}; on stdout:\n{stdout}\non stderr:\n{stderr}",
+            status=self.status,
+            stdout=printed(self.stdout),
+            stderr=printed(self.stderr),
+        )
 
 
 def coded(password: str) -> str:
@@ -113,27 +155,44 @@ def coded(password: str) -> str:
 @contextlib.contextmanager
 def registry(work: Work):
     """A registry that runs, with nothing in it."""
-    password = secrets.token_hex(12)
+    password, port = secrets.token_hex(12), work.random.randrange(10_000, 30_000)
     image = work.image("registry")
-    with work.container(image, ["python3", "-c", SERVE, password]) as box:
+    with work.container(image, ["python3", "-c", SERVE, password, str(port)]) as box:
         try:
             box.expect("(ready)", READY_S)
         except Mismatch as late:
             raise BoxlabError(
                 _("the registry of the check does not start: {reason}", reason=late.actual), _("check again")
             ) from late
-        yield Registry(box, password)
+        yield Registry(box, f"localhost:{port}", password)
 
 
-def pin(work: Work, beside: Registry, text: str, password: str = ""):
-    """Run the learner's program over a text."""
-    return work.run(
-        ["python", "pin.py", REGISTRY],
+def pin(work: Work, beside: Registry, text: str, password: str = "") -> Ended:
+    """Run the learner's program over a text.
+
+    Raises:
+        Mismatch: what started it could not report.
+    """
+    secret = secrets.token_hex(16)
+    ran = work.run(
+        ["python", "-c", APART],
         {"config.json": beside.settings(password)},
         beside=beside.box,
-        input=text,
+        input=json.dumps({"secret": secret, "registry": beside.name, "text": text}),
         seconds=PROGRAM_S,
+        name=f"python3 pin.py {beside.name}",
     )
+    found, report = ran.output.rpartition(secret)[1:]
+    if not found:
+        raise Mismatch(
+            _("{program} lets what started it go on", program="pin.py"),
+            _("it ended with status {status}:\n{output}", status=ran.status, output=ran.shown),
+            _("no answer, nothing to judge"),
+            _("kill no process that your program has not started"),
+        )
+    ended = Ended(**json.loads(report))
+    ended.stderr = ended.stderr.replace(f"{ran.folder}/", "")  # a traceback names the file as the learner does
+    return ended
 
 
 def pinned(work: Work, beside: Registry, text: str) -> str:
@@ -142,15 +201,15 @@ def pinned(work: Work, beside: Registry, text: str) -> str:
     Raises:
         Mismatch: it ends otherwise than well.
     """
-    ran = pin(work, beside, text)
-    if ran.status:
+    ended = pin(work, beside, text)
+    if ended.status:
         raise Mismatch(
             _("exit status 0"),
-            _("it ended with status {status}:\n{output}", status=ran.status, output=ran.shown),
+            ended.told,
             _("every image was there, and the login in config.json is right"),
             _("401 is a login that's missing; 404 can be a kind of manifest that you didn't say you accept"),
         )
-    return ran.output
+    return ended.stdout
 
 
 def compose(*names: str) -> str:
@@ -159,32 +218,36 @@ def compose(*names: str) -> str:
     return f"services:\n{services}"
 
 
-def references(text: str, output: str, names: dict[str, tuple[str, str]]) -> dict[str, str]:
-    """The digest that each name was given; all else must be as it was.
+def references(text: str, output: str, places: dict[str, tuple[str, str, str]]) -> list[tuple[str, str]]:
+    """The digest that each name was given, line by line; all else must be as it was.
 
     Args:
-        names: repository and tag of each name.
+        places: repository, tag and family of each name.
 
     Raises:
         Mismatch: a name has none, or another line has changed.
     """
-    found, left = {}, output
-    for name, (repository, tag) in names.items():
-        form = rf"(image: {REGISTRY}/{re.escape(repository)})(?::{re.escape(tag)})?@(sha256:[0-9a-f]{{64}})(?=\n)"
-        match = re.search(form, left)
-        if not match:
-            shown = next((line for line in output.splitlines() if repository in line), output)
+    found, left = [], output.split("\n")
+    for row, (line, got) in enumerate(zip(text.split("\n"), output.split("\n"))):
+        name = line.strip().removeprefix("image: ")
+        if name not in places:
+            continue
+        tag = f":{places[name][1]}"
+        bare = line.removesuffix(tag)
+        match = re.fullmatch(rf"{re.escape(bare)}(?:{re.escape(tag)})?@(sha256:[0-9a-f]{{64}})", got)
+        if match:
+            found.append((name, match[1]))
+            left[row] = line
+        elif got.startswith(bare) and output.count("\n") == text.count("\n"):
             raise Mismatch(
                 _("a digest behind {name}, as in {example}", name=name, example="api:1.0@sha256:…"),
-                shown.strip(),
+                got.strip(),
                 _("without a digest, the line says something else as soon as the tag moves"),
                 _("add what the registry answers in the header {header}", header="Docker-Content-Digest"),
             )
-        found[name] = match[2]
-        left = left.replace(match[0], f"image: {name}", 1)
     same(
         text,
-        left,
+        "\n".join(left),
         why=_("only the names of images on that registry change"),
         next=_("print every other line as it was read"),
     )
@@ -224,14 +287,14 @@ def leaves(work: Work) -> None:
     """What's pinned already, and what's on other registries, stays as it is."""
     with registry(work) as beside:
         old, repository = f"sha256:{secrets.token_hex(32)}", drawn(work)
-        beside.push(repository, "1.0")
+        beside.push(repository, "1.0", "docker")
         text = "# image: to be pinned\n" + compose(
-            f"{REGISTRY}/{repository}:1.0@{old}",
-            f"{REGISTRY}/{repository}@{old}",
+            f"{beside.name}/{repository}:1.0@{old}",
+            f"{beside.name}/{repository}@{old}",
+            f"my{beside.name}/{repository}:1.0",
             "registry.test/team/api:1.0",
             "postgres",
         )
-        text += f"    environment:\n      NOTE: was {REGISTRY}/{repository}:1.0 before\n"
         same(
             text,
             pinned(work, beside, text),
@@ -244,26 +307,31 @@ def leaves(work: Work) -> None:
 def pins(work: Work) -> None:
     """What it prints leads to the images that it saw, after their tags have moved."""
     with registry(work) as beside:
-        places = {f"{REGISTRY}/{r}:{tag}": (r, tag) for r, tag in ((drawn(work), "1.0"), (drawn(work), "2.0-rc.1"))}
+        repository, families = drawn(work), {"1.0": "docker", "1.0-rc.1": "oci"}
+        places = {f"{beside.name}/{repository}:{tag}": (repository, tag, family) for tag, family in families.items()}
         seen = {name: beside.push(*place) for name, place in places.items()}
-        text = compose(*places, "postgres:17")
+        first = next(iter(places))
+        text = f"# image: {first}\n" + compose(*places, first, "postgres:17")
+        text += f"    environment:\n      API_IMAGE: {first}\n      NOTE: was {first} before\n"
         found = references(text, pinned(work, beside, text), places)
         for place in places.values():
             beside.push(*place)  # somebody pushes another image under the same tag
-        for name, digest in found.items():
-            require(beside, places[name][0], digest, seen[name])
+        for name, digest in found:
+            require(beside, repository, digest, seen[name])
 
 
 @check(points=2, needs=[pins])
 def whole_index(work: Work) -> None:
     """An image for several platforms is pinned for all of them."""
     with registry(work) as beside:
-        repository = drawn(work)
-        nonces = beside.push(repository, "1.0", "amd64", "arm64")
-        name = f"{REGISTRY}/{repository}:1.0"
-        text = compose(name)
-        found = references(text, pinned(work, beside, text), {name: (repository, "1.0")})
-        require(beside, repository, found[name], nonces)
+        places = {
+            f"{beside.name}/{r}:1.0": (r, "1.0", family)
+            for r, family in ((drawn(work), "docker"), (drawn(work), "oci"))
+        }
+        seen = {name: beside.push(*place, "amd64", "arm64") for name, place in places.items()}
+        text = compose(*places)
+        for name, digest in references(text, pinned(work, beside, text), places):
+            require(beside, places[name][0], digest, seen[name])
 
 
 @check(points=1, needs=[pins])
@@ -271,43 +339,53 @@ def latest(work: Work) -> None:
     """A name without a tag means `latest`."""
     with registry(work) as beside:
         repository = drawn(work)
-        nonces = beside.push(repository, "latest")
-        name = f"{REGISTRY}/{repository}"
+        place = (repository, "latest", "docker")
+        nonces = beside.push(*place)
+        name = f"{beside.name}/{repository}"
         text = compose(name)
-        found = references(text, pinned(work, beside, text), {name: (repository, "latest")})
-        require(beside, repository, found[name], nonces)
+        for _name, digest in references(text, pinned(work, beside, text), {name: place}):
+            require(beside, repository, digest, nonces)
+
+
+@cache
+def ends(work: Work) -> list[tuple[str, str, Ended]]:
+    """An image, a password, and how it ended with them: where all is well, where the image isn't there, and where the login is wrong."""
+    with registry(work) as beside:
+        there, missing = drawn(work), drawn(work)
+        beside.push(there, "1.0", "docker")
+        cases = ((there, beside.password), (missing, beside.password), (there, secrets.token_hex(12)))
+        texts = {
+            image: compose(f"{beside.name}/{there}:1.0", f"{beside.name}/{image}:1.0") for image in (there, missing)
+        }
+        return [(image, password, pin(work, beside, texts[image], password)) for image, password in cases]
 
 
 @check(points=1, needs=[pins])
 def refuses(work: Work) -> None:
-    """Where an image isn't there, it fails, names the image, and prints no part of the file."""
-    with registry(work) as beside:
-        there, missing = drawn(work), drawn(work)
-        beside.push(there, "1.0")
-        ran = pin(work, beside, compose(f"{REGISTRY}/{there}:1.0", f"{REGISTRY}/{missing}:1.0"))
-        if not ran.status or missing not in ran.output or "services:" in ran.output:
+    """Where an image isn't there, or the login is wrong, it fails, names the image on stderr, and prints nothing on stdout."""
+    for event, (image, _password, ended) in zip((_("an image isn't there"), _("the login is wrong")), ends(work)[1:]):
+        if not ended.status or ended.stdout or image not in ended.stderr or "Traceback" in ended.stderr:
             raise Mismatch(
-                _("a status other than 0, and a message that names {image}, and nothing of the file", image=missing),
-                _("status {status}:\n{output}", status=ran.status, output=ran.shown),
+                _(
+                    "when {event}, a status other than 0, nothing on stdout, and on stderr a message that names {image}, "
+                    "without a traceback",
+                    event=event,
+                    image=image,
+                ),
+                ended.told,
                 _("half a file, or one with a line that isn't pinned, would be deployed"),
-                _("resolve all images before you print, and end with `sys.exit(message)` if one isn't there"),
+                _("resolve all images before you print, and end with `sys.exit(message)` if the registry refuses one"),
             )
 
 
 @check(points=1, needs=[pins])
 def keeps_secret(work: Work) -> None:
-    """With a wrong password it fails, and the password isn't in what it prints."""
-    with registry(work) as beside:
-        repository, wrong = drawn(work), secrets.token_hex(12)
-        beside.push(repository, "1.0")
-        ran = pin(work, beside, compose(f"{REGISTRY}/{repository}:1.0"), wrong)
-        told = next((secret for secret in (wrong, coded(wrong)) if secret in ran.output), "")
-        if told or not ran.status:
+    """The password isn't in what it prints, on either stream, whether it's right or wrong."""
+    for _image, password, ended in ends(work):
+        if any(secret in ended.stdout + ended.stderr for secret in (password, coded(password))):
             raise Mismatch(
-                _("a status other than 0, and no password, in base64 or not"),
-                _("status {status}, and the password is printed", status=ran.status)
-                if told
-                else _("status {status}", status=ran.status),
+                _("no password, in base64 or not"),
+                _("status {status}, and the password is printed", status=ended.status),
                 _("what a program prints ends up in logs, and many people read those"),
                 _("print the name of the image and the registry's status, and not the request"),
             )

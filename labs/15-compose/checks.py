@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from boxlab.labs import BoxlabError, Mismatch, Work, _, check, printed, same, web
-from boxlab.labs.lasting import execute
+from boxlab.labs.lasting import PYTHON, execute
 
 UP_S, ANSWERS_S = 90, 30
 """How long Compose may take to bring it up, and the service to answer. Where it does not in time, a control must."""
@@ -16,6 +16,9 @@ FILE, PASSWORD_FILE = "compose.yaml", "password.txt"
 
 OFTEN = {"interval": "250ms", "timeout": "5s", "retries": 80, "start_period": "0s", "start_interval": "250ms"}
 """How often health is checked: what is run for that is as the file says."""
+
+REFUSED = "psycopg.OperationalError"
+"""What service.py ends with where it cannot connect."""
 
 CONTROL = {
     "services": {
@@ -134,6 +137,7 @@ class Life:
         up: what Compose said where the first start failed.
         first: status and text of the first answer.
         restarts: how often containers were started again until then.
+        refused_first: whether the service had tried before the database was ready, and was started again within its container.
         words: what was kept.
         later: what there was after `down` and `up`.
         shown: what the engine says of each container.
@@ -144,6 +148,7 @@ class Life:
     up: str = ""
     first: tuple[int, str] = (0, "")
     restarts: dict[str, int] = field(default_factory=dict)
+    refused_first: bool = False
     word: str = ""
     later: str = ""
     shown: dict[str, str] = field(default_factory=dict)
@@ -163,14 +168,15 @@ def life(work: Work) -> Life:
         lived.restarts = {name: box["RestartCount"] for name, box in boxes.items() if box["RestartCount"]}
         if not lived.up and not lived.restarts:
             [lived.first] = ask(project, "/")
-        if lived.first[0] != 200:
-            lived.printed = project.printed("web")
+        lived.printed = project.printed("web")
+        lived.refused_first = REFUSED in lived.printed
+        if lived.first[0] != 200 or lived.refused_first:
             return lived
         ask(project, f"/add/{lived.word}")
         lived.shown = {name: json.dumps(box) for name, box in boxes.items()}
         web = boxes["web"]["Id"]
         wrong = secrets.token_hex(12)
-        asked = ["python3", "-c", LOG_IN, password(work), wrong, lived.word]
+        asked = [PYTHON, "-I", "-c", LOG_IN, password(work), wrong, lived.word]
         refused, lived.stored = json.loads(execute(web, asked))
         lived.refused = tuple(refused)
         project.down()
@@ -214,14 +220,21 @@ def waits(work: Work) -> None:
     The database begins late, and then is busy for seconds while it listens on its socket alone, more than a service needs to start.
     """
     lived = life(work)
-    if lived.up or lived.first[0] != 200 or lived.restarts:
+    if lived.up or lived.first[0] != 200 or lived.restarts or lived.refused_first:
         require_control(work)
         raise Mismatch(
             _("it comes up, no service is started twice, and the first answer has status 200"),
-            printed("\n".join(filter(None, [lived.up, lived.first[1], lived.printed, str(lived.restarts or "")]))),
+            printed(
+                "\n".join(filter(None, [lived.up, lived.first[1], _last(lived.printed), str(lived.restarts or "")]))
+            ),
             _("a database needs time between its start and its first connection"),
             _("let `web` wait until `db` is healthy, by a check of what `web` needs: a connection over the network"),
         )
+
+
+def _last(lines: str) -> str:
+    """The end of what a service has printed."""
+    return "\n".join(lines.splitlines()[-5:])
 
 
 @check(points=3, needs=[waits])

@@ -125,8 +125,17 @@ def asked(socket, method, path, body=None, kind="application/json"):
     return answer.status, told.get("message"), told.get("StatusCode"), sorted(told)
 
 
-def test_who_has_the_head_of_an_attachment_misses_nothing_that_is_printed_from_then_on(tmp_path, monkeypatch):
-    """However long the thread that streams is kept from it: the program prints at once."""
+@pytest.mark.parametrize(
+    ("happens", "sent"),
+    [
+        (lambda server, container: server.live(container), b"\x01\0\0\0\0\0\0\x05first"),
+        (lambda server, container: server.end(container, 127, "created"), b""),
+        (lambda server, container: server.remove(container), b""),
+    ],
+    ids=["prints", "is-refused", "is-removed"],
+)
+def test_who_has_the_head_of_an_attachment_misses_nothing_from_then_on(tmp_path, monkeypatch, happens, sent):
+    """However long the thread that streams is kept from it: the program prints, or ends, at once."""
     stage = SimpleNamespace(**runpy.run_path(str(LAB / "starter" / "stage.py")))
     monkeypatch.chdir(tmp_path)
     steps = [["stdout", base64.b64encode(b"first").decode()], ["end", 0]]
@@ -141,12 +150,13 @@ def test_who_has_the_head_of_an_attachment_misses_nothing_that_is_printed_from_t
 
         def end_headers(self):
             super().end_headers()
-            server.live(container)
+            with server.changed:
+                happens(server, container)
 
     with contextlib.closing(server.socket):
         handler = Attached()
         handler.POST_attach(container)
-    assert handler.wfile.getvalue().endswith(b"first")
+    assert handler.wfile.getvalue().partition(b"\r\n\r\n")[2] == sent
 
 
 def test_the_engine_that_is_played_answers_as_a_real_one(start, socket, played):
@@ -157,9 +167,11 @@ def test_the_engine_that_is_played_answers_as_a_real_one(start, socket, played):
     requests = [
         ("GET", "/nothing"),
         ("POST", f"/containers/{name}/start"),
+        ("GET", f"/images/missing-{start.word}/json"),
         ("POST", "/containers/create", {"Image": f"missing-{start.word}"}),
         ("POST", "/containers/create", body, "text/plain"),
         ("POST", f"/containers/create?name={name}", body),
+        ("POST", f"/containers/{name}/stop"),
         ("POST", f"/containers/{name}/wait"),
         ("GET", f"/containers/{name}/logs?follow=1&stdout=1"),
         ("GET", f"/containers/{name}/logs"),
@@ -167,6 +179,10 @@ def test_the_engine_that_is_played_answers_as_a_real_one(start, socket, played):
         ("POST", f"/containers/{name}/start"),
         ("DELETE", f"/containers/{name}"),
         ("POST", f"/containers/{name}/kill"),
+        ("POST", f"/containers/{name}/wait"),
+        ("POST", f"/containers/{name}/stop"),
+        ("POST", f"/containers/{name}/start"),
+        ("POST", f"/containers/{name}/stop?t=0"),
         ("POST", f"/containers/{name}/wait"),
         ("DELETE", f"/containers/{name}"),
         ("DELETE", f"/containers/{name}"),

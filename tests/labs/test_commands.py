@@ -287,6 +287,19 @@ def test_a_file_that_is_none_fails_in_clear_words(started, spoil, words):
     assert words in result.output and "answer.txt" in result.output and "Traceback" not in result.output
 
 
+def test_a_script_can_still_be_executed_where_it_is_checked(places):
+    toy = toy_lab.make(places / "labs", toml=toy_lab.TOML.replace('"note.txt"', '"note.txt", "start.sh"'))
+    (places / "note.txt").write_text("")
+    (places / "answer.txt").write_text("42")
+    (places / "start.sh").write_text("#!/bin/sh\n")
+    before = files.digest(places / "start.sh")
+    (places / "start.sh").chmod(0o755)
+    assert files.digest(places / "start.sh") != before
+    assert files.stage(toy, places, places / "staged" / "work") is None
+    assert os.access(places / "staged" / "work" / "start.sh", os.X_OK)
+    assert not os.access(places / "staged" / "work" / "answer.txt", os.X_OK)
+
+
 def test_a_file_through_a_linked_folder_is_refused(places):
     toy = toy_lab.make(places / "labs", toml=toy_lab.TOML.replace('"note.txt"', '"notes/note.txt"'))
     boxlab("start", "01")

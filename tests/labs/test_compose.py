@@ -61,7 +61,6 @@ REFUSED = {
     ),
     "a driver of volumes": (service("volumes: [data:/d]", "volumes: {data: {driver: nfs}}"), "volumes.data.driver"),
     "another's volume": (service("volumes: [data:/d]", "volumes: {data: {external: true}}"), "volumes.data."),
-    "another's volume by name": (service("volumes: [data:/d]", "volumes: {data: {name: theirs}}"), "volumes.data.name"),
     "another container's volumes": (service("volumes_from: ['container:theirs']"), "web.volumes_from"),
     "privileged": (service("privileged: true"), "web.privileged"),
     "privileged by an anchor": (
@@ -118,7 +117,6 @@ REFUSED = {
     "another runtime": (service("runtime: theirs"), "web.runtime"),
     "a setting of the kernel": (service("sysctls: {net.core.somaxconn: 1024}"), "web.sysctls"),
     "never killed": (service("oom_score_adj: -1000"), "web.oom_score_adj"),
-    "a name of its own": (service("container_name: theirs"), "web.container_name"),
     "links to others": (service("external_links: [theirs]"), "web.external_links"),
     "a log elsewhere": (service("logging: {driver: syslog}"), "web.logging"),
     "a file as secret": (service("secrets: [s]", "secrets: {s: {file: /etc/shadow}}"), "secrets.s.file"),
@@ -231,7 +229,17 @@ def test_all_that_is_refused_is_a_line_each(folder):
 
 
 @pytest.mark.parametrize(
-    "text", ["services: [", "services: {web: {imagine: x}}", "- no", "", "a: &a [*a]\n", "services: {1: 2}"]
+    "text",
+    [
+        "services: [",
+        "services: {web: {imagine: x}}",
+        "- no",
+        "",
+        "a: &a [*a]\n",
+        "services: {1: 2}",
+        *(f"x-a: !!{tag}\n{service('init: true')}" for tag in ("bool maybe", 'int ""', "timestamp now")),
+        f"include: [{'a' * 300}]\n",
+    ],
 )
 def test_what_is_no_compose_file_is_a_mismatch(folder, text):
     written(folder, text)

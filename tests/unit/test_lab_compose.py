@@ -57,6 +57,36 @@ def test_what_is_started_is_ours_reaches_nobody_and_is_held(tmp_path, monkeypatc
     assert all(started[kind][name]["labels"] for kind, name in (("networks", "default"), ("volumes", "data")))
 
 
+def test_names_become_the_projects_and_what_contradicts_how_it_is_held_goes(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "SCRATCH", tmp_path)
+    own = model(container_name="words", mem_reservation="512m", cpu_quota=50_000)
+    own["networks"]["default"]["name"] = own["volumes"]["data"]["name"] = "words"
+    compose.Project(own, tmp_path)
+    [path] = tmp_path.glob("lab-*.json")
+    started = json.loads(path.read_text())
+    assert not {"container_name", "mem_reservation", "cpu_quota"} & started["services"]["db"].keys()
+    assert [started[kind][name]["name"] for kind, name in (("networks", "default"), ("volumes", "data"))] == [
+        "lab_default",
+        "lab_data",
+    ]
+
+
+def test_a_project_without_networks_is_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "SCRATCH", tmp_path)
+    own = model()
+    del own["networks"]
+    compose.Project(own, tmp_path)
+
+
+def test_a_project_that_does_not_come_up_in_time_is_told_and_is_no_trouble_of_the_engines(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "SCRATCH", tmp_path)
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\nexec sleep 60\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert "0.1 s" in compose.Project(model(), tmp_path).up(0.1)
+
+
 @pytest.mark.parametrize("knows", [True, False])
 def test_an_engine_before_25_is_not_asked_for_what_it_does_not_know(knows, tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "SCRATCH", tmp_path)

@@ -1,8 +1,11 @@
-"""What lab 14 reads: which digest each name was given, and whether all else stayed."""
+"""What lab 14 reads: which digest each name was given, whether all else stayed, and what a program prints on each stream."""
 
 import base64
 import importlib.util
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -13,13 +16,14 @@ _spec = importlib.util.spec_from_file_location("lab_14", paths.LABS / "14-regist
 lab_14 = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(lab_14)
 
-NAME, PLACE, DIGEST = "localhost:5000/team/api:1.0", ("team/api", "1.0"), "sha256:" + "a1" * 32
+NAME, PLACE, DIGEST = "localhost:4711/team/api:1.0", ("team/api", "1.0", "oci"), "sha256:" + "a1" * 32
+CANDIDATE, OTHER = f"{NAME}-rc.1", "sha256:" + "b2" * 32
 TEXT = lab_14.compose(NAME, "postgres")
 
 
-@pytest.mark.parametrize("written", [f"{NAME}@{DIGEST}", f"localhost:5000/team/api@{DIGEST}"])
+@pytest.mark.parametrize("written", [f"{NAME}@{DIGEST}", f"localhost:4711/team/api@{DIGEST}"])
 def test_a_digest_is_read_with_its_tag_or_without(written):
-    assert lab_14.references(TEXT, TEXT.replace(NAME, written), {NAME: PLACE}) == {NAME: DIGEST}
+    assert lab_14.references(TEXT, TEXT.replace(NAME, written), {NAME: PLACE}) == [(NAME, DIGEST)]
 
 
 @pytest.mark.parametrize(
@@ -28,8 +32,9 @@ def test_a_digest_is_read_with_its_tag_or_without(written):
         TEXT,
         "",
         TEXT.replace(NAME, f"{NAME}@sha256:short"),
-        TEXT.replace(NAME, f"localhost:5000/team/apis@{DIGEST}"),
+        TEXT.replace(NAME, f"localhost:4711/team/apis@{DIGEST}"),
         TEXT.replace(NAME, f"{NAME}@{DIGEST}").replace("always", "never"),
+        TEXT.replace(NAME, f"{NAME}@{DIGEST}").removesuffix("\n"),
         "pinned one image\n" + TEXT.replace(NAME, f"{NAME}@{DIGEST}"),
     ],
 )
@@ -38,8 +43,53 @@ def test_a_name_without_a_digest_or_another_change_is_told(output):
         lab_14.references(TEXT, output, {NAME: PLACE})
 
 
+def test_names_are_read_line_by_line():
+    places = {NAME: PLACE, CANDIDATE: ("team/api", "1.0-rc.1", "oci")}
+    digests = [(NAME, DIGEST), (CANDIDATE, OTHER), (NAME, OTHER)]
+    rest = f"# image: {NAME}\n"
+    text = rest + lab_14.compose(*(name for name, _digest in digests))
+    output = rest + lab_14.compose(*(f"{name}@{digest}" for name, digest in digests))
+    assert lab_14.references(text, output, places) == digests
+    with pytest.raises(Mismatch):
+        lab_14.references(text, text.replace(NAME, f"{NAME}@{DIGEST}"), places)
+    with pytest.raises(Mismatch):
+        lab_14.references(text, output.replace(rest, f"# image: {NAME}@{DIGEST}\n"), places)
+
+
+def apart(folder, program):
+    """What is reported of such a pin.py."""
+    (folder / "pin.py").write_text(program)
+    told = json.dumps({"secret": "the secret", "registry": "localhost:4711", "text": TEXT})
+    ran = subprocess.run([sys.executable, "-c", lab_14.APART], input=told, cwd=folder, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    return json.loads(ran.stdout.removeprefix("the secret"))
+
+
+@pytest.mark.linux
+def test_what_a_program_prints_is_reported_apart(tmp_path):
+    program = "import sys; print(sys.argv[1], sys.stdin.read(), end=''); sys.exit('no such image')"
+    expected = {"status": 1, "stdout": f"localhost:4711 {TEXT}", "stderr": "no such image\n"}
+    assert apart(tmp_path, program) == expected
+
+
+LOOKS = """
+import os
+for what in ("mem", "environ", "fd/0", "fd/1"):
+    try:
+        print(open(f"/proc/{os.getppid()}/{what}", "rb"))
+    except OSError:
+        continue
+"""
+
+
+@pytest.mark.linux
+@pytest.mark.skipif(os.name == "posix" and os.geteuid() == 0, reason="root reads all")
+def test_a_program_cannot_read_the_secret(tmp_path):
+    assert apart(tmp_path, LOOKS) == {"status": 0, "stdout": "", "stderr": ""}
+
+
 def test_the_settings_are_those_of_the_docker_command():
-    beside = lab_14.Registry(None, "a password")
-    [login] = json.loads(beside.settings())["auths"].values()
-    assert base64.b64decode(login["auth"]) == b"ada:a password"
+    beside = lab_14.Registry(None, "localhost:4711", "a password")
+    auths = json.loads(beside.settings())["auths"]
+    assert base64.b64decode(auths["localhost:4711"]["auth"]) == b"ada:a password"
     assert "a password" not in beside.settings("another")

@@ -48,7 +48,18 @@ def wrapped(content: bytes) -> bytes:
     return base64.encodebytes(content).replace(b"\n", b"\r\n  ")
 
 
+def rows(key: bytes, letters) -> bytes:
+    """As programs that dump a file write it: an offset, and sixteen bytes."""
+    starts = range(0, len(key), 16)
+    return b"".join(b"%07o %s\n" % (start, letters(key[start : start + 16])) for start in starts)
+
+
 FORMS = {
+    "od -c": lambda key: rows(key, lambda row: b"".join(b"   %c" % letter for letter in row)),
+    "od -x": lambda key: rows(
+        key, lambda row: b" ".join(row[at : at + 2][::-1].hex().encode() for at in range(0, 16, 2))
+    ),
+    "xxd": lambda key: rows(key, lambda row: row.hex(" ", 2).encode() + b"  " + row),
     "as it is": bytes,
     "in a text": lambda key: b"licensed with " + key + b"\n",
     "without its first letters": lambda key: key[4:],

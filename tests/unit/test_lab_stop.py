@@ -32,6 +32,11 @@ def test_a_shell_hears_what_it_handles(told, heard):
     assert lab_12.hears(SHELL, told) == heard
 
 
+@pytest.mark.parametrize(("told", "number"), [("SIGQUIT", 3), ("QUIT", 3), ("3", 3), ("SIGNOTHING", 0)])
+def test_a_signal_has_its_number_however_an_image_names_it(told, number):
+    assert lab_12.numbered(told) == number
+
+
 @pytest.mark.parametrize("status", ["", "Name:\tsh\n", "cat: /proc/1/status: no such file\n"])
 def test_what_cannot_be_read_may_hear(status):
     assert lab_12.hears(status, "SIGTERM")

@@ -28,6 +28,14 @@ def test_each_stage_gets_a_name():
     ]
 
 
+@pytest.mark.parametrize("ends", ["\\", "\\  ", "`"])
+def test_a_stage_may_begin_on_several_lines(ends):
+    text, names = build.stage_names(
+        f"FROM base {ends}\n    AS {ends}\n first\nFROM {ends}\n --platform=x {ends}\nbase\n"
+    )
+    assert names == ["first", "boxlab-1"] and text.endswith("base AS boxlab-1\n")
+
+
 @pytest.mark.parametrize("text", ["", "RUN true\n", "# FROM base\n", "RUN echo FROM base\n"])
 def test_no_stage_has_no_name(text):
     assert build.stage_names(text) == (text, [])

@@ -7,9 +7,10 @@ import toy_lab
 
 from boxlab import paths
 from boxlab.errors import UsageError
-from boxlab.labs import Mismatch, lab, same
+from boxlab.labs import Mismatch, Work, lab, same
 from boxlab.labs.checks import CONTEXT, Outcome, Result, load, visible
 from boxlab.labs.report import Report
+from boxlab.labs.work import Planter
 
 
 def difference(expected, actual):
@@ -120,3 +121,11 @@ def test_a_labs_checks_are_read_as_they_are_now_and_nothing_is_left_beside_them(
         file.write_text(f'from boxlab.labs import check\n\n@check(points=1)\ndef {name}(work):\n    """It holds."""\n')
         assert [each.name for each in load(file)[0]] == [name]
     assert [*tmp_path.iterdir()] == [file]
+
+
+@pytest.mark.parametrize("text", ["x = ", "x = " + 3000 * "[", "x = " + 5000 * "9", 'x = "\\ud800"'])
+def test_what_is_no_toml_is_told(tmp_path, text):
+    (tmp_path / "start.toml").write_text(text)
+    with pytest.raises(Mismatch) as caught:
+        Work("99-toy", tmp_path, tmp_path, Planter(None, 0)).toml("start.toml")
+    assert caught.value.expected == "start.toml is TOML" and caught.value.actual

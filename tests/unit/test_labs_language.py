@@ -23,7 +23,7 @@ ALLOWED = (
     r"|unix:///nowhere"  # the engine
     r"|--\w[\w-]*"  # options
     r"|(?<!\w)(work|labs|/)[\w./-]*/[\w./-]*"  # folders and files
-    r"|[\w.-]+\.(py|md|toml|json|yaml)\b|Dockerfile|\.dockerignore"
+    r"|[\w.-]+\.(py|md|toml|json|yaml|sh)\b|Dockerfile|\.dockerignore"
     r"|\b\d\d-[\w-]+"  # names of labs
     r"|boxlab: |Usage: .*|Try '.*|Error: "  # the name of the command, and what click says
 )

@@ -36,8 +36,8 @@ class Scene:
     Attributes:
         image: the one that there is.
         argv: the arguments of run.py.
-        steps: what the container's program does: [stream, text in base64], ["shown", text in base64], which waits until run.py has
-            shown that, ["killed"], which waits to be killed, and ["end", status].
+        steps: what the container's program does: [stream, text in base64], ["shown", stream, text in base64], which waits until
+            run.py has shown that there, ["killed"], which waits to be killed, and ["end", status].
         refusal: why the engine cannot start it, if it cannot.
         sizes: of the pieces in which its output arrives, in bytes.
         patience_s: how long "shown" waits.
@@ -49,6 +49,12 @@ class Scene:
 
 
 class Container:
+    """What the engine knows of one.
+
+    Attributes:
+        ends: how often there came what ends waiting for it: its program's end, a start that was refused, its removal.
+    """
+
     def __init__(self, body):
         self.id, self.body, self.state, self.status = secrets.token_hex(32), body, "created", 0
         self.frames, self.ends, self.killed = [], 0, False
@@ -64,8 +70,8 @@ class Engine(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     def __init__(self, scene):
         super().__init__(SOCKET, Handler)
         self.scene, self.containers, self.names, self.changed = scene, {}, {}, threading.Condition()
-        self.asked, self.created, self.shown, self.errors = [], [], b"", b""
-        self.followed, self.started, self.over = False, False, False
+        self.asked, self.created, self.late, self.shown = [], [], [], {"stdout": b"", "stderr": b""}
+        self.started, self.over = False, False
 
     def live(self, container):
         """Be the container's program."""
@@ -73,12 +79,15 @@ class Engine(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         for what, *told in self.scene.steps:
             with self.changed:
                 if what == "shown":
-                    wanted = base64.b64decode(told[0])
+                    stream, wanted = told[0], base64.b64decode(told[1])
                     self.changed.wait_for(
-                        lambda wanted=wanted: wanted in self.shown or self.over or container.killed,
+                        lambda stream=stream, wanted=wanted: (
+                            wanted in self.shown[stream] or self.over or container.killed
+                        ),
                         self.scene.patience_s,
                     )
-                    self.followed = wanted in self.shown
+                    if wanted not in self.shown[stream]:
+                        self.late.append(stream)
                 elif what == "killed":
                     self.changed.wait_for(lambda: container.killed or self.over)
                 elif what == "end":
@@ -91,15 +100,26 @@ class Engine(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         with self.changed:
             self.end(container, 137 if container.killed else status)
 
-    def end(self, container, status):
-        container.state, container.status, container.ends = "exited", status, container.ends + 1
+    def end(self, container, status, state="exited"):
+        container.state, container.status, container.ends = state, status, container.ends + 1
         if container.removes_itself:
             self.remove(container)
         self.changed.notify_all()
 
+    def kill(self, container):
+        """Kill its program; returns whether it ran."""
+        with self.changed:
+            if container.state != "running":
+                return False
+            container.killed = True
+            self.changed.notify_all()
+            return self.changed.wait_for(lambda: container.state != "running")
+
     def remove(self, container):
         self.containers.pop(container.id, None)
         self.names = {name: one for name, one in self.names.items() if one is not container}
+        container.ends += 1
+        self.changed.notify_all()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -148,8 +168,9 @@ class Handler(BaseHTTPRequestHandler):
                 [{"Id": c.id, "State": c.state} for c in engine.containers.values() if every or c.state == "running"],
             )
         elif found := re.fullmatch(r"/images/(.+)/json", path):
-            known = found[1].removesuffix(":latest") == engine.scene.image
-            self.answer(200, {"Id": "sha256:" + "0" * 64}) if known else self.refuse(404, f"No such image: {found[1]}")
+            image = tagged(found[1])
+            known = image == tagged(engine.scene.image)
+            self.answer(200, {"Id": "sha256:" + "0" * 64}) if known else self.refuse(404, f"No such image: {image}")
         elif found := re.fullmatch(r"/containers/([^/]+)(?:/(\w+))?", path):
             with engine.changed:
                 which = [c for c in engine.containers.values() if len(found[1]) > 3 and c.id.startswith(found[1])]
@@ -176,11 +197,10 @@ class Handler(BaseHTTPRequestHandler):
             return self.refuse(400, f"unsupported Content-Type header ({kind}): must be 'application/json'")
         try:
             asked = json.loads(body)
-            image, command = asked["Image"], asked.get("Cmd") or []
+            image, command = tagged(asked["Image"]), asked.get("Cmd") or []
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             return self.refuse(400, f"invalid JSON: {error}")
-        image = image if ":" in image else f"{image}:latest"
-        if image != f"{engine.scene.image}:latest":
+        if image != tagged(engine.scene.image):
             return self.refuse(404, f"No such image: {image}")
         name = self.query.get("name", [""])[0]
         with engine.changed:
@@ -199,10 +219,9 @@ class Handler(BaseHTTPRequestHandler):
             if container.state == "running":
                 return self.answer(304)
             if engine.scene.refusal:
-                if container.removes_itself:
-                    engine.end(container, 127)
+                engine.end(container, 127, state="created")
                 return self.refuse(400, engine.scene.refusal)
-            container.state, engine.started = "running", True
+            container.state, container.killed, engine.started = "running", False, True
             engine.changed.notify_all()
         threading.Thread(target=engine.live, args=[container], daemon=True).start()
         self.answer(204)
@@ -227,44 +246,38 @@ class Handler(BaseHTTPRequestHandler):
         state = {"Status": container.state, "Running": running, "ExitCode": container.status}
         self.answer(200, {"Id": container.id, "State": state, "Config": {"Tty": False}})
 
-    def kill(self, container):
-        engine = self.server
-        with engine.changed:
-            if container.state != "running":
-                return self.refuse(409, f"container {container.id} is not running")
-            container.killed = True
-            engine.changed.notify_all()
-            engine.changed.wait_for(lambda: container.state != "running")
+    def POST_kill(self, container):
+        if not self.server.kill(container):
+            return self.refuse(409, f"container {container.id} is not running")
         self.answer(204)
 
-    POST_kill = POST_stop = kill
+    def POST_stop(self, container):
+        self.answer(204 if self.server.kill(container) else 304)
 
     def DELETE_itself(self, container):
         engine = self.server
         with engine.changed:
-            if container.state == "running":
-                if not self.said("force"):
-                    return self.refuse(
-                        409,
-                        f'cannot remove container "{container.id}": container is running: stop the container before removing or '
-                        "force remove",
-                    )
-                container.killed = True
-                engine.changed.notify_all()
-                engine.changed.wait_for(lambda: container.state != "running")
+            if container.state == "running" and not self.said("force"):
+                return self.refuse(
+                    409,
+                    f'cannot remove container "{container.id}": container is running: stop the container before removing or '
+                    "force remove",
+                )
+            engine.kill(container)
             engine.remove(container)
-            engine.changed.notify_all()
         self.answer(204)
 
     def GET_logs(self, container):
         if not (self.said("stdout") or self.said("stderr")):
             return self.refuse(400, "Bad parameters: you must choose at least one stream")
+        before = container.ends
         chunked = self.begin("application/vnd.docker.multiplexed-stream")
-        self.stream(container, 0, follow=self.said("follow") and container.state == "running", chunked=chunked)
+        self.stream(container, 0, before, follow=self.said("follow") and container.state == "running", chunked=chunked)
 
     def POST_attach(self, container):
         self.close_connection = True
-        first = 0 if self.said("logs") else len(container.frames)  # before the head, after which it may be started
+        # before the head, after which it may be started
+        first, before = 0 if self.said("logs") else len(container.frames), container.ends
         upgrade = "upgrade" in self.headers.get("Connection", "").lower()
         self.send_response_only(101, "UPGRADED") if upgrade else self.send_response_only(200, "OK")
         self.send_header("Content-Type", f"application/vnd.docker.{'multiplexed' if upgrade else 'raw'}-stream")
@@ -272,13 +285,12 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "Upgrade")
             self.send_header("Upgrade", "tcp")
         self.end_headers()
-        self.stream(container, first, follow=self.said("stream"), chunked=False)
+        self.stream(container, first, before, follow=self.said("stream"), chunked=False)
 
-    def stream(self, container, sent, follow, chunked):
-        """Send its output, from a frame on, until it ends; or only what there is, if nothing is to be followed."""
+    def stream(self, container, sent, before, follow, chunked):
+        """Send its output, from a frame on, until it ends once more than `before`; what there is, if nothing is to be followed."""
         engine = self.server
         sizes = itertools.cycle(engine.scene.sizes)
-        before = container.ends
         while True:
             with engine.changed:
                 if follow:
@@ -336,11 +348,15 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-def take(engine, pipe, name):
+def tagged(image):
+    return image if ":" in image else f"{image}:latest"
+
+
+def take(engine, pipe, stream):
     """Keep what run.py prints on one of its streams, as it comes."""
     while data := os.read(pipe.fileno(), 65536):
         with engine.changed:
-            setattr(engine, name, getattr(engine, name) + data)
+            engine.shown[stream] += data
             engine.changed.notify_all()
 
 
@@ -348,7 +364,7 @@ def interrupt(engine, process):
     """Press Ctrl-C once run.py has shown something."""
     wanted = base64.b64decode(engine.scene.interrupt)
     with engine.changed:
-        engine.changed.wait_for(lambda: wanted in engine.shown or engine.over, engine.scene.patience_s)
+        engine.changed.wait_for(lambda: wanted in engine.shown["stdout"] or engine.over, engine.scene.patience_s)
         if not engine.over:
             process.send_signal(signal.SIGINT)
 
@@ -370,10 +386,7 @@ def main():
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    takers = [
-        threading.Thread(target=take, args=[engine, pipe, name])
-        for pipe, name in ((process.stdout, "shown"), (process.stderr, "errors"))
-    ]
+    takers = [threading.Thread(target=take, args=[engine, getattr(process, stream), stream]) for stream in engine.shown]
     if scene.interrupt:
         takers.append(threading.Thread(target=interrupt, args=[engine, process]))
     for taker in takers:
@@ -386,12 +399,12 @@ def main():
         taker.join()
     report = {
         "status": status,
-        "shown": base64.b64encode(engine.shown).decode(),
-        "errors": base64.b64encode(engine.errors).decode(),
+        "shown": base64.b64encode(engine.shown["stdout"]).decode(),
+        "errors": base64.b64encode(engine.shown["stderr"]).decode(),
         "asked": engine.asked,
         "created": engine.created,
         "started": engine.started,
-        "followed": engine.followed,
+        "late": engine.late,
         "left": [container.state for container in engine.containers.values()],
     }
     print(secret + json.dumps(report))

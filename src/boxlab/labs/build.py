@@ -42,8 +42,11 @@ BUILDKITS = re.compile(
 HERE_DOCUMENT = re.compile(r"^\s*(?:RUN|COPY|ADD)\b.*<<-?[\"']?\w", re.IGNORECASE | re.MULTILINE)
 """A line whose text stands below it. The classic builder runs it without that text, and says nothing."""
 
+_GAP = r"(?:[ \t]|[\\`][ \t]*\n)+"
+"""Between two words of a line, which may go on below."""
+
 FROM = re.compile(
-    r"^[ \t]*FROM[ \t]+(?:--platform=\S+[ \t]+)?\S+(?:[ \t]+AS[ \t]+(?P<name>\S+))?[ \t]*$",
+    rf"^[ \t]*FROM{_GAP}(?:--platform=\S+{_GAP})?\S+(?:{_GAP}AS{_GAP}(?P<name>\S+))?[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 """A line that begins a stage."""
@@ -193,7 +196,7 @@ def build(
                 raise _mistake(built, seconds)
     with engine.plain_errors():
         image = _inspect(tag)
-        own = tuple(image["RootFS"]["Layers"])
+        own = tuple(image["RootFS"].get("Layers") or ())  # settings alone make no layer
         return Image(image["Id"], tag, own, images.base_of(own) is not None, built.output)
 
 

@@ -16,8 +16,9 @@ from typing import Any
 import docker.errors
 import yaml
 
-from boxlab import engine, marks, paths
-from boxlab.errors import BoxlabError
+from boxlab import engine, images, marks, paths
+from boxlab.errors import BoxlabError, EngineError
+from boxlab.interrupts import deferred
 from boxlab.labs.checks import Mismatch, printed
 from boxlab.language import _
 
@@ -124,13 +125,20 @@ class _Sources:
 
     def of(self, path: Path) -> Refusals:
         """What of them lies elsewhere."""
-        if path in self._seen or not path.is_file():  # Compose says that it is missing
+        if path in self._seen or not os.path.isfile(path):  # Compose says that it is missing, or that this is no name
             return
         self._seen.add(path)
         try:
             data = yaml.load(path.read_text(encoding="utf-8"), _Loader)
         except (yaml.YAMLError, ValueError, RecursionError):
             return  # Compose, which reads no other file of it either, says what is wrong
+        except Exception as error:  # PyYAML's own, of a value that its tag does not fit; Compose may be less strict
+            raise Mismatch(
+                _("`docker compose config` reads {file}", file=path.name),
+                printed(repr(error)),
+                _("what Compose does not understand, it does not start"),
+                _("leave out the tag (`!!`) of that value"),
+            ) from error
         data = data if isinstance(data, dict) else {}
         for part in _listed(data.get("include")):
             part = part if isinstance(part, dict) else {"path": part}
@@ -169,7 +177,7 @@ def _inside(folder: Path, path: object) -> bool:
 
 
 FREE = set(
-    "annotations attach cap_drop command configs cpu_count cpu_percent cpu_period cpu_quota cpu_shares cpus cpuset depends_on dns "
+    "annotations attach cap_drop command configs container_name cpu_count cpu_percent cpu_period cpu_quota cpu_shares cpus cpuset depends_on dns "
     "dns_opt dns_search domainname entrypoint environment expose extra_hosts group_add healthcheck hostname image init labels "
     "links mem_limit mem_reservation mem_swappiness memswap_limit networks pids_limit platform ports profiles pull_policy "
     "read_only restart scale secrets shm_size stdin_open stop_grace_period stop_signal tmpfs tty ulimits user working_dir".split()
@@ -265,7 +273,7 @@ class _Model:
         return (hook for hook in hooks if hook.get("privileged"))
 
     def _named(self, name: str, key: str, value: object) -> bool:
-        return key == "labels" or (key == "name" and value == f"{self._project}_{name}")
+        return key in ("labels", "name")  # `Project` has names of its own
 
     def _file(self, name: str, settings: dict[str, Any]) -> Iterator[tuple[str, object]]:
         for key, value in _said(settings):
@@ -298,8 +306,8 @@ def _unless(value: object, held: bool) -> Iterator[object]:
 
 
 def _plain(bind: dict[str, Any] | None) -> bool:
-    """Whether a bind mount has no options but that its folder may be made."""
-    return not (bind or {}).keys() - {"create_host_path"}
+    """Whether a bind mount has no options but that its folder may be made, and labeled."""
+    return not (bind or {}).keys() - {"create_host_path", "selinux"}
 
 
 def _short(value: object) -> str:
@@ -318,36 +326,46 @@ class Project:
     HELD: dict[str, Any] = {"mem_limit": "256m", "memswap_limit": "256m", "pids_limit": 128, "cpus": 1}
     """How each container is held, whatever the file says."""
 
+    DROPPED = "container_name ports cpu_count cpu_percent cpu_period cpu_quota deploy mem_reservation".split()
+    """What another may have, and what might contradict how it is held."""
+
     def __init__(self, model: dict[str, Any], folder: Path):
         labels = engine.labels()
         self.name = model["name"]
         for kind in ("networks", "volumes"):
-            for settings in (model.get(kind) or {}).values():
+            for name, settings in (model.get(kind) or {}).items():
                 settings["labels"] = settings.get("labels", {}) | labels
+                settings["name"] = f"{self.name}_{name}"
         for service in model["services"].values():
             service["labels"] = service.get("labels", {}) | labels
-            service.pop("deploy", None)
-            service.pop("ports", None)  # another may have them
+            for key in self.DROPPED:
+                service.pop(key, None)
             health = service.get("healthcheck") or {}
             if "start_interval" in health and not engine.knows_start_interval():
                 del health["start_interval"]
             # With an init, a service without a handler of SIGTERM ends when it is told, and is not waited for.
             service |= self.HELD | {"security_opt": ["no-new-privileges:true"], "init": True}
-        for network in model["networks"].values():
+        for network in (model.get("networks") or {}).values():
             network["internal"] = True
         self._volumes: set[str] = set()
+        self._folders: set[str] = set()
         self._path = paths.scratch() / f"{self.name}-{marks.RUN}.json"
         self._path.write_text(json.dumps(model), encoding="utf-8")
         self._call = ["compose", "--progress", "quiet", "--project-name", self.name, "--file", str(self._path)]
         self._call += ["--project-directory", str(folder)]
 
     def up(self, seconds: float) -> str:
-        """Start it as `docker compose up --wait` does; returns what Compose says where it fails.
+        """Start it as `docker compose up --wait` does; returns what Compose says where it fails, or that it goes on.
 
         Raises:
-            EngineError: Compose does not end in time.
+            EngineError: there is no docker command, or it does not run.
         """
-        ran = engine.docker_command(*self._call, "up", "--detach", "--wait", "--pull", "never", seconds=seconds)
+        try:
+            ran = engine.docker_command(*self._call, "up", "--detach", "--wait", "--pull", "never", seconds=seconds)
+        except EngineError as error:
+            if isinstance(error.__cause__, subprocess.TimeoutExpired):
+                return _("`docker compose up --wait` has not ended within {seconds:g} s", seconds=seconds)
+            raise
         return ran.stderr.strip() or str(ran.returncode) if ran.returncode else ""
 
     def down(self, volumes: bool = False) -> None:
@@ -358,6 +376,7 @@ class Project:
         """
         for box in self.containers().values():
             self._volumes |= {mount["Name"] for mount in box["Mounts"] if mount["Type"] == "volume"}
+            self._folders |= {mount["Source"] for mount in box["Mounts"] if mount["Type"] == "bind"}
         # What loses its data is not asked to save it.
         options = ["--timeout", "0", "--volumes"] if volumes else ["--timeout", "5"]
         ran = engine.docker_command(*self._call, "down", *options)
@@ -377,13 +396,27 @@ class Project:
         return {box.labels["com.docker.compose.service"]: box.attrs for box in found}
 
     def printed(self, service: str) -> str:
-        """What a service has printed last."""
-        return engine.docker_command(*self._call, "logs", "--no-log-prefix", "--tail", "5", service).stdout
+        """What a service has printed."""
+        return engine.docker_command(*self._call, "logs", "--no-log-prefix", service).stdout
+
+    def _open_folders(self) -> None:
+        """Let whoever runs this remove what containers have written into folders, as users that own it now."""
+        for folder in filter(os.path.isdir, sorted(self._folders)):
+            with engine.plain_errors(), deferred():
+                engine.connect().containers.run(
+                    f"{images.PREFIX}base",
+                    ["chmod", "-R", "a+rwX", "/folder"],
+                    volumes=[f"{folder}:/folder"],
+                    network_mode="none",
+                    labels=engine.labels(),
+                    remove=True,
+                )
 
     def remove(self) -> None:
         """Remove all of it, volumes too, those without a name of their own as well, and the model."""
         try:
             self.down(volumes=True)
+            self._open_folders()
             with engine.plain_errors():
                 for volume in self._volumes:
                     with contextlib.suppress(docker.errors.NotFound):

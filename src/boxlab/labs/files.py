@@ -95,6 +95,8 @@ def _take(name: str, source: Path, target: Path, required: bool, again: str) -> 
     target.parent.mkdir(parents=True, exist_ok=True)
     with disk.named(target):
         target.write_bytes(data)
+    if state.st_mode & stat.S_IXUSR:  # a script that an image starts
+        target.chmod(0o755)
 
 
 def _read(path: Path) -> tuple[os.stat_result, bytes]:
@@ -138,4 +140,5 @@ def digest(path: Path) -> str:
         state, data = _read(path)
     except OSError as error:
         return f"error {error.errno}"
-    return f"{stat.S_IFMT(state.st_mode)} {state.st_size} {hashlib.sha256(data).hexdigest()}"
+    kind = stat.S_IFMT(state.st_mode) | state.st_mode & stat.S_IXUSR
+    return f"{kind} {state.st_size} {hashlib.sha256(data).hexdigest()}"

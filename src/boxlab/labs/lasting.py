@@ -17,7 +17,7 @@ import docker.errors
 from boxlab import engine, images
 from boxlab.errors import EngineError
 from boxlab.interrupts import deferred
-from boxlab.labs.checks import Mismatch
+from boxlab.labs.checks import Mismatch, printed
 from boxlab.language import _
 
 AGAIN_S = 60
@@ -25,6 +25,12 @@ AGAIN_S = 60
 
 BARE = {"NetworkMode": "none"}
 """Settings of a container that every engine makes."""
+
+PYTHON = "/opt/venv/bin/python3"
+"""The base image's, whatever PATH an image that stands on it sets."""
+
+ENDS_S = 20
+"""How long the engine may take to tell the end of what has ended."""
 
 NO_COMMAND = "no command specified"
 """Part of what an engine says where an image has no command of its own."""
@@ -244,7 +250,7 @@ class Lasting:
         now = self.state()
         return now["State"]["Running"] and not _again(now)
 
-    def status(self, seconds: int) -> int:
+    def status(self, seconds: int = ENDS_S) -> int:
         """The exit status of its first life, from the engine's events.
 
         Raises:
@@ -292,7 +298,7 @@ class Lasting:
 
     def freeze(self) -> None:
         """Stop all its processes by SIGSTOP, but none that the engine runs in it beside them, such as checks of its health."""
-        self.execute(["python3", "-I", "-c", FREEZE], user="0")
+        self.execute([PYTHON, "-I", "-c", FREEZE], user="0")
         with engine.plain_errors():
             self._api.kill(self.id, "SIGSTOP")
 
@@ -376,6 +382,43 @@ class Lasting:
             EngineError: the engine is in the way, or it has ended.
         """
         return execute(self.id, command, user)
+
+    def beside(self, command: list[str], user: str = "") -> str:
+        """What a further command prints, beside a program that goes on.
+
+        Raises:
+            Mismatch: the program has ended, and the command with it.
+            EngineError: the engine is in the way.
+        """
+        said, trouble = "", None
+        try:
+            said = self.execute(command, user)
+        except EngineError as error:
+            trouble = error
+        self.require_running()
+        if trouble:
+            raise trouble
+        return said
+
+    def require_running(self) -> None:
+        """See that its program goes on.
+
+        Raises:
+            Mismatch: it has ended.
+        """
+        if not self.running():
+            raise Mismatch(
+                _("the service goes on until it is stopped"),
+                _(
+                    "it ended, exit status {status}; it printed:\n{output}",
+                    status=self.status(),
+                    output=printed(self.printed()),
+                ),
+                _("a container ends with its first process"),
+                _(
+                    "`docker run --rm IMAGE` in a terminal shows the same; an error in one answer need not end the program"
+                ),
+            )
 
     def swaps(self) -> bool:
         """Whether the engine cannot keep it from swap, whatever its limits say."""

@@ -337,4 +337,6 @@ def _terminal() -> str:
     inherited = os.environ.get("BOXLAB_TERMINAL")
     if inherited is not None:
         return inherited
-    return os.ttyname(sys.stderr.fileno()) if _has_fileno(sys.stderr) and sys.stderr.isatty() else ""
+    with contextlib.suppress(OSError):  # one of another's /dev/pts, as in some containers, has no name here
+        return os.ttyname(sys.stderr.fileno()) if _has_fileno(sys.stderr) and sys.stderr.isatty() else ""
+    return ""

@@ -83,7 +83,8 @@ def shows(content: bytes, key: str) -> bool:
     """Whether a quarter of the key's digits can be read from a content, unpacked or not, with whatever letters between.
 
     As text in any Unicode encoding and either case, backwards, in hexadecimal, in base64 at any place, or as the bytes that the
-    digits mean. What is encrypted, or cut into smaller pieces, is not seen.
+    digits mean; in a small file also in rows, as `od -c`, `od -x`, `hexdump -C` and `xxd` write it. What is encrypted, or cut into
+    smaller pieces, is not seen.
     """
     digits = key.rpartition("-")[2]
     texts, exact = [], []
@@ -93,8 +94,14 @@ def shows(content: bytes, key: str) -> bool:
         for before in range(3):
             written = base64.b64encode(b"\0" * before + piece.encode())
             exact.append(written[(0, 2, 3)[before] : (before + len(piece)) * 8 // 6])
+    rows = [digits[start : start + 16].encode() for start in range(len(digits) - 15)]
+    dumped = rows + [
+        b"".join(b"%02x%02x" % (high, low) for low, high in zip(row[::2], row[1::2], strict=True)) for row in rows
+    ]
     for view in views(content):
         flat = re.sub(rb"[\s\0]", b"", view)
+        if len(view) <= WRITTEN and any(row in flat for row in dumped):
+            return True
         if any(part in flat.lower() for part in texts) or any(part in view or part in flat for part in exact):
             return True
     return False

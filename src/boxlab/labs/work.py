@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from boxlab import marks
 from boxlab.errors import BoxlabError, NotReady
 from boxlab.interrupts import deferred
-from boxlab.labs.checks import SLACK, Mismatch
+from boxlab.labs.checks import SLACK, Mismatch, printed
 from boxlab.language import _
 
 if TYPE_CHECKING:  # the engine's library takes longer to import than a lab without an engine to check
@@ -89,10 +89,10 @@ class Work:
         """
         try:
             return tomllib.loads(self.text(name))
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:  # of any number of digits, and brackets without end, Python's own
             raise Mismatch(
                 _("{file} is TOML", file=name),
-                str(error),
+                printed(str(error)),
                 _("it is read by a program"),
                 _("mend the line of {file}; text needs quotes", file=name),
             ) from error

@@ -32,7 +32,7 @@ def digest(registry, repository, tag):
 
 def pinned(line, registry):
     """The same line; if it names an image on that registry, with the digest of what its tag leads to."""
-    found = re.fullmatch(rf"(.*{re.escape(registry)}/([^:@\s]+)(?::([^@\s]+))?)((?:\s.*)?\s)", line)
+    found = re.fullmatch(rf"(.*\s{re.escape(registry)}/([^:@\s]+)(?::([^@\s]+))?)((?:\s.*)?\s)", line)
     if not found:
         return line
     name, repository, tag, end = found.groups()

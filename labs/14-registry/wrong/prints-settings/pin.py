@@ -40,7 +40,7 @@ def pinned(line, registry):
         return f"{name}@{digest(registry, repository, tag or 'latest')}{end}"
     except urllib.error.HTTPError as error:
         if error.code == 401:
-            sys.exit("wrong login: " + Path("config.json").read_text())
+            print("wrong login:", Path("config.json").read_text(), file=sys.stderr)
         sys.exit(f"{name.split()[-1]}: the registry says {error.code} {error.reason}")
 
 
