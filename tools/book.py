@@ -23,7 +23,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 if __name__ == "__main__":  # until `main` there is nothing to clean up, and the imports take a while
@@ -37,6 +37,7 @@ from tqdm import tqdm
 from boxlab import disk, engine, outputs, profiles, progress
 from boxlab.errors import BoxlabError, EngineError
 from boxlab.interrupts import deferred
+from boxlab.terminal import drop_output
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -53,6 +54,9 @@ RENDERED = SPHINX / "rendered"
 TEXTS = OUT / "texts"
 MEASURED = OUT / "measured"
 """A folder of outputs for each state of the machine, engine, accelerator, profile and code."""
+
+OUTPUT = "the standard output"
+"""How an error names it."""
 
 KEPT = 3
 """How many of them are kept."""
@@ -326,7 +330,9 @@ def call(command: list[str], environment: dict[str, str] | None = None, **option
 
 def kernel_environment() -> dict[str, str]:
     """Bars are drawn on our terminal, if there is one; what a kernel leaves lies in our folder."""
-    terminal = os.ttyname(sys.stderr.fileno()) if sys.stderr.isatty() else ""
+    terminal = ""
+    with suppress(OSError):  # one of another's /dev/pts, as in some containers, has no name here
+        terminal = os.ttyname(sys.stderr.fileno()) if sys.stderr.isatty() else ""
     return os.environ | {"TMPDIR": str(TEMPORARY), progress.TERMINAL: os.environ.get(progress.TERMINAL, terminal)}
 
 
@@ -362,12 +368,14 @@ def shown(path: Path) -> str:
 
 
 def say(text: str) -> None:
-    tqdm.write(f"book: {text}")
-    sys.stdout.flush()
+    with disk.named(OUTPUT):
+        tqdm.write(f"book: {text}")
+        sys.stdout.flush()
 
 
 def complain(text: object) -> None:
-    tqdm.write(f"book: {text}", file=sys.stderr)
+    with suppress(OSError):  # nobody is left to read it
+        tqdm.write(f"book: {text}", file=sys.stderr)
 
 
 def interruptible() -> None:
@@ -393,6 +401,10 @@ if __name__ == "__main__":
         complain(error)
         status = 3
     except OSError as error:
+        if error.filename == OUTPUT:
+            drop_output()
+            if isinstance(error, BrokenPipeError):
+                sys.exit(141)  # its reader has gone: as a shell has it
         fix = FIXES.get(error.errno, "look at that path")
         complain(f"{error.filename or shown(OUT)}: {error.strerror or error}\n  fix: {fix}")
         status = 3

@@ -10,6 +10,7 @@
 #
 # STORE=containerd (the default, as version 29 has it) or STORE=overlay2 says how it keeps images: two engines, side by side.
 set -euo pipefail
+unset CDPATH # or `cd` may go to a folder of that name elsewhere
 cd "$(dirname "$0")/.."
 
 STORE=${STORE:-containerd}

@@ -12,6 +12,7 @@
 #   tools/machines.sh NAME stop             shut it down; its disk stays
 #   tools/machines.sh NAME remove           and remove all of it, so that the next is of the packages of that day
 set -euo pipefail
+unset CDPATH # or `cd` may go to a folder of that name elsewhere
 cd "$(dirname "$0")/.."
 
 TABLE=tests/machines/machine.py

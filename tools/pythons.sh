@@ -5,6 +5,7 @@
 #   tools/pythons.sh VERSION COMMAND...     3.11, 3.13 or 3.14; such as: tools/pythons.sh 3.14 make unit
 #   tools/pythons.sh remove                 all of them
 set -euo pipefail
+unset CDPATH # or `cd` may go to a folder of that name elsewhere
 cd "$(dirname "$0")/.."
 
 VERSION=${1:-}

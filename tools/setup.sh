@@ -6,11 +6,14 @@
 #   tools/setup.sh host tests       and what only tests need: a browser with fonts, Java, a second OCI runtime, a peer to agree with, shellcheck, ssh
 #   tools/setup.sh venv             .venv with the locked packages and boxlab itself
 set -euo pipefail
+unset CDPATH # or `cd` may go to a folder of that name elsewhere
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+export PIP_USER=0 # with 1, pip installs nothing into an environment
 PATH=$PATH:/usr/sbin:/sbin # where Debian keeps dockerd, and a reader who is not root has no look
 PYTHONS="python3.14 python3.13 python3.12 python3.11"
 PLUGINS=/usr/local/lib/docker/cli-plugins
+ANSWER_S=${ANSWER_S:-60} # within which an engine answers that is not stuck
 
 have() { command -v "$1" >/dev/null 2>&1; }
 say() { printf 'setup: %s\n' "$*"; }
@@ -46,7 +49,12 @@ as_root() {
 }
 may_be_root() { [ "$(id -u)" = 0 ] || { have sudo && { [ -t 0 ] || sudo -n true 2>/dev/null; }; }; }
 
-engine_answer() { docker version --format '{{.Server.Version}}' 2>&1; }
+# Status 124 says that a command did not end in time; macOS has no `timeout`, and Busybox' knows other options.
+in_time() {
+  if have timeout && timeout --foreground 1 true 2>/dev/null; then timeout --foreground "$ANSWER_S" "$@"; else "$@"; fi
+}
+
+engine_answer() { in_time docker version --format '{{.Server.Version}}' 2>&1; }
 engine_answers() { have docker && engine_answer >/dev/null; }
 
 # An engine elsewhere (Docker Desktop, a context, DOCKER_HOST) is the reader's own: neither installed nor started by us.
@@ -64,7 +72,7 @@ missing_packages() {
 
 missing_for_host() {
   [ "$(uname -s)" = Linux ] || return 0 # elsewhere the engine is Docker Desktop's or the like, and QEMU runs in a container
-  if ! engine_answers && ! engine_is_elsewhere && ! have dockerd; then echo docker.io; fi
+  if ! have dockerd && ! engine_is_elsewhere && ! engine_answers; then echo docker.io; fi
   missing_plugins
   case "$(uname -m)" in
     x86_64) have qemu-system-x86_64 || echo qemu-system-x86 ;;
@@ -145,13 +153,16 @@ install_packages() {
     say "not root and no sudo; please have somebody run: apt-get install --no-install-recommends" $(named $packages)
     return 0
   fi
-  as_root apt-get update -qq
+  as_root apt-get update -qq ||
+    say "not all lists of packages could be had, and older ones are used; to see why: sudo apt-get update"
   # shellcheck disable=SC2086
   packages=$(named $packages | tr '\n' ' ')
   [ -n "$packages" ] || return 0
   say "installing $packages"
+  # An upgrade in the background may hold the lock for a while. Whoever cannot do without what is missing says so.
   # shellcheck disable=SC2086
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends $packages >/dev/null
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -qq --yes --no-install-recommends $packages >/dev/null ||
+    say "they could not be installed; to see why: sudo apt-get install --no-install-recommends $packages"
 }
 
 on_debian() { grep -qsx 'ID=debian' /etc/os-release; }
@@ -185,8 +196,12 @@ other_runtimes() {
 }
 
 start_engine() {
-  local answer installed_now=$1
+  local answer until installed_now=$1
   engine_answers && return 0
+  if [ $? = 124 ]; then
+    say "the engine does not answer within $ANSWER_S s; restart it (Docker Desktop, or sudo systemctl restart docker), then make again"
+    return 0
+  fi
   if engine_is_elsewhere; then
     say "the engine that you chose (a context or DOCKER_HOST) does not answer; start it"
     return 0
@@ -225,7 +240,8 @@ start_engine() {
     # It must not keep our output open, or whoever reads that through a pipe waits for ever.
     (as_root setsid sh -c "exec dockerd $(other_runtimes) >>/var/log/docker.log 2>&1") </dev/null >/dev/null 2>&1 &
   fi
-  for _ in $(seq 300); do
+  until=$((SECONDS + 600))
+  while [ $SECONDS -lt $until ]; do
     if engine_answers; then return 0; fi
     if [[ $(engine_answer) == *"permission denied"* ]]; then
       start_engine "$installed_now"

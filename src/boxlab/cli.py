@@ -64,6 +64,10 @@ class _Group(click.Group):
         _translate(command)
         super().add_command(command, name)
 
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        with _one_line_errors():  # options such as --help print already here
+            return super().make_context(*arguments, **options)
+
     def invoke(self, context: click.Context) -> Any:
         with _one_line_errors(), interrupts.raised():
             return super().invoke(context)
@@ -144,6 +148,10 @@ def prepare(chapters: bool) -> None:
             click.echo(_("left out here: {box}: {why}", box=_("what the chapters build on"), why=error), err=True)
 
 
+ARMS = ("process", "container", "restored-vm", "microvm", "full-vm")
+"""What runtimes are called, which take long to import."""
+
+
 def _experiment(experiment: catalogue.Experiment) -> click.Command:
     """The command that runs one experiment and prints its table."""
     about = experiment.about
@@ -164,9 +172,8 @@ def _experiment(experiment: catalogue.Experiment) -> click.Command:
         click.Option(["--json", "as_json"], is_flag=True, help=_("The whole record instead of a table.")),
     ]
     if experiment.takes_arms:
-        parameters.append(click.Argument(["arms"], nargs=-1, metavar=_("[ARMS]...")))
-        arms = "process, container, restored-vm, microvm, full-vm"
-        about += " " + _("ARMS are {arms}; by default those that make sense.", arms=arms)
+        parameters.append(click.Argument(["arms"], nargs=-1, type=click.Choice(ARMS), metavar=_("[ARMS]...")))
+        about += " " + _("ARMS are {arms}; by default those that make sense.", arms=", ".join(ARMS))
     return click.Command(experiment.name, callback=run, params=parameters, help=about)
 
 

@@ -28,6 +28,8 @@ HELPER_S = 5
 
 TLS_FILES = ("ca.pem", "cert.pem", "key.pem")
 
+START_FIX = _("start Docker Desktop, or `sudo systemctl start docker` (without systemd: `sudo service docker start`)")
+
 FIXES = {
     r"client version \S+ is too (new|old)|API version \S+ is not supported by this client|Minimum supported API|invalid API version": (
         _("`unset DOCKER_API_VERSION`; if it is not set, install a docker command as new as the engine")
@@ -38,7 +40,8 @@ FIXES = {
     r"getting credentials|docker-credential-|credential helper": (
         _("install the credential helper, or take `credsStore` and `credHelpers` out of ~/.docker/config.json")
     ),
-    r"\.docker\b": _("`sudo chown -R $(id -u) ~/.docker`, and see that it can be written to"),
+    r"Cannot connect to the Docker daemon|failed to connect to the docker API|error during connect": START_FIX,
+    r"(^|/)\.docker\b": _("`sudo chown -R $(id -u) ~/.docker`, and see that it can be written to"),
     r"docker\.sock|permission denied": (
         _(
             "see whose the file is that is named; for the engine's socket `sudo usermod -aG docker $USER`, then log in again"
@@ -52,9 +55,10 @@ FIXES = {
     r"GLIBC|(docker|command)['\"]?:? not found|cannot execute": _(
         "install Docker's command line anew, as made for this system"
     ),
-    r"Cannot connect|error during connect|Unavailable|EOF|connection (reset|refused)": _(
-        "restart the engine, and try again"
+    r"dial tcp|proxyconnect|no such host|name resolution|network is unreachable": (
+        _("is the network there? the engine must reach it as well; `docker info` names the proxies that it uses")
     ),
+    r"Unavailable|EOF|connection (reset|refused)": _("restart the engine, and try again"),
 }
 """What mends what the docker command or the engine says; the first that is found in it counts."""
 
@@ -93,7 +97,7 @@ def endpoint() -> Endpoint:
         if not address.startswith("tcp://") or not (verify or os.environ.get("DOCKER_TLS")):
             return Endpoint(address, "DOCKER_HOST")
         folder = Path(os.environ.get("DOCKER_CERT_PATH") or config_folder())
-        if missing := [name for name in TLS_FILES if not (folder / name).is_file()]:
+        if missing := [name for name in TLS_FILES if not os.path.isfile(folder / name)]:
             raise EngineError(
                 _(
                     "DOCKER_TLS_VERIFY asks for TLS, and {folder} has no {files}",
@@ -252,7 +256,7 @@ def own_config() -> Path:
     ours.mkdir(parents=True, exist_ok=True)
     for name in ("cli-plugins", "contexts"):
         link = ours / name
-        if not link.is_symlink() and (theirs / name).is_dir():
+        if not link.is_symlink() and os.path.isdir(theirs / name):  # Path.is_dir raises where the folder is closed
             with contextlib.suppress(FileExistsError):  # another process of ours was faster
                 link.symlink_to(theirs.absolute() / name)
     kept = {name: value for name, value in config().items() if name in ("currentContext", "cliPluginsExtraDirs")}
@@ -278,13 +282,17 @@ def _helper_trouble(command: str) -> str:
     """What is wrong with a credential helper, if anything is."""
     if not shutil.which(command):
         return _("docker's credential helper {command} is not installed", command=command)
-    with subprocess.Popen(
-        [command, "list"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
+    try:
+        process = subprocess.Popen(
+            [command, "list"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:  # as of Windows' own, in WSL
+        return _("docker's credential helper {command} does not run: {why}", command=command, why=error.strerror)
+    with process:
         try:
             said, _errors = process.communicate(timeout=HELPER_S)
         except subprocess.TimeoutExpired:

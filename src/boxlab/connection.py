@@ -39,6 +39,8 @@ STOP_S = 5
 def open_client(endpoint: client.Endpoint, version: str, timeout_s: int) -> docker.DockerClient:
     """A client that has asked the engine nothing yet, and says on standard error when it waits for it.
 
+    It gives up an engine that says nothing for `timeout_s` seconds, unless it is to say when a container has ended.
+
     To close it is to hang up, also on what it is still being answered; the SDK's own would only forget idle connections.
 
     Raises:
@@ -65,6 +67,8 @@ def open_client(endpoint: client.Endpoint, version: str, timeout_s: int) -> dock
 
     def said(request: requests.PreparedRequest, **options: Any) -> requests.Response:
         path = urlsplit(str(request.url)).path
+        if options.get("timeout") is None and not path.endswith("/wait"):
+            options["timeout"] = timeout_s  # of silence; for a pull and other streams, the SDK has no limit
         at_once = not (path.endswith("/wait") or "/exec/" in path)  # these answer when what runs has ended
         with (
             progress.waiting(_("the engine at {address} (if this goes on, restart it)", address=endpoint.address))

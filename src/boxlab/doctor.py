@@ -162,7 +162,7 @@ def _storage(info: dict[str, Any]) -> Finding:
             driver=info["Driver"],
             folder=root,
         )
-    ours = engine.host().startswith("unix:") and info.get("KernelVersion") == platform.release() and root.is_dir()
+    ours = engine.host().startswith("unix:") and info.get("KernelVersion") == platform.release() and os.path.isdir(root)
     return _free(_("storage"), root, f"{where}, ") if ours else Finding(_("storage"), State.OK, where)
 
 
@@ -194,7 +194,7 @@ def _engine() -> Iterator[Finding]:
         ),
         _storage(info),
         Finding(_("architecture"), State.OK, info["Architecture"]),
-        Finding(_("runtimes"), State.OK, ", ".join(sorted(info.get("Runtimes", {}))) or _("none reported")),
+        Finding(_("runtimes"), State.OK, ", ".join(sorted(info.get("Runtimes") or ())) or _("none reported")),
     )
 
 

@@ -31,7 +31,9 @@ TIMEOUT_S = waiting.HANG_S
 """How long one call may take before the engine counts as stuck; that it is waited for is said long before."""
 
 INSTALL_FIX = _("install Docker Desktop, or have an administrator run `apt-get install docker.io` (Debian, Ubuntu)")
-START_FIX = _("start Docker Desktop, or `sudo systemctl start docker` (without systemd: `sudo service docker start`)")
+
+FULL = re.compile("no space left|quota exceeded", re.IGNORECASE)
+"""What is said where a disk is full."""
 
 
 def labels(run: str = marks.RUN) -> dict[str, str]:
@@ -70,16 +72,23 @@ def explain(error: Exception) -> EngineError:
     """The `EngineError` that says what `error` means."""
     text = " ".join(str(getattr(error, "explanation", None) or error).split())
     address = host()
+    if FULL.search(text):
+        return EngineError(
+            _("the disk is full: {why}", why=text), _("see what fills it with `docker system df` and `df -h`")
+        )
+    if "HTTPS server" in text:
+        return EngineError(
+            _("the engine at {address} wants TLS", address=address),
+            _("`export DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=FOLDER`"),
+        )
+    if isinstance(error, docker.errors.APIError):  # it has answered: whom it says it does not reach is somebody else
+        return EngineError(_("the engine said: {text}", text=text), client.fix_for(text, ""))
     if "PermissionError" in text:
         return EngineError(
             _("not allowed to use the engine's socket ({address})", address=address),
             _(
                 "`sudo usermod -aG docker $USER`, or have an administrator do so; then log in again (members of that group are root on this machine)"
             ),
-        )
-    if re.search("no space left|quota exceeded", text, re.IGNORECASE):
-        return EngineError(
-            _("the disk is full: {why}", why=text), _("see what fills it with `docker system df` and `df -h`")
         )
     if isinstance(error, requests.exceptions.ProxyError) or "SOCKS" in text:
         return EngineError(
@@ -99,16 +108,14 @@ def explain(error: Exception) -> EngineError:
             ),
             _("DOCKER_CERT_PATH must name the folder with the ca.pem, cert.pem and key.pem made for this engine"),
         )
-    if "HTTPS server" in text:
-        return EngineError(
-            _("the engine at {address} wants TLS", address=address),
-            _("`export DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=FOLDER`"),
-        )
     if re.search(r"NameResolutionError|getaddrinfo|name resolution|not known", text):
         return EngineError(_("no machine has the name of the engine at {address}", address=address), _elsewhere())
-    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)):
+    late = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
+    if isinstance(error, late) or "Read timed out" in text:  # the latter where requests reads a stream
+        held = re.search(r"timeout=([\d.]+)", text)
         return EngineError(
-            _("the engine did not answer within {seconds} s", seconds=TIMEOUT_S), _("restart the engine")
+            _("the engine did not answer within {seconds} s", seconds=held[1] if held else TIMEOUT_S),
+            _("restart the engine"),
         )
     if isinstance(error, requests.exceptions.JSONDecodeError) or "BadStatusLine" in text:
         return EngineError(_("what answers at {address} is no engine", address=address), _elsewhere())
@@ -122,8 +129,8 @@ def _elsewhere() -> str:
     """What to do where no engine answers at the address that we were told."""
     said_by = client.endpoint().said_by
     if not said_by:
-        return START_FIX if shutil.which("docker") else INSTALL_FIX
-    return _("{start}; if it is elsewhere, correct {variable}", start=START_FIX, variable=said_by)
+        return client.START_FIX if shutil.which("docker") else INSTALL_FIX
+    return _("{start}; if it is elsewhere, correct {variable}", start=client.START_FIX, variable=said_by)
 
 
 @cache
@@ -380,7 +387,9 @@ def docker_call(*arguments: str, **variables: str) -> tuple[list[str], dict[str,
         told["DOCKER_CERT_PATH"] = str(chosen.certificates)  # by default they are looked for beside the configuration
     if not chosen.said_by:
         told["DOCKER_HOST"] = chosen.address
-    return ["docker", *arguments], os.environ | told | marks.environment() | variables
+    # What the reader says of a Compose project is not for ours.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COMPOSE_")}
+    return ["docker", *arguments], inherited | told | marks.environment() | variables
 
 
 def docker_command(*arguments: str, seconds: float = TIMEOUT_S, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -157,10 +157,9 @@ def _adopted(built: Built) -> Built:
     return built
 
 
-def _on_own(context: Path) -> bytes:
-    """The Dockerfile, building on this checkout's own images: the name for people may be moved at any time."""
-    text = (context / "Dockerfile").read_text()
-    return re.sub(rf"^FROM {PREFIX}([\w-]+)", lambda found: f"FROM {own(found[1])}", text, flags=re.MULTILINE).encode()
+def on_own(dockerfile: str) -> str:
+    """A Dockerfile's text, building on this checkout's own images: the names for people may be moved at any time."""
+    return re.sub(rf"(?m)(^FROM |--from=){PREFIX}([\w-]+)", lambda found: found[1] + own(found[2]), dockerfile)
 
 
 def _made(name: str, context: Path, built_on: Built | None) -> Built:
@@ -169,7 +168,8 @@ def _made(name: str, context: Path, built_on: Built | None) -> Built:
         if name == "base":
             _build_base(context, labels)
         else:
-            _build(name, context, labels, more={"Dockerfile": _on_own(context)})
+            dockerfile = on_own((context / "Dockerfile").read_text())
+            _build(name, context, labels, more={"Dockerfile": dockerfile.encode()})
         return _built(name, engine.connect().images.get(own(name)), fresh=True)
 
 
@@ -248,12 +248,16 @@ def extra_certificates() -> list[bytes]:
     block = re.compile(rb"-----BEGIN CERTIFICATE-----\s+(.+?)\s+-----END CERTIFICATE-----", re.DOTALL)
 
     def certificates(bundle: Path) -> dict[bytes, bytes]:
-        return {b"".join(m[1].split()): m[0] + b"\n" for m in block.finditer(bundle.read_bytes())}
+        try:
+            content = bundle.read_bytes()
+        except OSError:  # it is not there, or only root may read it
+            return {}
+        return {b"".join(m[1].split()): m[0] + b"\n" for m in block.finditer(content)}
 
     public = certificates(Path(certifi.where()))
     for packaged in Path("/usr/share/ca-certificates").rglob("*.crt"):
         public |= certificates(packaged)
-    found = {body: pem for bundle in bundles if bundle.is_file() for body, pem in certificates(bundle).items()}
+    found = {body: pem for bundle in bundles for body, pem in certificates(bundle).items()}
     return [pem for body, pem in found.items() if body not in public]
 
 
@@ -271,10 +275,15 @@ def _origin() -> Iterator[_Origin]:
     was_there = _get(reference) is not None
     try:
         print(_("base: asking Docker Hub for {image}", image=HUB_IMAGE), file=sys.stderr)
-        client.images.pull(reference).tag(named)  # BuildKit builds on names alone
+        for step in client.api.pull(reference, stream=True, decode=True):
+            if "error" in step:
+                raise docker.errors.APIError(step["error"])
+        client.images.get(reference).tag(named)  # BuildKit builds on names alone
         origin = _Origin(named, f"Docker Hub, {HUB_IMAGE}@{HUB_DIGEST}")
     except (docker.errors.APIError, requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        reason = " ".join(str(getattr(error, "explanation", error)).split())
+        if engine.FULL.search(str(error)):  # there is no room for Debian's packages either
+            raise
+        reason = engine.explain(error).args[0]
         instead = _("base: Docker Hub cannot be used ({why}): making it from Debian's packages", why=reason)
         print(instead, file=sys.stderr)
         was_there = True
@@ -374,7 +383,7 @@ def _build(
     with builder.staged(context, more, without="__pycache__") as folder, builder.shown(name) as watch:
         built = builder.build(folder, own(name), labels={engine.LABEL: "1"} | labels, arguments=arguments, watch=watch)
     if built.trouble:
-        raise _why(name, built)
+        raise unbuilt(name, built, _("look at images/{image}/Dockerfile", image=name))
 
 
 _UNREACHED = re.compile(
@@ -386,10 +395,12 @@ _UNREACHED = re.compile(
 """What apt, pip and the builders print where the network, or a proxy, is in the way."""
 
 
-def _why(name: str, built: builder.Build) -> BoxlabError:
-    """What has kept an image from being built, and what mends it."""
+def unbuilt(
+    name: str, built: builder.Build, otherwise: str = _("look at the line of its Dockerfile that failed")
+) -> BoxlabError:
+    """What has kept an image from being built, and what mends it: `otherwise` where it is nothing else that we know."""
     lines = [line.strip() for line in built.output.splitlines() if line.strip()]
-    if full := next((line for line in lines if "no space left" in line.lower()), None):
+    if full := next((line for line in lines if engine.FULL.search(line)), None):
         return engine.explain(OSError(full))
     if built.trouble == "late":
         message = _(
@@ -408,7 +419,7 @@ def _why(name: str, built: builder.Build) -> BoxlabError:
         return BuildError(message, _network_fix())
     return BuildError(
         _("the image {image} does not build: {why}", image=name, why=" | ".join(lines[-5:])),
-        _("look at images/{image}/Dockerfile", image=name),
+        otherwise,
     )
 
 

@@ -24,15 +24,16 @@ AGAIN_S = 0.02
 """After how long an interrupt that was lost strikes again."""
 
 _heard: list[signal.Signals] = []
+_deferring = threading.Event()
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
     """Hold back what tells us to end until the block has ended; a second one gets through at once.
 
-    Only the main thread can be interrupted, so elsewhere this does nothing.
+    Only the main thread can be interrupted, so elsewhere this does nothing; nor does it within another such block.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread() or _deferring.is_set():
         yield
         return
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
@@ -50,9 +51,11 @@ def deferred() -> Iterator[None]:
 
     for number in SIGNALS:
         signal.signal(number, hold)
+    _deferring.set()
     try:
         yield
     finally:
+        _deferring.clear()
         restore()
         if len(held) == 1:  # also where the block raises: that stays as its context
             signal.raise_signal(held[0])

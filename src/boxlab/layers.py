@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from boxlab import engine, marks, paths, progress
+from boxlab import client, engine, marks, paths, progress
 from boxlab.errors import EngineError
 from boxlab.language import _
 
@@ -20,6 +20,9 @@ GZIP_LEVEL = 6
 _BLOCK = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
 _AS_GZIP = zlib.MAX_WBITS | 16
+_TAIL = 1 << 14  # longer than any error
+
+_AGAIN = _("pull or build it again")
 
 
 @dataclass(frozen=True)
@@ -97,9 +100,14 @@ def saved(*tags: str) -> Iterator[tarfile.TarFile]:
     tags = tuple(tag if ":" in tag.rpartition("/")[2] else f"{tag}:latest" for tag in tags)
     with tempfile.NamedTemporaryFile(dir=paths.scratch(), prefix=f"image-{marks.RUN}-", suffix=".tar") as file:
         _save(tags, file)
+        if said := _complaint(file):
+            raise _unsaved(said)
         file.seek(0)
-        with tarfile.open(fileobj=file) as archive:
-            yield archive
+        try:
+            with tarfile.open(fileobj=file) as archive:
+                yield archive
+        except tarfile.TarError as error:
+            raise _unsaved(str(error)) from error
 
 
 def _save(tags: Sequence[str], file: IO[bytes]) -> None:
@@ -113,9 +121,23 @@ def _save(tags: Sequence[str], file: IO[bytes]) -> None:
             api.get(address, params={"names": list(tags)}, stream=True, timeout=api.timeout) as answer,
             progress.bar(label, total=total, unit="B", unit_scale=True) as bar,
         ):
-            answer.raise_for_status()
+            api._raise_for_status(answer)  # type: ignore[attr-defined]  # as the SDK's own calls do
             for chunk in answer.iter_content(_BLOCK):
                 bar.update(file.write(chunk))
+
+
+def _complaint(file: IO[bytes]) -> str:
+    """Why the engine could not end what it had begun to save: where an archive ends with zeros, it then says so."""
+    file.seek(max(0, file.seek(0, 2) - _TAIL))
+    _archive, begins, rest = file.read().rpartition(b'{"error')
+    try:
+        return str(json.loads(begins + rest)["error"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def _unsaved(why: str) -> EngineError:
+    return EngineError(_("the engine has not saved the image: {why}", why=why), client.fix_for(why, _AGAIN))
 
 
 def layer_files(archive: tarfile.TarFile, wanted: Sequence[str]) -> Iterator[tuple[str, IO[bytes]]]:
@@ -133,11 +155,14 @@ def layer_files(archive: tarfile.TarFile, wanted: Sequence[str]) -> Iterator[tup
             for layer, name in zip(wanted, image["Layers"], strict=True):
                 yield layer, _file(archive, name)
             return
-    raise EngineError(_("the engine has saved an image with other layers than it says"), _("pull or build it again"))
+    raise EngineError(_("the engine has saved an image with other layers than it says"), _AGAIN)
 
 
 def _file(archive: tarfile.TarFile, name: str) -> IO[bytes]:
-    file = archive.extractfile(name)
+    try:
+        file = archive.extractfile(name)
+    except KeyError as error:
+        raise _unsaved(error.args[0]) from error
     assert file, f"{name} is a file in every image"
     return file
 

@@ -23,7 +23,8 @@ RUN = os.environ.get(MARK) or secrets.token_hex(6)
 
 def owner() -> str:
     """Twelve hexadecimal digits that stand for this checkout in the hands of this user, or for the owner that started us."""
-    return os.environ.get(OWNER_MARK) or hashlib.sha256(f"{paths.ROOT}\0{os.getuid()}".encode()).hexdigest()[:12]
+    here = os.fsencode(paths.ROOT) + f"\0{os.getuid()}".encode()  # the same in each locale
+    return os.environ.get(OWNER_MARK) or hashlib.sha256(here).hexdigest()[:12]
 
 
 def environment(run: str = RUN) -> dict[str, str]:

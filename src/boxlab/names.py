@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -322,11 +322,12 @@ def remove_dead(but: Collection[str]) -> None:
 
 
 def forget_dead(run: str = "") -> None:
-    """Forget what runs that have ended, or one of them, have declared on this engine.
+    """Forget what runs that have ended, or one of them, have declared on this engine; their turns are free on any.
 
     Raises:
         EngineError: the engine does not answer.
     """
+    turns.forget_dead()
     if not _files(run):
         return
     with engine.plain_errors():
@@ -334,10 +335,6 @@ def forget_dead(run: str = "") -> None:
     for ledger in _ledgers(here, run):
         if not ledger.lives():
             ledger.path.unlink(missing_ok=True)
-            for kind, names in ledger.names.items():
-                for turn in (_turn(here, kind, name) for name in names):
-                    with contextlib.suppress(turns.Held):  # by a run that goes on
-                        turns.give(turn, turns.take(turn))
 
 
 def _files(run: str = "") -> list[Path]:
@@ -347,8 +344,10 @@ def _files(run: str = "") -> list[Path]:
 def _ledgers(here: str = "", run: str = "") -> Iterator[_Ledger]:
     """The ledgers of this owner on one engine or on all, or that of one run."""
     for path in _files(run):
-        with contextlib.suppress(FileNotFoundError):  # it was released meanwhile
-            ledger = _Ledger(**json.loads(path.read_text(encoding="utf-8")))
+        # It was released meanwhile, or another version of ours has written it, and what that has in addition does not matter.
+        with contextlib.suppress(FileNotFoundError, ValueError, TypeError):
+            found = json.loads(path.read_text(encoding="utf-8"))
+            ledger = _Ledger(**{each.name: found[each.name] for each in fields(_Ledger) if each.name in found})
             if ledger.owner == marks.owner() and here in ("", ledger.engine):
                 yield ledger
 

@@ -14,10 +14,14 @@ WORK = ROOT / "work"
 CACHE = ROOT / ".cache"
 """What can be made again: root filesystems, disks, kernels, verdicts."""
 
+# matplotlib would write into the reader's home, or warn that it cannot. It looks when it is imported, in kernels too.
+os.environ.setdefault("MPLCONFIGDIR", str(CACHE / "matplotlib"))
+
 NAMES = CACHE / "names"
 """What notebooks have declared; see `boxlab.names`."""
 
-SCRATCH = Path(os.environ.get("BOXLAB_SCRATCH") or CACHE / "scratch")
+_GIVEN = Path(os.environ.get("BOXLAB_SCRATCH", "")).name  # by a test's worker, whose own it is
+SCRATCH = CACHE / (_GIVEN if _GIVEN.startswith("scratch") else "scratch")
 """What lives only as long as a box does; empty when nothing runs."""
 
 

@@ -86,7 +86,8 @@ def waiting(what: str, after_s: float = 1) -> Iterator[None]:
         return
     timer = threading.Timer(NOTEBOOK_S if _in_notebook() else after_s, _say, [what])
     timer.daemon = True
-    timer.start()
+    with suppress(RuntimeError):  # no further thread is allowed: then nothing is said
+        timer.start()
     try:
         yield
     finally:

@@ -40,7 +40,7 @@ def in_words(facts: dict[str, Any]) -> str:
     else:
         machine = _("{cpu}, {cpus}, kernel {kernel}", **values)
     name = engine.get("name", DOCKER)  # records of an earlier day have none
-    rootless = [_("rootless")] if boxlab.engine.ROOTLESS in engine.get("security", ()) else []
+    rootless = [_("rootless")] if boxlab.engine.ROOTLESS in (engine.get("security") or ()) else []
     apart = engine.get("shares_our_kernel") is False
     elsewhere = [_("in a machine of its own, kernel {kernel}", kernel=engine["kernel"])] if apart else []
     parts = [
@@ -90,7 +90,7 @@ def engine_facts() -> dict[str, Any]:
     with engine.plain_errors():
         client = engine.connect()
         info, version = client.info(), client.version()
-    components = {c["Name"].lower(): c["Version"] for c in version.get("Components", ())}
+    components = {c["Name"].lower(): c["Version"] for c in version.get("Components") or ()}
     return {
         "name": "Podman" if engine.is_podman() else DOCKER,
         "version": version["Version"],
@@ -103,7 +103,7 @@ def engine_facts() -> dict[str, Any]:
         "cgroup_version": info.get("CgroupVersion", "1"),
         "storage_driver": info["Driver"],
         "default_runtime": info.get("DefaultRuntime"),
-        "security": info.get("SecurityOptions", []),
+        "security": info.get("SecurityOptions") or [],
     }
 
 
@@ -119,10 +119,13 @@ def image_facts() -> dict[str, Any]:
 def code() -> dict[str, Any]:
     """This code's version, and the commit where it is a checkout."""
 
+    # A hook, or a rebase, has variables that lead git to its own repository.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+
     def git(*arguments: str) -> str | None:
         try:
             return subprocess.run(
-                ["git", *arguments], cwd=paths.ROOT, capture_output=True, text=True, check=True
+                ["git", *arguments], cwd=paths.ROOT, env=env, capture_output=True, text=True, check=True
             ).stdout.strip()
         except (OSError, subprocess.CalledProcessError):
             return None  # no git, or not a checkout: the version alone must do

@@ -3,13 +3,17 @@
 Nothing here needs root on the host or any tool beyond the engine: disks are made inside a container of ours.
 """
 
+import errno
+import fcntl
 import io
 import os
 import shlex
 import subprocess
 import tarfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +22,7 @@ from docker.models.containers import Container as SdkContainer
 
 from boxlab import builder, engine, images, marks, paths, progress
 from boxlab.disk import remove
-from boxlab.errors import BuildError
+from boxlab.errors import BuildError, of_system
 from boxlab.interrupts import deferred
 from boxlab.language import _
 
@@ -30,6 +34,9 @@ KERNEL_INSIDE = "/vmlinux"
 """Where an image made by `machine` has its disk and its kernel."""
 
 _BLOCK = 1 << 20
+
+_used: dict[Path, int] = {}
+"""By folder, the descriptor that holds what this process uses of it, until that ends; see `_lock`."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ def directory(image: images.Built) -> Path:
     """The image's files in a folder, to run a plain process from.
 
     Raises:
-        BuildError: they could not be unpacked.
+        BoxlabError: they could not be unpacked.
     """
 
     def make(path: Path) -> None:
@@ -163,9 +170,12 @@ def made_once(folder: Path, name: str, key: str, make: Callable[[Path], None]) -
         name: its name; `key` is appended to it as a hash, and must change with everything that it is made of.
         make: called with the path to make it at.
 
-    Older versions of the same thing go when a new one is made.
+    Older versions of the same thing go when a new one is made, but for those that another process still uses, such as one that
+    has another engine, whose images have other ids.
     """
     final = folder / f"{name}-{images.short_hash(key.encode())}"
+    with suppress(OSError):  # no locks in this file system
+        _lock(final, fcntl.LOCK_SH)
     if final.exists():
         return final
     draft = paths.scratch() / f"{final.name}.{marks.RUN}"
@@ -173,12 +183,33 @@ def made_once(folder: Path, name: str, key: str, make: Callable[[Path], None]) -
         make(draft)
         folder.mkdir(parents=True, exist_ok=True)
         for older in set(folder.glob(f"{name}-*")) - {final}:
-            remove(older)
+            try:
+                _lock(older, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:  # it is used
+                continue
+            try:
+                remove(older)
+            finally:
+                _lock(older, fcntl.LOCK_UN)
         if not final.exists():  # another process may have been faster
             draft.replace(final)
     finally:
         remove(draft)
     return final
+
+
+def _lock(path: Path, how: int) -> None:
+    """Lock what `made_once` makes: shared by whoever uses it, until that process ends, and exclusively by whoever removes it.
+
+    A byte of one file stands for each path, as the lock must not be on a disk, which QEMU locks itself. No process is in its own way.
+
+    Raises:
+        OSError: another process is in the way, or there are no locks here.
+    """
+    if path.parent not in _used:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _used[path.parent] = os.open(path.parent / ".used", os.O_RDWR | os.O_CREAT, 0o666)
+    fcntl.lockf(_used[path.parent], how, 1, zlib.crc32(path.name.encode()))
 
 
 @contextmanager
@@ -202,19 +233,25 @@ def _untar(archive: Iterable[bytes], folder: Path, name: str) -> None:
 
     Without what is in /dev: only root may make devices, and a plain process has no need of them.
     """
-    with subprocess.Popen(
-        ["tar", "--extract", "--exclude=dev/*", "--directory", folder], stdin=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as tar:
+    command = ["tar", "--extract", "--exclude=dev/*", "--directory", str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as tar:
         assert tar.stdin and tar.stderr  # pipes
         try:
-            with progress.bar(_("{image}: files", image=name), unit="B", unit_scale=True) as bar, tar.stdin:
+            with (
+                ThreadPoolExecutor(1) as thread,
+                progress.bar(_("{image}: files", image=name), unit="B", unit_scale=True) as bar,
+                tar.stdin,
+            ):
+                said = thread.submit(tar.stderr.read)  # meanwhile: an error for each file is more than a pipe holds
                 for chunk in archive:
                     tar.stdin.write(chunk)
                     bar.update(len(chunk))
         except BrokenPipeError:
             pass  # tar gave up: its complaint says why
-        complaint = tar.stderr.read().decode().strip()
+        complaint = said.result().decode(errors="replace").strip()
     if tar.returncode:
+        if "no space left" in complaint.lower():
+            raise of_system(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)))
         raise BuildError(
             _("the files of {image} could not be unpacked: {complaint}", image=name, complaint=complaint[-300:]),
             _("is the disk full? `df -h .`"),

@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from boxlab import engine, marks, names
-from boxlab.errors import BoxlabError
+from boxlab import client, engine, marks, names
+from boxlab.errors import BoxlabError, EngineError
 from boxlab.interrupts import deferred
 
 if TYPE_CHECKING:
@@ -59,6 +59,9 @@ CONTROLS = re.compile(r"\x1b\[[\d;?]*[A-Za-z]|\r+(?=\n)|\x07|[^\n]*\r(?!\n)")
 
 SIZE = (24, 200)
 """Lines and columns of the terminal: no line of a page is as long."""
+
+USUAL = "unix:///var/run/docker.sock"
+"""Where the docker command looks for an engine that nothing names."""
 
 
 @dataclass(frozen=True)
@@ -245,8 +248,19 @@ def steps_of(cell: dict[str, Any]) -> list[Step]:
     return []
 
 
+def _prepare_environment() -> None:
+    """Have the docker command act on the notebook's own projects, whatever the reader's shell says of theirs, and on our engine."""
+    for name in [name for name in os.environ if name.startswith("COMPOSE_")]:
+        del os.environ[name]
+    with contextlib.suppress(EngineError):  # whatever needs the engine says so
+        found = client.endpoint()
+        if not found.said_by and found.address != USUAL:
+            os.environ["DOCKER_HOST"] = found.address
+
+
 def load_ipython_extension(shell: "InteractiveShell") -> None:
-    """What `%load_ext boxlab.transcript` does."""
+    """What `%load_ext boxlab.transcript` does, in a notebook's first cell."""
+    _prepare_environment()
 
     def show(steps: list[Step]) -> None:
         shell.display_pub.publish({"text/plain": in_words(steps), MIME: {"steps": [asdict(step) for step in steps]}})

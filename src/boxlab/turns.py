@@ -16,6 +16,9 @@ from boxlab.language import _
 PLACES = ("/tmp", os.environ.get("XDG_RUNTIME_DIR", ""))
 """Where all users of this machine can leave a file; the first that can be written to."""
 
+_BEGINNING, _END = "containers-measured-", ".lock"
+"""Between them, a file's name has that of its turn."""
+
 HELD = "BOXLAB_TURNS"
 """Environment variable with the turns that this process has already, through itself or whoever started it."""
 
@@ -86,13 +89,22 @@ def give(name: str, handle: int) -> None:
     os.close(handle)
 
 
+def forget_dead() -> None:
+    """Remove the files of turns that nobody has: of processes that were killed, in whatever checkout."""
+    with contextlib.suppress(BoxlabError):  # no file can be shared, so that there is none
+        for path in _path("").parent.glob(f"{_BEGINNING}*{_END}"):
+            name = path.name.removeprefix(_BEGINNING).removesuffix(_END)
+            with contextlib.suppress(Held, BoxlabError):  # somebody has it, or it is no file of ours
+                give(name, take(name))
+
+
 def _path(name: str) -> Path:
     place = next((place for place in PLACES if place and os.access(place, os.W_OK | os.X_OK)), None)
     if not place:
         raise BoxlabError(
             _("nothing can be written to /tmp, by which checkouts take turns"), _("`ls -ld /tmp` says why")
         )
-    return Path(place) / f"containers-measured-{name}.lock"
+    return Path(place) / f"{_BEGINNING}{name}{_END}"
 
 
 def _open(path: Path) -> int:

@@ -1,6 +1,10 @@
 import errno
 import json
 import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -32,9 +36,31 @@ def test_help_names_every_command():
         assert name in output
 
 
-@pytest.mark.parametrize("arguments", [("startup", "--rounds", "many"), ("nonsense",), ("startup", "--no-such-option")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("startup", "--rounds", "many"), ("nonsense",), ("startup", "--no-such-option"), ("startup", "no-such-arm")],
+)
 def test_wrong_usage_is_status_2(arguments):
     assert run(*arguments).exit_code == 2
+
+
+def test_every_runtime_can_be_asked_for():
+    assert tuple(kind.kind for kind in runtimes.ALL) == cli.ARMS
+
+
+@pytest.mark.linux
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_an_output_that_is_full_or_unread_is_no_traceback(option):
+    boxlab = [sys.executable, "-m", "boxlab", option]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(boxlab, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert ended.returncode == cli.INFRASTRUCTURE
+    assert re.fullmatch(r"boxlab: the standard output: No space left on device\n  fix: .*\n", ended.stderr)
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(boxlab, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (cli.PIPE, "")
 
 
 @pytest.mark.parametrize("command", ["prepare", "clean", *EXPERIMENTS])

@@ -5,12 +5,15 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 from fake_engine import fake_engine, make_certificates
 
-from boxlab import builder, client, doctor, engine, experiments, paths, progress
+from boxlab import builder, client, doctor, engine, experiments, images, layers, paths, progress, provenance
 from boxlab.errors import BoxlabError, EngineError
 from boxlab.labs.checks import printed
 
@@ -199,6 +202,7 @@ HELPERS = {
     "silent": "#!/bin/sh\n",
     "failing": "#!/bin/sh\nexit 1\n",
     "hanging": "#!/bin/sh\nexec sleep 600\n",
+    "foreign": "MZ, as programs of Windows begin\n",
 }
 CONFIGS = {
     "list": "[]",
@@ -249,6 +253,25 @@ def test_a_credential_helper_that_does_not_work_is_said_with_its_fix(monkeypatch
     (surroundings / ".docker/config.json").write_text(json.dumps({"credsStore": name}))
     (trouble,) = client.credentials_trouble()
     assert name in trouble.args[0] and trouble.fix
+
+
+def test_each_credential_helper_has_its_own_line(monkeypatch, surroundings, tmp_path):
+    command(tmp_path / "bin", "docker-credential-foreign", HELPERS["foreign"])
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    helpers = {"credsStore": "foreign", "credHelpers": {"docker.io": "missing"}}
+    (surroundings / ".docker/config.json").write_text(json.dumps(helpers))
+    foreign, missing = client.credentials_trouble()
+    assert "docker-credential-foreign does not run: Exec format error" in foreign.args[0]
+    assert "docker-credential-missing is not installed" in missing.args[0] and foreign.fix == missing.fix
+
+
+def test_a_configuration_that_only_root_may_read_is_in_nobodys_way(surroundings, tmp_path, bound):
+    (surroundings / ".docker/contexts").mkdir()
+    (surroundings / ".docker").chmod(0)
+    program = "import sys; from boxlab import client, paths; paths.CACHE = paths.Path(sys.argv[1]); client.own_config()"
+    ran = subprocess.run([*bound, sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True)
+    (surroundings / ".docker").chmod(0o700)
+    assert (ran.stderr, ran.returncode) == ("", 0)
 
 
 @pytest.mark.parametrize("told", ["1.52", "1.20", "x", "1", "1.x", "v2"])
@@ -372,6 +395,82 @@ def test_an_engine_that_is_stuck_is_given_up_in_the_end(fake, monkeypatch):
     assert caught.value.fix == "restart the engine"
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda api: list(api.pull("python", stream=True)),
+        lambda api: list(api.events(decode=True)),
+        lambda api: api.import_image_from_file(__file__, "x"),
+    ],
+    ids=["pull", "events", "import"],
+)
+def test_an_engine_that_falls_silent_is_given_up_whatever_it_was_asked(fake, monkeypatch, asked):
+    monkeypatch.setattr(engine, "TIMEOUT_S", 0.2)
+    api = engine.connect().api
+    fake.answers |= {"/images/create": {}, "/events": {}}
+    fake.goes_on.clear()
+    later = threading.Timer(5, fake.goes_on.set)  # where there were no limit
+    later.start()
+    try:
+        with pytest.raises(EngineError, match="did not answer within 0.2 s"), engine.plain_errors():
+            asked(api)
+    finally:
+        later.cancel()
+        fake.goes_on.set()
+
+
+def test_the_end_of_a_container_may_take_its_time(fake, monkeypatch):
+    monkeypatch.setattr(engine, "TIMEOUT_S", 0.2)
+    api = engine.connect().api
+    fake.answers["/containers/x/wait"] = {"StatusCode": 3}
+    fake.goes_on.clear()
+    threading.Timer(0.6, fake.goes_on.set).start()
+    assert api.wait("x") == {"StatusCode": 3}
+
+
+def test_whoever_asked_for_less_is_told_how_long_that_was(fake):
+    engine.connect()
+    fake.goes_on.clear()
+    with pytest.raises(EngineError, match="did not answer within 0.2 s"):
+        engine.ping(0.2)
+
+
+LIMIT = "toomanyrequests: You have reached your pull rate limit"
+
+
+def test_why_the_hub_cannot_be_used_is_what_it_has_said(fake, monkeypatch, capsys):
+    fake.answers |= {"/images/create": {"error": LIMIT}, "/images/origin": {}}
+    monkeypatch.setattr(images, "_get", lambda reference: None)
+    monkeypatch.setattr(images, "_from_packages", lambda tag: images._Origin(tag, "packages"))
+    monkeypatch.setattr(images, "passing", lambda name: name)
+    with images._origin() as origin:
+        assert origin.description == "packages"
+    assert f"Docker Hub cannot be used (the engine said: {LIMIT})" in capsys.readouterr().err
+
+
+def test_a_disk_that_is_full_at_the_pull_takes_no_packages_either(fake, monkeypatch):
+    fake.answers["/images/create"] = {"error": "write /var/lib/docker/x: no space left on device"}
+    monkeypatch.setattr(images, "_get", lambda reference: None)
+    monkeypatch.setattr(images, "_from_packages", lambda tag: pytest.fail("it was tried"))
+    with pytest.raises(EngineError, match="the disk is full"), engine.plain_errors(), images._origin():
+        pytest.fail("there is no origin")
+
+
+@pytest.mark.parametrize(
+    ("answer", "says", "fix"),
+    [
+        ((500, {"message": "write /tmp/x: no space left on device"}), "the disk is full: write /tmp/x", "df -h"),
+        ((404, {"message": "No such image: x"}), "the engine said: No such image", ""),
+    ],
+)
+def test_why_an_image_is_not_saved_is_told(fake, monkeypatch, tmp_path, answer, says, fix):
+    monkeypatch.setattr(paths, "SCRATCH", tmp_path)
+    fake.answers |= {"/images/x:latest/json": {"Size": 1}, "/images/get": answer}
+    with pytest.raises(EngineError) as caught, layers.saved("x"):
+        pytest.fail("nothing was saved")
+    assert says in caught.value.args[0] and fix in caught.value.fix
+
+
 def test_events_are_asked_for_by_the_engines_clock(fake):
     fake.answers["/events"] = {"Action": "die"}
     assert engine.events("x", "die") == [{"Action": "die"}]
@@ -419,6 +518,27 @@ def test_doctor_says_what_the_client_and_the_limits_lack(fake, monkeypatch, surr
     warned = {f.what: f for f in found if f.state == doctor.State.WARNING}
     assert set(warned) == {"versions", "limits", "docker's configuration"} and all(f.fix for f in warned.values())
     assert "too old" in warned["versions"].detail and "memory" in warned["limits"].detail
+
+
+def test_an_engines_folder_that_is_closed_costs_none_of_its_lines(fake, monkeypatch):
+    def closed(path, real=Path.is_dir):
+        if path == Path(INFO["DockerRootDir"]):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    fake.answers["/info"] = INFO | {"KernelVersion": doctor.platform.release(), "Runtimes": None}
+    monkeypatch.setattr(Path, "is_dir", closed)
+    found = {finding.what: finding for finding in doctor._guarded(doctor._engine)}
+    assert found["storage"].detail == "overlay2 in /d: images unpacked" and found["runtimes"].detail == "none reported"
+
+
+def test_an_engine_that_has_null_for_what_it_has_none_of_gets_into_a_record(fake):
+    fake.answers["/version"] = {"ApiVersion": "1.51", "Version": "28", "Components": None}
+    fake.answers["/info"] = INFO | {"SecurityOptions": None}
+    facts = provenance.engine_facts()
+    assert facts["security"] == [] and facts["containerd"] is None
+    host = {"cpu": "Some CPU", "cpus": 1, "kernel": "6.1", "is_virtual": None}
+    assert "overlay2" in provenance.in_words({"host": host, "engine": facts | {"security": None}})
 
 
 def test_limits_are_not_tried_on_an_engine_that_discards_them(fake):

@@ -1,5 +1,9 @@
+import hashlib
+import os
 import subprocess
+import sys
 
+import command
 import docker
 import psutil
 import pytest
@@ -33,6 +37,29 @@ from boxlab.runtimes.spawn import HostProcess
         (docker.errors.APIError("write /x: no space left on device"), "the disk is full", "df -h"),
         (requests.exceptions.ReadTimeout("Read timed out. (read timeout=60)"), "did not answer", "restart the engine"),
         (docker.errors.APIError("conflict: name is taken"), "the engine said: conflict", ""),
+        (
+            docker.errors.APIError("dial unix /run/containerd/containerd.sock: connect: connection refused"),
+            "the engine said: dial unix",
+            "restart the engine",
+        ),
+        (
+            docker.errors.APIError(
+                'Head "https://registry.example/v2/": dial tcp 1.2.3.4:443: connect: network is unreachable'
+            ),
+            "the engine said: Head",
+            "is the network there?",
+        ),
+        (
+            docker.errors.APIError("lookup registry-1.docker.io: Temporary failure in name resolution"),
+            "the engine said: lookup",
+            "is the network there?",
+        ),
+        (docker.errors.APIError("dial tcp 10.0.0.1:3128: i/o timeout"), "the engine said: dial", "the network there?"),
+        (
+            requests.ConnectionError("HTTPConnectionPool(host='localhost', port=None): Read timed out."),
+            "did not answer within 600 s",
+            "restart the engine",
+        ),
     ],
 )
 def test_errors_become_one_line_with_a_fix(monkeypatch, error, message, fix):
@@ -41,6 +68,24 @@ def test_errors_become_one_line_with_a_fix(monkeypatch, error, message, fix):
         raise error
     assert message in str(caught.value) and fix in caught.value.fix
     assert len(caught.value.args[0].splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Cannot connect to the Docker daemon at unix:///Users/ada/.docker/run/docker.sock. Is the docker daemon running?",
+        "failed to connect to the docker API at unix:///var/run/docker.sock; check if the path is correct and if the daemon is running",
+        "failed to connect to the docker API at unix:///Users/ada/.docker/run/docker.sock; check if the path is correct",
+        "error during connect: Get https://there:2376/v1.51/info: dial tcp: lookup there: no such host",
+    ],
+)
+def test_what_the_docker_command_says_of_an_engine_that_is_not_there_has_the_fix_of_that(said):
+    assert client.fix_for(said) == client.START_FIX
+
+
+def test_only_a_folder_has_another_owner():
+    assert "chown" in client.fix_for("open /home/ada/.docker/config.json: no access")
+    assert "chown" not in client.fix_for("registry-1.docker.io/v2/: unauthorized")
 
 
 def test_who_has_no_docker_is_not_told_to_start_it(monkeypatch):
@@ -120,6 +165,17 @@ def test_an_owner_is_a_checkout_and_its_user(monkeypatch):
     assert len(owners) == 3
     monkeypatch.setenv(marks.OWNER_MARK, "started by")
     assert marks.owner() == "started by"
+
+
+def test_an_owner_is_the_same_in_each_locale(tmp_path):
+    script = "import pathlib, sys; from boxlab import marks, paths; paths.ROOT = pathlib.Path(sys.argv[1]); print(marks.owner())"
+    environment = {name: value for name, value in os.environ.items() if name != marks.OWNER_MARK}
+    environment |= {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
+    owners = {
+        command.run(sys.executable, "-c", script, tmp_path / "é", env=environment | {"PYTHONUTF8": utf8}).stdout
+        for utf8 in "01"
+    }
+    assert owners == {hashlib.sha256(f"{tmp_path}/é\0{os.getuid()}".encode()).hexdigest()[:12] + "\n"}
 
 
 def test_a_list_of_images_that_one_of_them_leaves_meanwhile_is_asked_for_again(monkeypatch):

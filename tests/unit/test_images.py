@@ -89,14 +89,14 @@ UNREACHED = "#5 12.3 E: Failed to fetch something  Could not connect to 10.1.2.3
 )
 def test_a_network_that_is_in_the_way_is_not_the_dockerfiles_fault(line, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://someone:secret@proxy.example:3128")
-    error = images._why("full-vm", Build(f"#4 [2/2] RUN apt-get update\n{line}\nexit code: 100\n", "failed", 1))
+    error = images.unbuilt("full-vm", Build(f"#4 [2/2] RUN apt-get update\n{line}\nexit code: 100\n", "failed", 1))
     assert line.strip() in str(error) and "http_proxy (proxy.example:3128)" in error.fix
     assert "Dockerfile" not in error.fix and "secret" not in str(error)
 
 
 def test_a_dockerfile_that_fails_by_itself_is_named():
-    error = images._why("stress", Build("#4 [2/2] RUN false\nexit code: 1\n", "failed", 1))
-    assert "images/stress/Dockerfile" in error.fix
+    error = images.unbuilt("stress", Build("#4 [2/2] RUN false\nexit code: 1\n", "failed", 1), "look there")
+    assert "RUN false" in error.args[0] and error.fix == "look there"
 
 
 def test_an_image_of_which_the_engine_leaves_out_what_is_empty():
@@ -114,6 +114,23 @@ def test_only_certificates_beyond_the_public_ones_are_taken(tmp_path, monkeypatc
     assert PEM % b"T3VycyBhbG9uZQ==" in before()
     monkeypatch.delenv("SSL_CERT_FILE")
     assert PEM % b"T3VycyBhbG9uZQ==" not in before()
+
+
+def test_an_authority_that_only_root_may_read_is_left_out(tmp_path, monkeypatch):
+    closed, read = tmp_path / "closed.pem", Path.read_bytes
+    closed.write_bytes(PEM % b"T3VycyBhbG9uZQ==")
+
+    def refused(path):
+        if path == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    before = images.extra_certificates()
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    monkeypatch.setenv("SSL_CERT_FILE", str(closed))
+    monkeypatch.setenv("PIP_CERT", str(tmp_path / "missing.pem"))
+    assert PEM % b"T3VycyBhbG9uZQ==" not in images.extra_certificates()
+    assert set(images.extra_certificates()) <= set(before)
 
 
 def test_an_unknown_image_is_named_with_the_known_ones():

@@ -30,6 +30,17 @@ def test_a_second_interrupt_gets_through_at_once():
         pytest.fail("it was held back")
 
 
+def test_a_block_within_another_holds_back_as_the_other_does():
+    done = []
+    with pytest.raises(KeyboardInterrupt), deferred():
+        with deferred():
+            signal.raise_signal(signal.SIGINT)
+        done.append("known")
+        signal.raise_signal(signal.SIGINT)
+        done.append("never")
+    assert done == ["known"]
+
+
 def test_handlers_are_as_before():
     before = signal.getsignal(signal.SIGINT)
     with deferred():

@@ -79,6 +79,28 @@ def test_an_archive_of_something_else_is_refused(saves):
         layers.unpacked("x")
 
 
+LOST = "content digest sha256:2d9e: not found"
+
+
+@pytest.mark.parametrize(
+    ("kept", "more", "why"),
+    [
+        (0, json.dumps({"errorDetail": {"message": LOST}, "error": LOST}) + "\r\n", LOST),
+        (700, json.dumps({"errorDetail": {"message": LOST}, "error": LOST}) + "\r\n", LOST),
+        (1024, "", "not found"),
+        (700, "", "unexpected end of data"),
+        (0, "<html>", "truncated header"),
+    ],
+)
+def test_an_archive_that_the_engine_does_not_end_is_told_with_its_reason(saves, monkeypatch, kept, more, why):
+    saves()
+    data = archive((("lower", "upper"),), bytes)[:kept] + more.encode()
+    monkeypatch.setattr(layers, "_save", lambda tags, file: file.write(data))
+    with pytest.raises(EngineError, match="the engine has not saved the image") as caught:
+        layers.unpacked("x")
+    assert why in caught.value.args[0] and caught.value.fix == "pull or build it again"
+
+
 def test_two_images_can_be_open_at_once_and_none_stays(saves, tmp_path):
     saves()
     with layers.saved("one") as one:

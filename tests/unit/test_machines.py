@@ -253,9 +253,10 @@ def test_kvm_that_hangs_is_not_waited_for_again(probe):
     assert tried == ["kvm", "tcg"]
 
 
-def test_kvm_that_hung_is_tried_again_a_day_later_or_if_the_clock_was_set_back(probe, monkeypatch):
+@pytest.mark.parametrize("failure", [HUNG, NotReady("failed to initialize kvm: Device or resource busy")])
+def test_kvm_that_failed_is_tried_again_a_day_later_or_if_the_clock_was_set_back(probe, monkeypatch, failure):
     boots, tried = probe
-    boots |= {"kvm": HUNG, "tcg": 2.5}
+    boots |= {"kvm": failure, "tcg": 2.5}
     for days in (-2, 2):
         monkeypatch.setattr(accelerator, "_now", lambda days=days: (datetime.now(UTC) - timedelta(days)).isoformat())
         in_the_next_process()

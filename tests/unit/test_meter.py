@@ -1,5 +1,6 @@
 """Reading memory, from a /proc and control groups that are only files."""
 
+import os
 import shutil
 from types import SimpleNamespace
 
@@ -174,3 +175,19 @@ def test_many_processes_of_one_box_do_not_stand_for_another_that_has_ended(proc)
     shutil.rmtree(proc / "proc" / "21")  # of the container only its shim is left
     with pytest.raises(NotReady, match="the container has ended"):
         meter.Meter(None).read(plain(40, 41), container())
+
+
+@pytest.mark.linux
+@pytest.mark.parametrize(("inside", "reads"), [(False, "itself"), (True, "in a container")])
+def test_root_in_a_container_leaves_it_to_another_one_to_read(monkeypatch, inside, reads):
+    """It has the engine's socket and kernel, and none of the other containers' processes."""
+    made = SimpleNamespace(stop=lambda grace_s: None)
+    own = os.stat("/proc/self/ns/pid").st_ino
+    monkeypatch.setattr(meter, "ALL_PROCESSES", own + inside, raising=False)
+    monkeypatch.setattr(meter.engine, "is_local", lambda: True)
+    monkeypatch.setattr(meter.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(meter.images, "ensure", lambda name: SimpleNamespace(tag=name))
+    monkeypatch.setattr(meter, "EngineContainer", lambda *_arguments, **_options: made)
+    monkeypatch.setattr(meter, "Meter", lambda spawned: "in a container" if spawned else "itself")
+    with meter.open_meter() as opened:
+        assert opened == reads

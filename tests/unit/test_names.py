@@ -12,7 +12,7 @@ import psutil
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from boxlab import engine, marks, names, paths, transcript, waiting
+from boxlab import engine, marks, names, paths, transcript, turns, waiting
 from boxlab.errors import BoxlabError
 
 
@@ -190,6 +190,30 @@ def test_a_run_that_has_ended_is_forgotten_and_its_names_are_free(there, monkeyp
     names.forget_dead()
     assert list(paths.NAMES.iterdir()) == []
     names.declare(containers=["train"])
+
+
+def test_a_run_that_has_ended_holds_no_turn_whichever_engine_answers(there, monkeypatch):
+    names.declare(containers=["train"])
+    for handle in names._held.values():
+        os.close(handle)
+    names._held.clear()
+    dies(monkeypatch)
+    monkeypatch.setattr(there, "info", lambda: {"ID": "another"})
+    names.forget_dead()
+    assert os.listdir(turns.PLACES[0]) == []
+    assert list(paths.NAMES.iterdir()), "what it made is on its own engine"
+
+
+def test_a_ledger_of_another_version_is_read_as_far_as_it_is_known(there):
+    names.declare(containers=["train"])
+    there.add("container", "train")
+    [path] = paths.NAMES.glob("*.json")
+    known = json.loads(path.read_text())
+    path.write_text(json.dumps(known | {"later": 1}))
+    (path.parent / "older.json").write_text(json.dumps({"run": "older", "owner": known["owner"]}))
+    (path.parent / "broken.json").write_text('{"run": ')
+    assert left() == {("container", "train")}
+    names.forget_dead()
 
 
 def test_a_container_that_was_renamed_to_a_declared_name_is_the_readers(there):

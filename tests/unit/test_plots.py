@@ -1,6 +1,9 @@
 import itertools
+import os
 import re
+import sys
 
+import command
 import drawn
 import pretended_run as runs
 import pytest
@@ -249,3 +252,13 @@ def test_what_is_not_alive_each_time_has_its_share():
     for sample in run.samples:
         sample.values.clear()
     assert matrices.part(run, "proxy", "address") is None and ">–<" in plots.kill(run).svg
+
+
+def test_nothing_is_written_into_the_readers_home_and_one_that_is_read_only_is_not_complained_of():
+    """As a notebook's kernel has it, which loads the extension first."""
+    script = "from boxlab import transcript, plots; import matplotlib; print(matplotlib.get_configdir(), matplotlib.get_cachedir())"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MPL", "XDG_"))}
+    ran = command.run(sys.executable, "-c", script, env=environment | {"HOME": "/proc/read-only"})
+    assert (ran.stdout.split(), ran.stderr) == ([str(paths.CACHE / "matplotlib")] * 2, "")
+    ran = command.run(sys.executable, "-c", script, env=environment | {"MPLCONFIGDIR": str(paths.CACHE)})
+    assert ran.stdout.split() == [str(paths.CACHE)] * 2

@@ -45,6 +45,17 @@ def test_a_log_has_a_line_for_each_step_before_it_is_done(monkeypatch, capfd):
         assert capfd.readouterr().err == f"counting: {number}\n"
 
 
+def test_where_no_thread_is_allowed_nothing_is_said_and_all_goes_on(monkeypatch):
+    def refused(_timer):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(progress.threading.Timer, "start", refused)
+    went_on = False
+    with progress.waiting("the engine, without a thread"):
+        went_on = True
+    assert went_on
+
+
 def test_a_notebook_is_not_told_at_once(monkeypatch):
     """What is said would stand in the stored outputs, with this machine's address of the engine."""
     after = []

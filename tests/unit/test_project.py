@@ -1,6 +1,7 @@
 """Rules of the repository itself."""
 
 import ast
+import os
 import re
 
 import command
@@ -91,6 +92,21 @@ def test_what_mounts_a_root_file_system_has_mounts_that_end_with_it():
         0
     ]
     assert apart.count("unshare --mount --propagation private ") == 2
+
+
+@pytest.mark.parametrize(
+    "path", [*sorted(paths.ROOT.glob("tools/*.sh")), paths.ROOT / ".ci/run"], ids=lambda path: path.name
+)
+def test_a_script_goes_to_its_own_folder_whatever_cdpath_says(path, tmp_path):
+    """Its first lines do, up to the folder."""
+    head = re.match(r""".*?^cd "\$\(dirname .*?\)/\.\.\"""", path.read_text(), re.MULTILINE | re.DOTALL)[0]
+    script = path.relative_to(paths.ROOT)
+    for folder in ("checkout", "elsewhere"):
+        (tmp_path / folder / script.parent).mkdir(parents=True)
+    (tmp_path / "checkout" / script).write_text(f"{head}\npwd\n")
+    environment = os.environ | {"CDPATH": str(tmp_path / "elsewhere")}
+    ran = command.run("bash", script, cwd=tmp_path / "checkout", env=environment)
+    assert (ran.stdout, ran.stderr) == (f"{tmp_path}/checkout\n", "")
 
 
 def test_hooks_before_a_commit_are_the_parts_of_make_check():

@@ -1,6 +1,7 @@
 """What a record says of the machine."""
 
 import platform
+import subprocess
 
 import pytest
 
@@ -46,3 +47,11 @@ def test_an_engine_is_called_what_it_is(engine, said):
     host = {"cpu": "Some CPU", "cpus": 1, "kernel": "6.1", "is_virtual": None}
     facts = {"version": "5.4.2", "storage_driver": "overlay", "cgroup_version": "2", "security": []}
     assert provenance.in_words({"host": host, "engine": facts | engine}) == f"Some CPU, 1 CPU, kernel 6.1; {said}"
+
+
+def test_the_commit_is_this_checkouts_also_where_git_runs_us_for_another(tmp_path, monkeypatch):
+    own = provenance.code()
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path))
+    assert provenance.code() == own

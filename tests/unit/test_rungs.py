@@ -1,14 +1,17 @@
 """The Dockerfiles of chapters 08 and 11, and what the book's own records say of them."""
 
 import importlib
+import re
 
 import pytest
 
-from boxlab import builder, paths, records
-from boxlab.errors import BuildError
+from boxlab import builder, images, paths, records
+from boxlab.errors import BoxlabError, BuildError
 
 # The package has the functions of these names.
-dockerfile, learning = (importlib.import_module(f"boxlab.experiments.{name}") for name in ("dockerfile", "learning"))
+dockerfile, edit, learning = (
+    importlib.import_module(f"boxlab.experiments.{name}") for name in ("dockerfile", "edit", "learning")
+)
 
 
 def test_each_rung_shows_what_the_chapter_says_of_it():
@@ -40,6 +43,17 @@ def test_an_edit_makes_new_what_lies_below_it_and_only_for_env_do_the_builders_d
     assert {kind: run.median(kind, "layers").value for kind in run.arms} == new | {"env-buildkit": 2}
 
 
+def test_what_is_built_stands_on_this_checkouts_own_images(tmp_path):
+    """Another checkout may move the names for people at any time."""
+    edit.lay_out(tmp_path / "edit", {})
+    for kind in learning.ARMS:
+        learning._lay_out(tmp_path / kind, kind)
+    files = list(tmp_path.glob("*/Dockerfile"))
+    named = {name for file in files for name in re.findall(rf"{images.PREFIX}\S+", file.read_text())}
+    assert len(files) == 1 + len(learning.ARMS)
+    assert named == {images.own(name) for name in ("base", "compiler", "wheels")}
+
+
 @pytest.mark.parametrize(
     ("output", "tries"), [("ERROR: parent snapshot sha256:1 does not exist", 2), ("no such file", 1)]
 )
@@ -59,3 +73,20 @@ def test_a_build_is_done_again_only_where_containerd_has_lost_a_snapshot(monkeyp
         with pytest.raises(BuildError, match="no such file"):
             dockerfile.built(tmp_path, "tag", cached=True)
     assert len(tried) == tries
+
+
+@pytest.mark.parametrize(
+    ("output", "trouble", "says", "fix"),
+    [
+        ("pip: OSError: [Errno 28] No space left on device", "failed", "the disk is full", "docker system df"),
+        ("#7 RUN pip install x", "late", "it printed nothing for 900 s after: #7 RUN pip", "restart the engine"),
+        ("Temporary failure in name resolution", "failed", "did not reach the network", "network there?"),
+        ("SyntaxError: invalid syntax", "failed", "tag does not build: SyntaxError", "the line of its Dockerfile"),
+    ],
+)
+def test_a_build_that_fails_is_told_with_its_own_reason(monkeypatch, tmp_path, output, trouble, says, fix):
+    monkeypatch.setattr(builder, "build", lambda *_arguments, **_options: builder.Build(output, trouble, 1))
+    monkeypatch.setattr(builder, "proxies", dict)
+    with pytest.raises(BoxlabError) as caught:
+        dockerfile.built(tmp_path, "tag")
+    assert says in caught.value.args[0] and fix in caught.value.fix

@@ -31,6 +31,7 @@ cat >.venv/bin/python <<'END'
 if [ "$1" = -c ]; then
   echo "$(cd "$(dirname "$0")/.." && pwd -P) {version}"
 else
+  [ "${{PIP_USER:-0}}" = 0 ] || exit 1
   echo "python $*" >>"$LOG"
   case "$*" in *--editable*) exit "${{INSTALL_STATUS:-0}}" ;; "-m uv"*) exit "${{UV_STATUS:-0}}" ;; esac
 fi
@@ -81,9 +82,9 @@ class Machine:
     def run(self, *arguments, **environment):
         return self._bash(["tools/setup.sh", *arguments], environment)
 
-    def functions(self, script):
+    def functions(self, script, **environment):
         """Run a script after the functions of set-up are known."""
-        return self._bash(["-c", f"source tools/setup.sh\n{script}"], {})
+        return self._bash(["-c", f"source tools/setup.sh\n{script}"], environment)
 
     def _bash(self, arguments, environment):
         variables = {"PATH": f"{self.bin}:/usr/bin:/bin", "HOME": "/nowhere", "LOG": str(self.log), **environment}
@@ -245,6 +246,25 @@ def test_pip_installs_where_uv_does_not_get_through(machine):
     assert "python -m pip install --quiet --require-hashes --requirement requirements.txt" in machine.took()
 
 
+def test_pip_installs_into_the_environment_whatever_it_is_told_elsewhere(machine):
+    machine.python("python3", "3.14")
+    assert machine.run("venv", PIP_USER="1").returncode == 0
+
+
+@pytest.mark.parametrize("fails", ["update", "install"])
+def test_where_apt_fails_set_up_goes_on_and_says_how_to_see_why(machine, fails):
+    machine.command(
+        "apt-get", f'echo "apt-get $*" >>"$LOG"; case " $* " in *" {fails} "*) echo why >&2; exit 100 ;; esac'
+    )
+    script = (
+        'as_root() { "$@"; }; may_be_root() { true; }; missing_packages() { echo crun; }; install_packages; echo on'
+    )
+    done = machine.functions(script)
+    assert done.returncode == 0 and done.stdout.endswith("\non\n") and done.stderr == "why\n"
+    assert f"to see why: sudo apt-get {fails}" in done.stdout
+    assert any(" -o DPkg::Lock::Timeout=300 " in f"{call} " and call.endswith(" crun") for call in machine.took())
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -351,6 +371,13 @@ def test_what_is_left_to_a_user_without_rights_fits_what_is_there(machine, there
     script = f'have() {{ [ "$1" = {there} ]; }}; docker() {{ false; }}; may_be_root() {{ false; }}; start_engine no'
     done = machine.functions(script)
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 1 and says in done.stdout
+
+
+def test_an_engine_that_never_answers_is_not_waited_for(machine):
+    machine.command("docker", "case $1 in version) exec sleep 1000 ;; esac")
+    done = machine.functions('as_root() { echo "$@"; }; start_engine no', ANSWER_S="0.1")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"setup: the engine does not answer within 0\.1 s; restart it .*\n", done.stdout)
 
 
 def test_debian_without_current_ones_gets_static_ones(machine):

@@ -1,5 +1,6 @@
 """A container that ends while it is told to is what we want, and whatever else the engine says is not."""
 
+import signal
 from types import SimpleNamespace
 
 import docker.errors
@@ -45,3 +46,26 @@ def test_a_container_that_ends_as_it_is_signalled_is_waited_for(words):
 def test_any_other_refusal_is_told():
     with pytest.raises(EngineError, match="no permission"):
         container("no permission").stop()
+
+
+def test_a_container_that_comes_to_be_as_we_are_told_to_end_does_not_stay(monkeypatch):
+    there = []
+
+    class Interrupted:
+        create_host_config = staticmethod(dict)
+
+        def create_container(self, *_arguments, **_options):
+            there.append("a23c")
+            signal.raise_signal(signal.SIGINT)  # before we know of it
+            return {"Id": "a23c"}
+
+        def remove_container(self, container, **_options):
+            there.remove(container)
+
+        def wait(self, container, **_options):
+            pass
+
+    monkeypatch.setattr(spawn.engine, "connect", lambda: SimpleNamespace(api=Interrupted()))
+    with pytest.raises(KeyboardInterrupt):
+        spawn.EngineContainer("image")
+    assert there == []

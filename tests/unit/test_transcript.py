@@ -5,11 +5,13 @@ import signal
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
+import nbformat
 import psutil
 import pytest
 
-from boxlab import transcript, waiting
+from boxlab import client, paths, transcript, waiting
 from boxlab.errors import BoxlabError
 from boxlab.transcript import Step
 
@@ -192,3 +194,49 @@ def test_a_session_that_goes_wrong_says_how_and_leaves_nothing(monkeypatch, sess
 @pytest.mark.parametrize("status", [0, 3])
 def test_a_command_may_fail_only_where_there_is_something_to_fail_at(status):
     assert transcript.run(f"(exit {status})   # fails: status 0 or 3")[0].status == status
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Load the extension where the only engine has its socket at a path, and no variable names one."""
+    monkeypatch.setattr(os, "environ", {k: v for k, v in os.environ.items() if not k.startswith("DOCKER_")})
+
+    def loaded(socket):
+        monkeypatch.setattr(client, "_socket", lambda: socket)
+        monkeypatch.setattr(client, "config", dict)
+        shell = SimpleNamespace(input_transformers_cleanup=[], register_magic_function=lambda *_: None)
+        transcript.load_ipython_extension(shell)
+
+    return loaded
+
+
+SHOW = 'echo "$COMPOSE_FILE, $COMPOSE_PROGRESS, $DOCKER_HOST"'
+
+
+def test_what_the_reader_says_of_a_compose_project_is_not_said_of_a_notebooks(load):
+    os.environ |= {"COMPOSE_FILE": "theirs.yaml", "COMPOSE_PROGRESS": "json"}
+    load("/var/run/docker.sock")
+    os.environ["COMPOSE_PROGRESS"] = "quiet"  # as a notebook says itself
+    [ran], [typed] = transcript.run(SHOW), transcript.record(f"$ {SHOW}")
+    assert ran.output == typed.output == ", quiet, \n"
+
+
+def test_the_docker_command_of_a_cell_finds_the_engine_that_we_found(load):
+    load("/run/user/1000/podman/podman.sock")
+    assert transcript.run(SHOW)[0].output == ", , unix:///run/user/1000/podman/podman.sock\n"
+
+
+def test_an_engine_that_something_names_is_left_to_it(load):
+    os.environ["DOCKER_HOST"] = "unix:///theirs"
+    load("/somewhere")
+    assert os.environ["DOCKER_HOST"] == "unix:///theirs"
+    del os.environ["DOCKER_HOST"]
+    os.environ["DOCKER_CONTEXT"] = "no-such-context"
+    load("/somewhere")
+    assert "DOCKER_HOST" not in os.environ
+
+
+@pytest.mark.parametrize("path", sorted(paths.ROOT.glob("notebooks/*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_loads_the_extension_before_all_else(path):
+    first = next(cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code")
+    assert first.source.startswith("%load_ext boxlab.transcript\n")

@@ -51,6 +51,21 @@ def test_the_turn_of_a_process_that_was_killed_is_free():
         pass
 
 
+def test_files_of_those_who_were_killed_go_and_those_of_others_stay(tmp_path):
+    with other() as holder:
+        assert holder.stdout.readline() == "mine\n"
+        holder.kill()
+    (tmp_path / "precious").write_text("")
+    link = turns._path("link")
+    link.symlink_to(tmp_path / "precious")
+    mine = turns.take("mine")
+    turns.forget_dead()
+    assert set(link.parent.iterdir()) == {turns._path("mine"), link}
+    with pytest.raises(turns.Held):
+        turns.take("mine")
+    turns.give("mine", mine)
+
+
 def test_who_waits_can_be_interrupted():
     environment = {name: value for name, value in os.environ.items() if name != "BOXLAB_TERMINAL"}
     with turns.turn("measuring", "it is our turn"):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from boxlab import builder, engine, images, layers, marks, paths, records, sweep
-from boxlab.errors import BuildError
 from boxlab.experiments import blocks
 from boxlab.language import _
 
@@ -134,7 +133,7 @@ def _lay_out(folder: Path, file: Path, version: str) -> None:
         f"{engine.LABEL}.rung": _kind(file)
     }  # so that no rung takes another's steps from the cache
     label = "LABEL " + " ".join(f"{name}={value}" for name, value in labels.items())
-    (folder / "Dockerfile").write_text(re.sub(r"(?m)^FROM .*$", rf"\g<0>\n{label}", file.read_text()))
+    (folder / "Dockerfile").write_text(re.sub(r"(?m)^FROM .*$", rf"\g<0>\n{label}", images.on_own(file.read_text())))
     data = folder / "training-data.bin"
     if not data.exists():
         data.write_bytes(os.urandom(DATA_MIB << 20))
@@ -159,7 +158,7 @@ def built(
     With `labelled`, its Dockerfile gives it our labels, which is one step of the classic builder's less.
 
     Raises:
-        BuildError: it failed.
+        BuildError, EngineError: it failed.
     """
     labels = {} if labelled else engine.labels()
     for _attempt in range(ATTEMPTS):
@@ -167,11 +166,7 @@ def built(
         if not (done.trouble and LOST in done.output):
             break
     if done.trouble:
-        tail = " | ".join(done.output.strip().splitlines()[-3:])
-        raise BuildError(
-            _("{image} does not build: {tail}", image=tag, tail=tail),
-            _("is the network there? the build needs it for packages"),
-        )
+        raise images.unbuilt(tag, done)
     return done.seconds
 
 

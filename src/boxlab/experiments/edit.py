@@ -10,7 +10,7 @@ from boxlab.experiments import blocks
 from boxlab.experiments.dockerfile import built, workplace
 from boxlab.language import _
 
-DOCKERFILE = """FROM {prefix}base
+DOCKERFILE = """FROM {base}
 {label}
 ENV MODE={env}
 WORKDIR /{workdir}
@@ -154,5 +154,5 @@ def lay_out(folder: Path, edited: dict[str, str]) -> None:
     texts = {"Dockerfile": DOCKERFILE, "requirements.txt": REQUIREMENTS, "app.py": PROGRAM}
     label = "LABEL " + " ".join(f"{name}={value}" for name, value in engine.labels().items())
     for name, text in texts.items():
-        (folder / name).write_text(text.format(prefix=images.PREFIX, label=label, **words))
+        (folder / name).write_text(text.format(base=images.own("base"), label=label, **words))
     builder.settle(folder)

@@ -125,9 +125,9 @@ def _ran(tag: str) -> tuple[str, float]:
 
 
 def _lay_out(folder: Path, kind: str) -> None:
-    """The build context of one rung."""
+    """The build context of one rung, on this checkout's own images."""
     folder.mkdir(exist_ok=True)
     for name in ("app.py", "predict.py", "weights.json"):
         shutil.copy(FOLDER / name, folder)
-    shutil.copy(FOLDER / f"{kind}.Dockerfile", folder / "Dockerfile")
+    (folder / "Dockerfile").write_text(images.on_own((FOLDER / f"{kind}.Dockerfile").read_text()))
     builder.settle(folder)

@@ -11,6 +11,7 @@ import docker.errors
 
 from boxlab import engine, images, marks, records
 from boxlab.experiments import blocks
+from boxlab.interrupts import deferred
 from boxlab.language import _
 from boxlab.runtimes.console import Console
 from boxlab.runtimes.spawn import EngineContainer, HostProcess
@@ -144,16 +145,19 @@ def reach(**options: Unpack[blocks.Options]) -> records.Record:
 @contextmanager
 def _network() -> Iterator[tuple[str, str]]:
     """A network of its own, gone afterwards: its name, and the address that the host has on it."""
-    with engine.plain_errors():
-        network = engine.connect().networks.create(f"reach-{marks.RUN}", labels=engine.labels())
+    network = None
     try:
         with engine.plain_errors():
+            with deferred():  # or Ctrl-C might strike when it exists and we do not know of it yet
+                network = engine.connect().networks.create(f"reach-{marks.RUN}", labels=engine.labels())
             network.reload()
-        [settings] = network.attrs["IPAM"]["Config"]
-        yield str(network.name), settings["Gateway"]
+        # an engine may give it addresses of IPv6 as well
+        gateway = next(part["Gateway"] for part in network.attrs["IPAM"]["Config"] if ":" not in part["Subnet"])
+        yield str(network.name), gateway
     finally:
-        with engine.plain_errors(), suppress(docker.errors.NotFound):
-            network.remove()
+        if network:
+            with engine.plain_errors(), suppress(docker.errors.NotFound):
+                network.remove()
 
 
 def _asked(image: str, kind: str, network: str, gateway: str) -> dict[str, float]:

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 from docker.types import Mount
 
 from boxlab import images, marks, records
-from boxlab.errors import EngineError
+from boxlab.errors import EngineError, NotReady
 from boxlab.experiments import blocks
 from boxlab.experiments.dockerfile import built, workplace
 from boxlab.language import _
@@ -174,14 +174,13 @@ def _unseen(image: str, folder: Path) -> str:
     (folder / "seen").touch()
     try:
         box = EngineContainer(image, ["ls", PLACE], network_mode="none", **_options("bind", folder))
-    except EngineError as error:
+        try:
+            Console(box, {"seen": "^seen"}, time.monotonic()).wait_for("seen", READY_S)
+        finally:
+            box.stop(grace_s=0)
+    except (EngineError, NotReady) as error:
         return str(error.args[0])
-    try:
-        Console(box, {"seen": "^seen"}, time.monotonic()).wait_for("seen", READY_S)
-    except EngineError as error:
-        return str(error)
     finally:
-        box.stop(grace_s=0)
         (folder / "seen").unlink()
     return ""
 

@@ -12,6 +12,7 @@ from boxlab import builder, engine, images, marks, records
 from boxlab.errors import EngineError
 from boxlab.experiments import blocks
 from boxlab.experiments.dockerfile import built, workplace
+from boxlab.interrupts import deferred
 from boxlab.language import _
 from boxlab.runtimes.console import Console
 from boxlab.runtimes.spawn import EngineContainer
@@ -186,10 +187,11 @@ def _lay_out(folder: Path) -> None:
 def _registry() -> Iterator[_Registry]:
     """A registry with a network of its own; both are gone afterwards."""
     image = images.ensure("registry").tag
-    with engine.plain_errors():
-        network = engine.connect().networks.create(images.passing("transfer").replace("/", "-"), labels=engine.labels())
-    box = None
+    network = box = None
     try:
+        with engine.plain_errors(), deferred():  # or Ctrl-C might strike when it exists and we do not know of it yet
+            name = images.passing("transfer").replace("/", "-")
+            network = engine.connect().networks.create(name, labels=engine.labels())
         box = EngineContainer(
             image, ["python3", "-c", RELAY], network_mode=network.name, port_bindings={PORT: ("127.0.0.1", None)}
         )
@@ -207,8 +209,9 @@ def _registry() -> Iterator[_Registry]:
     finally:
         if box:
             box.stop(grace_s=0)
-        with engine.plain_errors():
-            network.remove()
+        if network:
+            with engine.plain_errors():
+                network.remove()
 
 
 def _build(folder: Path, kind: str, version: str) -> str:

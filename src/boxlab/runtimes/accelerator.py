@@ -37,10 +37,10 @@ SILENCE_S = 60.0
 """A guest that prints nothing for so long hangs."""
 
 AGAIN = timedelta(days=1)
-"""A guest that hung may have done so for a passing reason: it is tried again so much later."""
+"""A guest may not have booted for a passing reason, such as another program that had KVM: it is tried again so much later."""
 
 BUSY = 0.75
-"""Load of each processor from which a guest may have hung because of it: it is tried again once there is less."""
+"""Load of each processor from which a guest may not have booted because of it: it is tried again once there is less."""
 
 AGAIN_FIX = _("`.venv/bin/boxlab doctor --again` tries again, now")
 
@@ -77,14 +77,14 @@ class _Verdict:
     Attributes:
         accelerator: by which a guest boots, or None.
         reason: why none does; empty where one does.
-        hung: whether a guest was given up that might have come up later, by this or a faster accelerator.
+        failed: whether a guest was started that did not boot, by this or a faster accelerator.
         load: of each processor, when it was asked.
         at: when, UTC, ISO 8601.
     """
 
     accelerator: Accelerator | None
     reason: str
-    hung: bool
+    failed: bool
     load: float
     at: str
 
@@ -92,7 +92,7 @@ class _Verdict:
         """Whether it need not be asked again."""
         age = datetime.now(UTC) - datetime.fromisoformat(self.at)
         passed = self.load >= BUSY > _load() or not timedelta(0) <= age < AGAIN
-        return not (self.hung and passed)
+        return not (self.failed and passed)
 
     def upheld(self) -> Accelerator:
         """The accelerator.
@@ -158,20 +158,20 @@ def _turn() -> str:
 def _prove() -> _Verdict:
     """Boot a guest by the best accelerator that does."""
     load, hardware = _load(), _HARDWARE.get(sys.platform, "")
-    reason, hung = _refusal(hardware), False
+    reason, failed = _refusal(hardware), False
     for name in ("tcg",) if reason else (hardware, "tcg"):
         progress.say(_("virtual machines: trying one by {accelerator}", accelerator=labels.ACCELERATORS[name]))
         try:
             boot_s = _boot(name)
-            return _Verdict(Accelerator(name, boot_s, reason, _now()), "", hung, load, _now())
+            return _Verdict(Accelerator(name, boot_s, reason, _now()), "", failed, load, _now())
         except NotReady as error:
             said = _(
                 "{accelerator} is there and does not boot Linux: {why}",
                 accelerator=labels.ACCELERATORS[name],
                 why=error.args[0],
             )
-            reason, hung = f"{reason}; {said}" if reason else said, hung or error.hung
-    return _Verdict(None, reason, hung, load, _now())
+            reason, failed = f"{reason}; {said}" if reason else said, True
+    return _Verdict(None, reason, failed, load, _now())
 
 
 def attempts() -> dict[str, float | str]:

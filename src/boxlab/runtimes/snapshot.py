@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -113,10 +114,11 @@ class _Resumable(qemu.Guest):
             await asyncio.wait_for(client.connect(ours), self.deadline_s)
             try:
                 process.times["qemu"] = time.monotonic()
-                await client.execute("migrate-set-capabilities", {"capabilities": _CAPABILITIES})
+                await _execute(client, self.deadline_s, "migrate-set-capabilities", capabilities=_CAPABILITIES)
                 await talk(client, process)
             finally:
-                await client.disconnect()
+                with suppress(EOFError, OSError):  # that it has hung up, its last answer says, or its output
+                    await asyncio.wait_for(client.disconnect(), self.deadline_s)
 
         with ThreadPoolExecutor(1) as thread:  # in this one a notebook's own event loop may be running
             try:
@@ -131,6 +133,15 @@ class _Resumable(qemu.Guest):
         return process
 
 
+async def _execute(client: QMPClient, deadline_s: float, command: str, **arguments: Any) -> None:
+    """Give QEMU a command, and wait until it has answered.
+
+    Raises:
+        QMPError, TimeoutError: it refuses, or does not answer.
+    """
+    await asyncio.wait_for(client.execute(command, arguments), deadline_s)
+
+
 async def _migrate(client: QMPClient, command: str, state: Path, deadline_s: float) -> None:
     """Save to or resume from the file `state`, and wait until QEMU reports that it is done.
 
@@ -141,9 +152,9 @@ async def _migrate(client: QMPClient, command: str, state: Path, deadline_s: flo
     """
     with state.open("rb" if command == "migrate-incoming" else "wb") as file:
         client.send_fd_scm(file.fileno())
-        await client.execute("getfd", {"fdname": "state"})
+        await _execute(client, deadline_s, "getfd", fdname="state")
     with client.listener("MIGRATION") as reports:
-        await client.execute(command, {"uri": "fd:state"})
+        await _execute(client, deadline_s, command, uri="fd:state")
         status = ""
         while status != "completed":
             report: Any = await asyncio.wait_for(reports.get(), deadline_s)

@@ -20,6 +20,7 @@ import requests
 
 from boxlab import engine, marks
 from boxlab.errors import NotReady
+from boxlab.interrupts import deferred
 from boxlab.language import _
 
 STOP_S = 10
@@ -156,18 +157,20 @@ class EngineContainer:
             self._api = api = engine.connect().api
             self._attached = None
             self.times: dict[str, float] = {}
-            self.id = api.create_container(
-                image,
-                command,
-                stdin_open=True,
-                hostname=hostname or None,
-                stop_signal=stop_signal,
-                environment=environment,
-                ports=list(options.get("port_bindings", ())),
-                labels=engine.labels(),
-                host_config=api.create_host_config(auto_remove=True, **options) | (host or {}),
-            )["Id"]
+            self.id = ""
             try:
+                with deferred():  # or Ctrl-C might strike when it exists and we do not know of it yet
+                    self.id = api.create_container(
+                        image,
+                        command,
+                        stdin_open=True,
+                        hostname=hostname or None,
+                        stop_signal=stop_signal,
+                        environment=environment,
+                        ports=list(options.get("port_bindings", ())),
+                        labels=engine.labels(),
+                        host_config=api.create_host_config(auto_remove=True, **options) | (host or {}),
+                    )["Id"]
                 self.times["created"] = time.monotonic()
                 self._attached = api.attach_socket(self.id, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
                 self._socket = getattr(self._attached, "_sock", self._attached)
@@ -176,8 +179,9 @@ class EngineContainer:
                 api.start(self.id)
                 self.times["started"] = time.monotonic()
             except BaseException:  # Ctrl-C as well: what was created must not stay
-                self._disconnect()
-                self._remove()
+                if self.id:
+                    self._disconnect()
+                    self._remove()
                 raise
 
     def pids(self) -> list[int]:

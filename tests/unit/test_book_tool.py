@@ -1,0 +1,65 @@
+"""tools/book.py where its output or its terminal is not what it should be; what it renders is tested with the book."""
+
+import errno
+import fcntl
+import importlib.util
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from boxlab import paths, progress
+from boxlab.labs import runner
+
+TOOL = paths.ROOT / "tools" / "book.py"
+
+
+@pytest.fixture
+def at_work(tmp_path):
+    """Another one is at work in the folder: that it waits for it is what the tool says first."""
+    with (tmp_path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield os.environ | {"BOOK_OUT": str(tmp_path)}
+
+
+@pytest.mark.linux
+def test_an_output_that_is_full_is_named(at_work):
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run([sys.executable, TOOL], stdout=full, stderr=subprocess.PIPE, text=True, env=at_work)
+    assert ended.returncode == 3
+    assert re.fullmatch(r"book: the standard output: No space left on device\n  fix: .*\n", ended.stderr)
+
+
+def test_a_reader_that_has_gone_is_no_error(at_work):
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run([sys.executable, TOOL], stdout=writing, stderr=subprocess.PIPE, text=True, env=at_work)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, "")
+
+
+def kernels_terminal():
+    spec = importlib.util.spec_from_file_location("book_tool", TOOL)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    return tool.kernel_environment()[progress.TERMINAL]
+
+
+@pytest.mark.parametrize("terminal", [kernels_terminal, runner._terminal])
+def test_a_terminal_without_a_name_here_is_none(monkeypatch, terminal):
+    """As where /dev/pts is not the one that it was opened in."""
+
+    def nameless(_descriptor):
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+    ours, theirs = pty.openpty()
+    monkeypatch.delenv(progress.TERMINAL, raising=False)
+    with os.fdopen(ours), os.fdopen(theirs, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        assert terminal() == os.ttyname(theirs)
+        monkeypatch.setattr(os, "ttyname", nameless)
+        assert terminal() == ""

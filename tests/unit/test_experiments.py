@@ -1,0 +1,77 @@
+"""What experiments lay beside what they measure, on an engine that is only pretended."""
+
+import importlib
+import signal
+from types import SimpleNamespace
+
+import pytest
+
+from boxlab.errors import EngineError, NotReady
+
+# The package has the functions of these names.
+reach, storage, transfer = (
+    importlib.import_module(f"boxlab.experiments.{name}") for name in ("reach", "storage", "transfer")
+)
+
+
+class Networks:
+    """Those of an engine: what is there, and whether we are told to end while one is made."""
+
+    def __init__(self):
+        self.there, self.interrupted, self.config = [], False, []
+
+    def create(self, name, labels):
+        network = SimpleNamespace(
+            name=name,
+            attrs={"IPAM": {"Config": self.config}},
+            reload=lambda: None,
+            remove=lambda: self.there.remove(network),
+        )
+        self.there.append(network)
+        if self.interrupted:
+            signal.raise_signal(signal.SIGINT)
+        return network
+
+
+@pytest.fixture
+def networks(monkeypatch):
+    made = Networks()
+    monkeypatch.setattr(reach.engine, "connect", lambda: SimpleNamespace(networks=made))
+    monkeypatch.setattr(transfer.images, "ensure", lambda name: SimpleNamespace(tag=name))
+    return made
+
+
+def test_of_a_network_with_addresses_of_both_versions_the_host_is_asked_at_its_ipv4(networks):
+    networks.config = [
+        {"Subnet": "fd00:1::/64", "Gateway": "fd00:1::1"},
+        {"Subnet": "172.19.0.0/16", "Gateway": "172.19.0.1"},
+    ]
+    with reach._network() as (_name, gateway):
+        assert gateway == "172.19.0.1" and networks.there
+    assert networks.there == []
+
+
+@pytest.mark.parametrize("opened", [reach._network, transfer._registry], ids=["reach", "transfer"])
+def test_a_network_that_comes_to_be_as_we_are_told_to_end_does_not_stay(networks, opened):
+    networks.interrupted = True
+    with pytest.raises(KeyboardInterrupt), opened():
+        pytest.fail("it was opened")
+    assert networks.there == []
+
+
+@pytest.mark.parametrize("refused", [EngineError, NotReady])
+def test_where_the_engine_does_not_see_our_folders_it_is_said_why(monkeypatch, tmp_path, refused):
+    """It refuses to mount one, or mounts an empty one of its own."""
+    stopped = []
+
+    def start(*_arguments, **_options):
+        if refused is EngineError:
+            raise EngineError("no such folder", "share it")
+        return SimpleNamespace(
+            read=lambda timeout_s: b"", exit_reason=lambda: "exit status 0", stop=lambda grace_s: stopped.append(1)
+        )
+
+    monkeypatch.setattr(storage, "EngineContainer", start)
+    reason = storage._unseen("image", tmp_path)
+    assert ("no such folder" if refused is EngineError else "it ended before 'seen'") in reason and "fix" not in reason
+    assert len(stopped) == (refused is NotReady) and list(tmp_path.iterdir()) == []

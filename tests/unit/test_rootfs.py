@@ -1,0 +1,57 @@
+"""How what is made once comes about and goes, and how files are unpacked, without an engine."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from boxlab import paths, progress, rootfs
+from boxlab.errors import BoxlabError
+
+USE = """
+import sys
+from pathlib import Path
+from boxlab import paths, rootfs
+paths.SCRATCH = Path(sys.argv[1]).parent / "scratch"
+print(rootfs.made_once(Path(sys.argv[1]), "disk", sys.argv[2], Path.touch), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "SCRATCH", tmp_path / "scratch")
+    monkeypatch.setenv(progress.TERMINAL, "")
+
+
+def test_an_older_version_stays_as_long_as_another_process_uses_it(tmp_path):
+    """Two engines know the same image by two ids: whoever has one must not take away what is made of the other's."""
+    folder = tmp_path / "disks"
+    command = [sys.executable, "-c", USE, str(folder), "of one engine"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        used = other.stdout.readline().strip()
+        ours = rootfs.made_once(folder, "disk", "of another engine", lambda path: path.touch())
+        assert set(map(str, folder.glob("disk-*"))) == {used, str(ours)}
+        other.stdin.close()
+    newest = rootfs.made_once(folder, "disk", "of that engine, later", lambda path: path.touch())
+    assert list(folder.glob("disk-*")) == [newest], "nobody else uses what was there"
+
+
+FULL_DISK = """#!/bin/sh
+exec timeout 10 sh -c "
+    yes 'tar: app/file: Cannot write: No space left on device' | head -c 300000 >&2
+    cat >/dev/null
+    exit 2"
+"""
+
+
+def test_a_full_disk_ends_the_unpacking_with_its_fix(tmp_path, monkeypatch):
+    """Tar says so of each file, while we still write to it."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "tar").write_text(FULL_DISK)
+    (tmp_path / "bin" / "tar").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    with pytest.raises(BoxlabError, match=r"files: No space left on device") as caught:
+        rootfs._untar([b"x" * (1 << 20)] * 4, tmp_path / "files", "workload")
+    assert caught.value.fix.startswith("make room on the disk")
