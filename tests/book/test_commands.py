@@ -109,6 +109,18 @@ def test_no_cell_hides_its_value_by_a_semicolon(path):
     assert [cell for cell in cells if cell.endswith(";")] == []
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_container_that_later_cells_use_is_still_there_for_whoever_reads_in_between(path):
+    cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    programs = "\n".join(re.findall(r"(?s)'''(.*?)'''", "\n".join(cells)))
+    assert not re.search(r"(?m)^time\.sleep\(\d+\)$", programs), "a program in a file that ends by itself"
+    for number, cell in enumerate(cells):
+        for name in re.findall(r"(?m)docker run [^\n]*--name (\S+)[^\n]*\bsleep[ (]\d{3,}", cell):
+            removed = re.search(rf"docker rm [^\n]*\b{name}\b", cell)
+            later = [each for each in cells[number + 1 :] if re.search(rf"docker [^\n]*\b{name}\b", each)]
+            assert removed or not later, f"{name}: sleep infinity"
+
+
 def test_at_least_two_thirds_of_a_notebooks_cells_can_be_used_without_this_project():
     for path in NOTEBOOKS:
         cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
