@@ -250,7 +250,7 @@ def _untar(archive: Iterable[bytes], folder: Path, name: str) -> None:
             pass  # tar gave up: its complaint says why
         complaint = said.result().decode(errors="replace").strip()
     if tar.returncode:
-        if "no space left" in complaint.lower():
+        if engine.FULL.search(complaint):
             raise of_system(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)))
         raise BuildError(
             _("the files of {image} could not be unpacked: {complaint}", image=name, complaint=complaint[-300:]),

@@ -213,3 +213,19 @@ def test_what_an_engine_has_not_is_no_fault_of_the_docker_command():
     assert "content digest" in said.args[0] and said.fix == ""
     for line in ("sh: 1: docker: not found", "bash: docker: command not found", "version `GLIBC_2.34' not found"):
         assert "command line anew" in client.fix_for(line)
+
+
+def test_what_the_reader_says_of_a_compose_project_is_not_said_of_ours(monkeypatch):
+    monkeypatch.setenv("COMPOSE_FILE", "theirs.yaml")
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere")
+    assert "COMPOSE_FILE" not in engine.docker_call("compose", "ls")[1]
+    assert engine.docker_call("compose", "ls", COMPOSE_FILE="ours.yaml")[1]["COMPOSE_FILE"] == "ours.yaml"
+
+
+@pytest.mark.parametrize(
+    ("given", "name"), [("", "scratch"), ("/var/tmp", "scratch"), ("/var/tmp/scratch-gw0", "scratch-gw0")]
+)
+def test_what_is_swept_lies_in_our_cache_whatever_a_variable_says(given, name):
+    command = [sys.executable, "-c", "from boxlab import paths; print(paths.SCRATCH)"]
+    said = subprocess.run(command, env=os.environ | {"BOXLAB_SCRATCH": given}, capture_output=True, text=True)
+    assert said.stdout.strip() == str(paths.CACHE / name)

@@ -61,7 +61,7 @@ def read(folder: Path, project: str, name: str = "compose.yaml") -> dict[str, An
             _("mend the line; `docker compose --file {file} config` in your folder says the same", file=name),
         )
     model: dict[str, Any] = json.loads(ran.stdout)
-    _refuse(_Model(folder, project).of(model))
+    _refuse(_Model(folder).of(model))
     return model
 
 
@@ -188,6 +188,9 @@ BUILD_FREE = set(
     "args dockerfile_inline extra_hosts labels no_cache platforms provenance pull sbom secrets shm_size target ulimits".split()
 )
 
+NAMED = ("labels", "name")
+"""Keys of what a service uses that reach nothing: `Project` gives names of its own."""
+
 OWN = re.compile(r"service:.+|private|shareable|none|")
 """Namespaces of its own, or of another service of the file."""
 
@@ -195,8 +198,8 @@ OWN = re.compile(r"service:.+|private|shareable|none|")
 class _Model:
     """What Compose has made of the files."""
 
-    def __init__(self, folder: Path, project: str):
-        self._folder, self._project = folder, project
+    def __init__(self, folder: Path):
+        self._folder = folder
         self._services: dict[str, Callable[[Any], Iterator[object]]] = {
             "build": self._build,
             "cgroup": self._namespace,
@@ -219,7 +222,7 @@ class _Model:
         for key, value in _said(model):
             if key in kinds:
                 for name, settings in value.items():
-                    for inner, refused in kinds[key](name, settings or {}):
+                    for inner, refused in kinds[key](settings or {}):
                         yield f"{key}.{name}.{inner}", _short(refused)
             elif key == "services":
                 for name, settings in value.items():
@@ -272,27 +275,24 @@ class _Model:
     def _hooks(self, hooks: list[dict[str, Any]]) -> Iterator[object]:
         return (hook for hook in hooks if hook.get("privileged"))
 
-    def _named(self, name: str, key: str, value: object) -> bool:
-        return key in ("labels", "name")  # `Project` has names of its own
-
-    def _file(self, name: str, settings: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    def _file(self, settings: dict[str, Any]) -> Iterator[tuple[str, object]]:
         for key, value in _said(settings):
             held = key == "content" or (key == "file" and _inside(self._folder, value))
-            if not (held or self._named(name, key, value)):
+            if not (held or key in NAMED):
                 yield key, value
 
-    def _network(self, name: str, settings: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    def _network(self, settings: dict[str, Any]) -> Iterator[tuple[str, object]]:
         for key, value in _said(settings):
             held = key in ("attachable", "enable_ipv4", "enable_ipv6", "internal") or (
                 key == "driver" and value == "bridge"
             )
             held = held or (key == "ipam" and value.get("driver") in (None, "default") and not value.get("options"))
-            if not (held or self._named(name, key, value)):
+            if not (held or key in NAMED):
                 yield key, value
 
-    def _volume(self, name: str, settings: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    def _volume(self, settings: dict[str, Any]) -> Iterator[tuple[str, object]]:
         for key, value in _said(settings):
-            if not ((key == "driver" and value == "local") or self._named(name, key, value)):
+            if not ((key == "driver" and value == "local") or key in NAMED):
                 yield key, value
 
 
