@@ -59,8 +59,9 @@ def fake_engine(socket: Path | None = None, certificates: Path | None = None) ->
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a client may have given up meanwhile
+                self.end_headers()
+                self.wfile.write(content)
 
         do_POST = do_DELETE = do_HEAD = do_GET
 

@@ -26,6 +26,12 @@ BASE = f"{images.PREFIX}base"
 
 
 @pytest.fixture
+def stage():
+    """What the check plays the engine with."""
+    return SimpleNamespace(**runpy.run_path(str(LAB / "starter" / "stage.py")))
+
+
+@pytest.fixture
 def socket():
     spoken = engine.connect().version()["ApiVersion"]
     if tuple(map(int, spoken.split("."))) < (1, 44):
@@ -87,19 +93,40 @@ def test_a_right_answer_says_what_a_real_engine_refuses(start, folder):
 
 
 @pytest.mark.parametrize("folder", RIGHT, ids=lambda folder: folder.name)
-def test_a_right_answer_leaves_nothing_on_a_real_engine_after_ctrl_c(start, folder):
+def test_a_right_answer_leaves_nothing_on_a_real_engine_after_ctrl_c(start, stage, folder):
     with start(folder, BASE, *program(start.word, "print('working'); import time; time.sleep(600)")) as process:
         assert process.stdout.readline() == b"working\n"
         assert len(start.left()) == 1
+        stage.rest(process)
         process.send_signal(signal.SIGINT)
         process.communicate()
     waiting.until(lambda: not start.left())
 
 
+def test_ctrl_c_is_pressed_when_a_program_waits_as_python_may_not_notice_it_before(stage):
+    deaf = """
+import signal, threading, time
+ignoring = signal.signal(signal.SIGINT, signal.SIG_IGN)
+print("deaf", flush=True)
+end = time.monotonic() + 0.5
+while time.monotonic() < end:
+    pass
+signal.signal(signal.SIGINT, ignoring)
+threading.Event().wait()
+"""
+    with subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            process.stdout.readline()
+            stage.rest(process)
+            process.send_signal(signal.SIGINT)
+            assert b"KeyboardInterrupt" in process.communicate(timeout=waiting.HANG_S)[1]
+        finally:
+            process.kill()
+
+
 @pytest.fixture
-def played(tmp_path, monkeypatch):
+def played(stage, tmp_path, monkeypatch):
     """The socket of the engine that the check plays, with the same image; its program waits to be killed."""
-    stage = SimpleNamespace(**runpy.run_path(str(LAB / "starter" / "stage.py")))
     monkeypatch.chdir(tmp_path)
     scene = stage.Scene({"image": BASE, "steps": [["killed"]], "refusal": "", "sizes": [4096], "patience_s": 1})
     with stage.Engine(scene) as server:
@@ -134,9 +161,8 @@ def asked(socket, method, path, body=None, kind="application/json"):
     ],
     ids=["prints", "is-refused", "is-removed"],
 )
-def test_who_has_the_head_of_an_attachment_misses_nothing_from_then_on(tmp_path, monkeypatch, happens, sent):
+def test_who_has_the_head_of_an_attachment_misses_nothing_from_then_on(stage, tmp_path, monkeypatch, happens, sent):
     """However long the thread that streams is kept from it: the program prints, or ends, at once."""
-    stage = SimpleNamespace(**runpy.run_path(str(LAB / "starter" / "stage.py")))
     monkeypatch.chdir(tmp_path)
     steps = [["stdout", base64.b64encode(b"first").decode()], ["end", 0]]
     server = stage.Engine(stage.Scene({"image": BASE, "steps": steps, "refusal": "", "sizes": [4096], "patience_s": 1}))

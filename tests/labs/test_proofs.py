@@ -70,24 +70,20 @@ def test_what_is_wrong_with_a_lab_is_said_problem_by_problem(places):
     assert not any("0.001" in problem for problem in problems), "how long a check takes is no problem of the lab"
 
 
-def test_briefly_each_wrong_answer_is_still_caught_by_its_own_check_and_one_that_is_drawn_fails_no_other(
-    places, monkeypatch
-):
-    two = "HI\necho 1\n"
+def test_briefly_one_wrong_answer_of_each_check_is_tried_by_that_check_alone_and_one_of_them_by_all(places, monkeypatch):
     toy = spoiled(
         places,
-        {"wrong/two/answer.txt": two, "wrong/loud/answer.txt": toy_lab.SOLUTION},
+        {"wrong/two/answer.txt": "HI\necho 1\n", "wrong/written-down/answer.txt": toy_lab.SOLUTION},
         toml=toy_lab.TOML + 'two = "says_it"\n',
     )
-    monkeypatch.setattr(verify, "_drawn", lambda names, count: ["empty"] if "empty" in names else ["by-awk"])
+    not_caught = "wrong/written-down: fails nothing in place of knows_the_number"
+    monkeypatch.setattr(verify, "_drawn", lambda names: [next((n for n in ("by-awk", "two") if n in names), names[0])])
     proof = verify.verify(toy, brief=True)
-    assert proof.problems == ["wrong/loud: fails nothing in place of says_it"]
-    assert [name for name in proof.seconds if name.startswith("right/")] == ["right/by-awk"]
-    monkeypatch.setattr(verify, "_drawn", lambda names, count: ["two"] if "two" in names else ["by-awk"])
-    assert [line[:20] for line in verify.verify(toy, brief=True).problems] == [
-        "wrong/loud: fails no",
-        "wrong/two: fails say",
-    ]
+    assert proof.problems[1:] == [not_caught] and proof.problems[0].startswith("wrong/two: fails says_it, knows_the_number")
+    tried = ["starter", "solution", "solution, warm", "right/by-awk", "wrong/two", "wrong/empty", "wrong/written-down"]
+    assert list(proof.seconds) == tried
+    monkeypatch.setattr(verify, "_drawn", lambda names: [next((n for n in ("empty", "two") if n in names), names[0])])
+    assert verify.verify(toy, brief=True).problems == [not_caught], "by its own check alone, the other is as it should be"
 
 
 def test_a_lab_that_knows_too_few_right_answers_is_not_proven(places):

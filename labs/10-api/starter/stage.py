@@ -22,12 +22,16 @@ import termios
 import threading
 import time
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 SOCKET = "engine.sock"
 
 DRAINED_S = 2
 """How long a piece may wait to be read before the next one follows."""
+
+AT_REST_S = 2
+"""How long run.py may go on working before Ctrl-C is pressed all the same."""
 
 
 class Scene:
@@ -360,11 +364,27 @@ def take(engine, pipe, stream):
             engine.changed.notify_all()
 
 
+def rest(process):
+    """Let a program come to where it waits: while Python closes something, it takes no notice of Ctrl-C."""
+    before, deadline = None, time.monotonic() + AT_REST_S
+    while sys.platform == "linux" and time.monotonic() < deadline:
+        told = r"^(?:State|(?:non)?voluntary_ctxt_switches):\t(\w+)"
+        with contextlib.suppress(OSError):  # a thread that ends meanwhile
+            threads = Path(f"/proc/{process.pid}/task").glob("*/status")
+            now = [re.findall(told, thread.read_text(), re.MULTILINE) for thread in threads]
+            if now == before and all(state == "S" for state, *_switches in now):
+                return
+            before = now
+        time.sleep(0.02)
+
+
 def interrupt(engine, process):
-    """Press Ctrl-C once run.py has shown something."""
+    """Press Ctrl-C once run.py has shown something, and waits."""
     wanted = base64.b64decode(engine.scene.interrupt)
     with engine.changed:
         engine.changed.wait_for(lambda: wanted in engine.shown["stdout"] or engine.over, engine.scene.patience_s)
+    rest(process)
+    with engine.changed:
         if not engine.over:
             process.send_signal(signal.SIGINT)
 

@@ -3,7 +3,7 @@ known mistake is caught, nothing is left."""
 
 import secrets
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,8 +45,8 @@ def verify(lab: Lab, watch: Callable[[str], None] = lambda says: None, *, brief:
 
     Args:
         watch: called with the name of each case before it is checked.
-        brief: with two right ones that are drawn, and each wrong one, but for one that is drawn, by the check alone that it must
-            fail; else all by all checks.
+        brief: with answers that are drawn, other ones each time: one that is right, and for each check one that is wrong, by that
+            check alone, but for one of these; else all by all checks.
 
     Raises:
         BoxlabError: another command works on the lab.
@@ -56,11 +56,13 @@ def verify(lab: Lab, watch: Callable[[str], None] = lambda says: None, *, brief:
     with _cases(lab, proof, watch) as case:
         _prove_starter(lab, proof, case)
         names = _prove_solution(lab, proof, case)
-        for name in _drawn(lab.right(), 2) if brief else lab.right():
+        for name in _drawn(lab.right()) if brief else lab.right():
             _prove_right(lab, proof, case, name)
-        whole = _drawn(lab.wrong, 1) if brief else lab.wrong
-        for name, check in lab.wrong.items():
-            _prove_wrong(lab, proof, case, name, only="" if name in whole else check)
+        by_check = {check: [name for name in lab.wrong if lab.wrong[name] == check] for check in lab.wrong.values()}
+        tried = [name for names in by_check.values() for name in (_drawn(names) if brief else names)]
+        whole = _drawn(tried) if brief else tried
+        for name in tried:
+            _prove_wrong(lab, proof, case, name, only="" if name in whole else lab.wrong[name])
         if uncaught := names - set(lab.wrong.values()):
             proof.problems.append(_("no wrong answer is caught by {checks}", checks=", ".join(sorted(uncaught))))
     return proof
@@ -70,9 +72,9 @@ Case = Callable[..., Report | None]
 """Checks a folder under a name; returns nothing where the machine was in the way."""
 
 
-def _drawn(names: Collection[str], count: int) -> list[str]:
-    """So many of some names, other ones each time."""
-    return secrets.SystemRandom().sample(sorted(names), min(count, len(names)))
+def _drawn(names: list[str]) -> list[str]:
+    """One of some names, another each time."""
+    return [secrets.choice(names)] if names else []
 
 
 def _prove_starter(lab: Lab, proof: Proof, case: Case) -> None:
