@@ -70,7 +70,9 @@ def test_what_is_wrong_with_a_lab_is_said_problem_by_problem(places):
     assert not any("0.001" in problem for problem in problems), "how long a check takes is no problem of the lab"
 
 
-def test_briefly_one_wrong_answer_of_each_check_is_tried_by_that_check_alone_and_one_of_them_by_all(places, monkeypatch):
+def test_briefly_one_wrong_answer_of_each_check_is_tried_by_that_check_alone_and_one_of_them_by_all(
+    places, monkeypatch
+):
     toy = spoiled(
         places,
         {"wrong/two/answer.txt": "HI\necho 1\n", "wrong/written-down/answer.txt": toy_lab.SOLUTION},
@@ -79,11 +81,15 @@ def test_briefly_one_wrong_answer_of_each_check_is_tried_by_that_check_alone_and
     not_caught = "wrong/written-down: fails nothing in place of knows_the_number"
     monkeypatch.setattr(verify, "_drawn", lambda names: [next((n for n in ("by-awk", "two") if n in names), names[0])])
     proof = verify.verify(toy, brief=True)
-    assert proof.problems[1:] == [not_caught] and proof.problems[0].startswith("wrong/two: fails says_it, knows_the_number")
+    assert proof.problems[1:] == [not_caught] and proof.problems[0].startswith(
+        "wrong/two: fails says_it, knows_the_number"
+    )
     tried = ["starter", "solution", "solution, warm", "right/by-awk", "wrong/two", "wrong/empty", "wrong/written-down"]
     assert list(proof.seconds) == tried
     monkeypatch.setattr(verify, "_drawn", lambda names: [next((n for n in ("empty", "two") if n in names), names[0])])
-    assert verify.verify(toy, brief=True).problems == [not_caught], "by its own check alone, the other is as it should be"
+    assert verify.verify(toy, brief=True).problems == [not_caught], (
+        "by its own check alone, the other is as it should be"
+    )
 
 
 def test_a_lab_that_knows_too_few_right_answers_is_not_proven(places):
