@@ -316,6 +316,13 @@ def _certificates() -> Iterator[Finding]:
         State.NOTE if extra else State.OK,
         detail if extra else _("only the public authorities"),
     )
+    if unread := images.unread_certificates():
+        yield Finding(
+            _("certificates"),
+            State.NOTE,
+            _("cannot be read, so not in the base image: {files}", files=", ".join(map(str, unread))),
+            _("`chmod a+r` what is there, and let SSL_CERT_FILE and its like name files that are"),
+        )
 
 
 _CHECKS: dict[Callable[[], Iterator[Finding]], str] = {

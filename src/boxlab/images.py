@@ -235,30 +235,38 @@ def short_name(name: str) -> str:
 
 
 def extra_certificates() -> list[bytes]:
-    """Certificate authorities (PEM) that this machine trusts beyond the public ones, such as a proxy's own.
-
-    Looked for where Debian and Ubuntu keep local ones and in the bundles that the usual environment variables name.
-    """
-    bundles = [
-        Path(os.environ[v])
-        for v in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
-        if os.environ.get(v)
-    ]
-    bundles += sorted(Path("/usr/local/share/ca-certificates").rglob("*.crt"))
+    """Certificate authorities (PEM) that this machine trusts beyond the public ones, such as a proxy's own, as far as they can
+    be read."""
     block = re.compile(rb"-----BEGIN CERTIFICATE-----\s+(.+?)\s+-----END CERTIFICATE-----", re.DOTALL)
 
     def certificates(bundle: Path) -> dict[bytes, bytes]:
-        try:
-            content = bundle.read_bytes()
-        except OSError:  # it is not there, or only root may read it
-            return {}
-        return {b"".join(m[1].split()): m[0] + b"\n" for m in block.finditer(content)}
+        return {b"".join(m[1].split()): m[0] + b"\n" for m in block.finditer(_content(bundle) or b"")}
 
     public = certificates(Path(certifi.where()))
     for packaged in Path("/usr/share/ca-certificates").rglob("*.crt"):
         public |= certificates(packaged)
-    found = {body: pem for bundle in bundles for body, pem in certificates(bundle).items()}
+    found = {body: pem for bundle in _bundles() for body, pem in certificates(bundle).items()}
     return [pem for body, pem in found.items() if body not in public]
+
+
+def unread_certificates() -> list[Path]:
+    """Files that should hold such authorities and cannot be read, since they are not there or only root may."""
+    return [bundle for bundle in _bundles() if _content(bundle) is None]
+
+
+def _content(file: Path) -> bytes | None:
+    """What is in a file; nothing if it cannot be read."""
+    try:
+        return file.read_bytes()
+    except OSError:
+        return None
+
+
+def _bundles() -> list[Path]:
+    """Files of authorities: those that the usual environment variables name, and where Debian and Ubuntu keep local ones."""
+    variables = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
+    named = [Path(os.environ[variable]) for variable in variables if os.environ.get(variable)]
+    return [*dict.fromkeys(named), *sorted(Path("/usr/local/share/ca-certificates").rglob("*.crt"))]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from boxlab import images, marks, paths, provenance
+from boxlab import doctor, images, marks, paths, provenance
 from boxlab.builder import Build
 from boxlab.errors import BuildError
 
@@ -116,7 +116,7 @@ def test_only_certificates_beyond_the_public_ones_are_taken(tmp_path, monkeypatc
     assert PEM % b"T3VycyBhbG9uZQ==" not in before()
 
 
-def test_an_authority_that_only_root_may_read_is_left_out(tmp_path, monkeypatch):
+def test_an_authority_that_only_root_may_read_is_left_out_and_doctor_says_so(tmp_path, monkeypatch):
     closed, read = tmp_path / "closed.pem", Path.read_bytes
     closed.write_bytes(PEM % b"T3VycyBhbG9uZQ==")
 
@@ -131,6 +131,10 @@ def test_an_authority_that_only_root_may_read_is_left_out(tmp_path, monkeypatch)
     monkeypatch.setenv("PIP_CERT", str(tmp_path / "missing.pem"))
     assert PEM % b"T3VycyBhbG9uZQ==" not in images.extra_certificates()
     assert set(images.extra_certificates()) <= set(before)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))  # a folder, which holds authorities only for some programs
+    assert {closed, tmp_path / "missing.pem", tmp_path} <= set(images.unread_certificates())
+    _known, unread = doctor._certificates()
+    assert str(closed) in unread.detail and "chmod" in unread.fix
 
 
 def test_an_unknown_image_is_named_with_the_known_ones():
