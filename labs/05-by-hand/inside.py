@@ -16,15 +16,19 @@ def say(**facts: object) -> None:
 
 
 def hog(processes: int, mib: int) -> None:
-    """Let each of several processes take so much memory and keep it; say how many of them live once no other wants more.
+    """Let each of several processes take so much memory and keep it; say how many of them live once no other wants more, and how
+    many were killed.
 
     What one got before it was killed for another does not count: each is asked in the end.
     """
     done, has = os.pipe()
     wait, ask = os.pipe()
     count, lives = os.pipe()
+    children = []
     for _ in range(processes):
-        if not os.fork():
+        if child := os.fork():
+            children.append(child)
+        else:
             for end in (done, ask, count):
                 os.close(end)
             held = [b"x" * MIB for _ in range(mib)]  # as long as this name is bound
@@ -39,7 +43,8 @@ def hog(processes: int, mib: int) -> None:
     have = 0
     while os.read(count, 1):
         have += 1
-    say(have=have)
+    killed = [child for child in children if os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL]
+    say(have=have, killed=len(killed))
 
 
 def bomb(most: int) -> None:

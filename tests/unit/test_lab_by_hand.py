@@ -32,13 +32,13 @@ def saw(monkeypatch):
     return pretend
 
 
-@pytest.mark.parametrize("seen", [{"have": 2}, {"have": 1}, {"status": 137}, {"status": -9}])
+@pytest.mark.parametrize("seen", [{"have": 2}, {"have": 1}, {"have": 0, "killed": 4}, {"status": 137}, {"status": -9}])
 def test_a_limit_of_memory_kills_who_gets_none_or_all_of_them(saw, seen):
     saw(**seen)
     lab_05.limited_memory(None)
 
 
-@pytest.mark.parametrize("seen", [{"have": 4}, {"have": 3}, {"have": 0}, {}, {"status": 1}])
+@pytest.mark.parametrize("seen", [{"have": 4}, {"have": 3}, {"have": 0, "killed": 3}, {}, {"status": 1}])
 def test_who_gets_more_is_not_limited(saw, seen):
     saw(**seen)
     with pytest.raises(Mismatch):
