@@ -378,9 +378,7 @@ def limited_memory(work: Work) -> None:
     seen = attempt(work, "hog")
     have, killed = (seen["said"].get(name) for name in ("have", "killed"))
     as_a_whole = have is None and seen["status"] in (137, -9)  # as a group may be killed
-    one_by_one = (
-        have == 0 and killed == HOGS
-    )  # as a slow machine's kernel may kill the next before what one had is free
+    one_by_one = have == 0 and killed == HOGS  # as a slow machine may, where what the last one had is not yet free
     if have not in (1, 2) and not as_a_whole and not one_by_one:
         share = _share(seen["asked"])
         raise Mismatch(
