@@ -321,7 +321,7 @@ def _certificates() -> Iterator[Finding]:
             _("certificates"),
             State.NOTE,
             _("cannot be read, so not in the base image: {files}", files=", ".join(map(str, unread))),
-            _("`chmod a+r` what is there, and let SSL_CERT_FILE and its like name files that are"),
+            _("`sudo chmod a+r FILE`, or let the variable, such as SSL_CERT_FILE, name a file that exists"),
         )
 
 

@@ -87,6 +87,16 @@ def test_each_machine_has_tries_and_each_try_is_made_somewhere():
     assert all(row["says"] and ("suite" in row or row["guest"] is False) for row in rows)
 
 
+def test_the_page_says_what_each_try_is():
+    page = (paths.ROOT / "book" / "tried.md").read_text()
+    said = {
+        name
+        for row in re.findall(r"^\| (`.+) \| ", page, re.MULTILINE)
+        for name in re.findall("`([^`]+)`", row.partition(" | ")[0])
+    }
+    assert {what.removesuffix(" NN") for what in machine.TABLE["tries"]} == said
+
+
 def test_results_are_of_machines_that_there_are():
     records = {asked["record"] for asked in machine.TABLE["tries"].values() if "record" in asked}
     for file in machine.RESULTS.glob("*.json"):
