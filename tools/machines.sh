@@ -245,9 +245,9 @@ boot() {
   if process >/dev/null; then return; fi
   trap 'end' EXIT
   trap 'exit 130' INT TERM HUP
-  read -r accelerator rate < <(.venv/bin/python -c '
+  read -r accelerator rate < <(tools/engine.sh run .venv/bin/python -c '
 from boxlab.runtimes import accelerator, qemu
-print(accelerator.choose().name, qemu.tsc_khz() or "")') || true
+print(accelerator.choose().name, qemu.tsc_khz() or "")' 9>&-) || true
   [ -n "$accelerator" ] || fail "no virtual machine boots here" "boxlab doctor says why"
   case $ARCHITECTURE in
     amd64) machine=(-M q35 -cpu max -accel "$accelerator" -append "console=ttyS0 $KERNEL_OPTIONS ${rate:+tsc_early_khz=$rate}") ;;

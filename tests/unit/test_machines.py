@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from boxlab import images, paths, progress, rootfs, runtimes, turns
+from boxlab import images, marks, paths, progress, rootfs, runtimes, turns
 from boxlab.errors import NotReady, Unavailable
 from boxlab.runtimes import accelerator, qemu, snapshot
 from boxlab.runtimes.spawn import HostProcess
@@ -96,6 +96,42 @@ def test_a_watched_command_is_gone_when_the_watch_ends(tmp_path, pause):
     assert (tmp_path / "said").read_text() == "gone\n"
 
 
+@pytest.fixture
+def unlinks_late(monkeypatch, tmp_path):
+    """A QEMU that has made the file for what its disk takes up, and not taken its name away yet."""
+    monkeypatch.setattr(paths, "SCRATCH", tmp_path / "scratch")
+    (tmp_path / "qemu").write_text('#!/bin/sh\nmktemp "$TMPDIR/vl.XXXXXX"; echo up; exec sleep 1000\n')
+    (tmp_path / "qemu").chmod(0o755)
+    monkeypatch.setattr(paths, "CACHE", tmp_path)
+    return [*qemu.WATCHED, str(tmp_path / "qemu")]
+
+
+def test_a_machine_that_is_killed_as_it_starts_leaves_no_file_of_its_disk(unlinks_late):
+    process = qemu.started(unlinks_late)
+    assert b"vl." in process.read(HANG_S)
+    process.stop(grace_s=0)
+    process.stop(grace_s=0)
+    assert list(paths.SCRATCH.iterdir()) == []
+
+
+def test_a_machine_whose_owner_is_killed_as_it_starts_leaves_no_file_of_its_disk(unlinks_late):
+    process = qemu.started(unlinks_late)
+    try:
+        assert b"vl." in process.read(HANG_S)
+        assert [marks.RUN in folder.name for folder in paths.SCRATCH.iterdir()] == [True]
+        process._process.stdin.close()
+        process._process.wait(HANG_S)
+        assert list(paths.SCRATCH.iterdir()) == []
+    finally:
+        process.stop(grace_s=0)
+
+
+def test_a_machine_that_cannot_be_started_leaves_nothing(unlinks_late):
+    with pytest.raises(FileNotFoundError):
+        qemu.started(["/no/such/qemu"])
+    assert list(paths.SCRATCH.iterdir()) == []
+
+
 @pytest.mark.parametrize("folder", ["a, b", "a:b=c", 'it\'s "$HOME"', "-n", "two\nlines", "그릇", "a,,b"])
 def test_the_path_to_a_clone_may_have_any_character(folder, monkeypatch, tmp_path):
     cache = tmp_path / folder / ".cache"
@@ -103,7 +139,8 @@ def test_the_path_to_a_clone_may_have_any_character(folder, monkeypatch, tmp_pat
     kernel = rootfs.Kernel(cache / "kernels" / "vmlinux-6.1", "6.1", cache / "kernels" / "initrd.img")
     disk = rootfs.Disk(cache / "disks" / "d-1", IMAGE, rootfs.TINY_INIT)
     started = []
-    monkeypatch.setattr(qemu, "HostProcess", lambda argv, environment, cwd: started.append((argv, cwd)))
+    monkeypatch.setattr(qemu, "HostProcess", lambda argv, env, fds, cwd, work: started.append((argv, cwd)))
+    monkeypatch.setattr(paths, "SCRATCH", tmp_path / "scratch")
     qemu.guest(disk, kernel, "tcg", 1, 256).spawn()
     [(command, cwd)] = started
     assert cwd == cache and not any(f"/{folder}/" in word for word in command)

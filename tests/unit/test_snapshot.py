@@ -55,13 +55,13 @@ def resume(monkeypatch, tmp_path):
     def resumed(answers, hangs_up=False):
         started = []
 
-        def start(command, environment, pass_fds, cwd):
+        def start(command, pass_fds):
             started.append(Pretended(answers, hangs_up, *pass_fds))
             return started[0]
 
         monkeypatch.setattr(paths, "CACHE", tmp_path)
         monkeypatch.setattr(paths, "SCRATCH", tmp_path / "scratch")
-        monkeypatch.setattr(snapshot, "HostProcess", start)
+        monkeypatch.setattr(qemu, "started", start)
         monkeypatch.setattr(qemu, "architecture", lambda: "x86_64")
         monkeypatch.setattr(qemu, "tsc_khz", lambda: 2000000)
         disk = rootfs.Disk(tmp_path / "d.img", IMAGE, rootfs.TINY_INIT)

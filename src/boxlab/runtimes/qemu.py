@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from boxlab import images, paths, rootfs
+from boxlab import images, marks, paths, rootfs
 from boxlab.errors import Unavailable
 from boxlab.language import _
 from boxlab.runtimes.console import Console
@@ -22,6 +22,7 @@ trap 'kill $vm' TERM # before there is a machine that can be told to end
 exec 2>/dev/null # the shell would say how the machine ended, and the machine's own last words are what helps
 wait $vm; status=$?
 wait $vm # the first one also returns when the trap has run, and then the machine is not gone yet
+[ -z "$BOXLAB_WORKPLACE" ] || rm -rf -- "$BOXLAB_WORKPLACE" # whoever gave it may have been killed
 exit $status
 """
 
@@ -205,7 +206,7 @@ class Guest:
                 network_mode="none",
                 devices=["/dev/kvm"] if self.accelerator == "kvm" else [],
             )
-        return HostProcess([*WATCHED, *self.command(*self.files())], environment(), cwd=paths.CACHE)
+        return started([*WATCHED, *self.command(*self.files())])
 
     def files(self) -> tuple[str, str]:
         """Its disk and kernel as QEMU on the host finds them."""
@@ -222,9 +223,12 @@ def quoted(path: str) -> str:
     return path.replace(",", ",,")
 
 
-def environment() -> dict[str, str]:
-    """Variables for QEMU on the host: what its disks take up goes to our folder."""
-    return os.environ | {"TMPDIR": str(paths.scratch())}
+def started(command: list[str], pass_fds: tuple[int, ...] = ()) -> HostProcess:
+    """QEMU, started on the host in our cache. What its disks take up goes to a folder of its own that goes with it: it
+    takes the file's name away once the file is open, and may be killed before."""
+    workplace = marks.workplace("qemu")
+    variables = os.environ | dict.fromkeys(("TMPDIR", "BOXLAB_WORKPLACE"), str(workplace))
+    return HostProcess(command, variables, pass_fds, paths.CACHE, workplace)
 
 
 def guest(disk: rootfs.Disk, kernel: rootfs.Kernel, accelerator: str, cpus: int, memory_mib: int) -> Guest:

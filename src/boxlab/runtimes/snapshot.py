@@ -107,7 +107,7 @@ class _Resumable(qemu.Guest):
         located = self._with_paths(Path(qemu.here(self.folder)), Path(qemu.here(self.kernel.initrd)))
         command = [*qemu.WATCHED, *located.command(*self.files()), *monitor]
         with theirs:
-            process = HostProcess(command, qemu.environment(), pass_fds=(theirs.fileno(),), cwd=paths.CACHE)
+            process = qemu.started(command, (theirs.fileno(),))
 
         async def converse() -> None:
             client = QMPClient()

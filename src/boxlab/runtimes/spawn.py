@@ -6,6 +6,7 @@ Both are a `console.Source` and both can be stopped; a box is one of them with a
 import contextlib
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -38,6 +39,9 @@ OUT_OF_MEMORY = _("out of memory")
 class HostProcess:
     """A process of this host, in a session of its own, with its input open and its output on a pipe.
 
+    Args:
+        workplace: a folder for its files, removed when it has been stopped or could not be started.
+
     Attributes:
         times: as for `EngineContainer`; here there are no calls to time.
         id: of the container that it stands for, if it does.
@@ -46,19 +50,29 @@ class HostProcess:
     id = ""
 
     def __init__(
-        self, argv: list[str], environment: dict[str, str], pass_fds: tuple[int, ...] = (), cwd: Path | None = None
+        self,
+        argv: list[str],
+        environment: dict[str, str],
+        pass_fds: tuple[int, ...] = (),
+        cwd: Path | None = None,
+        workplace: Path | None = None,
     ):
         self.times: dict[str, float] = {}
-        self._process = subprocess.Popen(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment | marks.environment(),
-            start_new_session=True,
-            pass_fds=pass_fds,
-            cwd=cwd,
-        )
+        self._workplace = workplace
+        try:
+            self._process = subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=environment | marks.environment(),
+                start_new_session=True,
+                pass_fds=pass_fds,
+                cwd=cwd,
+            )
+        except BaseException:
+            self._clear()
+            raise
         assert self._process.stdin and self._process.stdout  # pipes
         self._input, self._output = self._process.stdin, self._process.stdout
 
@@ -108,7 +122,16 @@ class HostProcess:
         self._process.wait()
         with contextlib.suppress(BrokenPipeError):  # what it was sent last, nobody will read
             self._input.close()
+        while self._workplace and self.read(STOP_S):  # until the last that was killed is gone, and makes no file any more
+            pass
         self._output.close()
+        self._clear()
+
+    def _clear(self) -> None:
+        workplace, self._workplace = self._workplace, None
+        if workplace:
+            with contextlib.suppress(FileNotFoundError):  # it may have done so itself
+                shutil.rmtree(workplace)
 
     def _ends_within(self, seconds: float) -> bool:
         """Wait for its end, which Linux reports at once; `Popen.wait` would look for it ever less often."""
