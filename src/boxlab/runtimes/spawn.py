@@ -122,7 +122,7 @@ class HostProcess:
         self._process.wait()
         with contextlib.suppress(BrokenPipeError):  # what it was sent last, nobody will read
             self._input.close()
-        while self._workplace and self.read(STOP_S):  # until the last that was killed is gone, and makes no file any more
+        while self._workplace and self.read(STOP_S):  # until all that was killed is gone: none makes a file
             pass
         self._output.close()
         self._clear()
