@@ -1,6 +1,7 @@
 """Lab 15: a service and its database come up in the right order, keep their data, and share a password that is in no container's settings."""
 
 import json
+import re
 import secrets
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,6 +20,9 @@ OFTEN = {"interval": "250ms", "timeout": "5s", "retries": 80, "start_period": "0
 
 REFUSED = "psycopg.OperationalError"
 """What service.py ends with where it cannot connect."""
+
+SLEEP, LONGEST_S = re.compile(r"\bsleep\W+(\d+\.?\d*)"), 60
+"""How a command says that it sleeps, by the shell or by Python; and for how long, in seconds, it is believed."""
 
 CONTROL = {
     "services": {
@@ -112,6 +116,11 @@ def slow(found: dict, begins_s: float, makes_s: float) -> dict:
     return found
 
 
+def slept(found: dict) -> float:
+    """The longest time, in seconds, for which something in the project sleeps: who waits so long and no longer, waits by luck."""
+    return min(LONGEST_S, max(map(float, SLEEP.findall(json.dumps(found))), default=0))
+
+
 @cache
 def require_control(work: Work) -> None:
     """See that a project that is right comes up and answers here, so that one that does not is the learner's mistake.
@@ -159,8 +168,9 @@ class Life:
 
 @cache
 def life(work: Work) -> Life:
-    """Let it live, with a database whose slowness is drawn."""
-    found = slow(model(work), work.random.uniform(0.5, 1), work.random.uniform(2.5, 3))
+    """Let it live, with a database whose slowness is drawn, and outlasts what the project sleeps."""
+    makes_s = max(slept(model(work)), 2) + work.random.uniform(0.5, 1)
+    found = slow(model(work), work.random.uniform(0.5, 1), makes_s)
     lived = Life(word=f"word-{work.random.getrandbits(40):010x}")
     with work.project(found) as project:
         lived.up = project.up(UP_S)
@@ -217,7 +227,8 @@ def reads(work: Work) -> None:
 def waits(work: Work) -> None:
     """With a slow database, `docker compose up --wait` ends well, and the first request gets a good answer.
 
-    The database begins late, and then is busy for seconds while it listens on its socket alone, more than a service needs to start.
+    The database begins late, and then is busy for seconds while it listens on its socket alone: more than a service needs to start,
+    and than any `sleep` in the file.
     """
     lived = life(work)
     if lived.up or lived.first[0] != 200 or lived.restarts or lived.refused_first:
