@@ -241,8 +241,9 @@ ROOTLESS = "name=rootless"
 """What an engine says of its security where it runs as a user."""
 
 
+@cache
 def is_podman() -> bool:
-    """Whether it is Podman that answers as Docker would.
+    """Whether it is Podman that answers as Docker would. It's asked once: Podman runs a package manager for each answer.
 
     Raises:
         what the SDK raises: see `plain_errors`.

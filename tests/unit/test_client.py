@@ -18,6 +18,10 @@ from boxlab.errors import BoxlabError, EngineError
 from boxlab.labs.checks import printed
 
 
+REMEMBERED = (engine.connect, engine.is_local, engine.is_podman, engine.keeps_packed)
+"""What is asked of an engine once."""
+
+
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch, tmp_path):
     """A user with an empty configuration and no variables that name an engine or a proxy."""
@@ -30,7 +34,7 @@ def surroundings(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(progress, "_SAID", set())
     client.require_proxies.cache_clear()
-    for remembered in (engine.connect, engine.is_local, engine.keeps_packed):
+    for remembered in REMEMBERED:
         remembered.cache_clear()
     yield home
     forget()
@@ -41,7 +45,7 @@ def forget():
     """Hang up: the next test has another engine."""
     if engine.connect.cache_info().currsize:
         engine.connect().close()
-    for remembered in (engine.connect, engine.is_local, engine.keeps_packed):
+    for remembered in REMEMBERED:
         remembered.cache_clear()
 
 
@@ -496,6 +500,10 @@ def test_podman_limits_processors_although_it_says_not(fake, version, discarded)
     }
     fake.answers["/info"] = {"MemoryLimit": True, "CpuCfsQuota": False, "CgroupVersion": version}
     assert engine.discarded_limits() == discarded
+    assert engine.is_podman()
+    assert (
+        sum("/version" in request for request in fake.asked) == 2
+    )  # by `connect`, and once for all: Podman takes long
 
 
 INFO = {

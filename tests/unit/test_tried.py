@@ -216,7 +216,12 @@ stop() { :; }
 def test_a_machine_whose_kernel_panics_as_it_boots_is_booted_three_times_at_most(tmp_path, good, status, boots, runs):
     script = (paths.ROOT / "tools" / "machines.sh").read_text()
     boot = re.search(r"^boot\(\) \{.*?^\}", script, re.MULTILINE | re.DOTALL)[0]
-    for name, text in {"qemu": "echo >>boots; touch runs", ".venv/bin/python": "echo tcg 1"}.items():
+    programs = {
+        "qemu": "echo >>boots; touch runs",
+        ".venv/bin/python": "echo tcg 1",
+        "tools/engine.sh": 'shift; exec "$@"',
+    }
+    for name, text in programs.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / name).chmod(0o755)
