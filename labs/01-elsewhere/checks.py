@@ -5,12 +5,9 @@ from collections import Counter
 from datetime import UTC, datetime
 from functools import cache
 
-from boxlab.labs import Mismatch, Work, _, check, printed, same
+from boxlab.labs import AS_USUAL, Mismatch, Work, _, check, printed, same
 
-DATA = "/data/sales.csv"
-
-AS_USUAL = {"cap_drop": [], "security_opt": []}
-"""With the capabilities that `docker run` gives, so that an entry point that begins as root can become another user."""
+DATA, SETTINGS = "/data/sales.csv", "settings.toml"
 
 ENDS_S = 60
 """How long the program may take; it has a few lines to read."""
@@ -28,7 +25,8 @@ ELSEWHERE = _("what is from a session, a user or a folder differs from computer 
 
 @cache
 def image(work: Work):
-    """What the learner's files build."""
+    """What the learner's files build, with a tax that is drawn."""
+    (work.folder / SETTINGS).write_text(f"tax = {work.random.randrange(1, 20)}\n")
     return work.build()
 
 
@@ -63,11 +61,11 @@ def told(work: Work, next: str, tax: int | None = None, **session) -> None:
     """
     rows = sales(work)
     if tax is None:
-        tax = tomllib.loads(work.text("settings.toml"))["tax"]
+        tax = tomllib.loads(work.text(SETTINGS))["tax"]
     with work.lasting(image(work), session=session, **AS_USUAL) as box:
         box.write(DATA, "".join(f"{stamp},{city},{cents}\n" for stamp, city, cents in rows))
         box.start()
-        status, said = box.status(ENDS_S), box.printed()
+        status, said, answer = box.status(ENDS_S), box.printed(), box.printed(errors=False)
     if status:
         raise Mismatch(
             _("the program ends with status 0"),
@@ -75,7 +73,7 @@ def told(work: Work, next: str, tax: int | None = None, **session) -> None:
             ELSEWHERE,
             next,
         )
-    same(right(rows, tax), said.strip(), why=ELSEWHERE, next=next)
+    same(right(rows, tax), answer.strip(), why=ELSEWHERE, next=next)
 
 
 @check(points=1)
@@ -89,7 +87,13 @@ def answers(work: Work) -> None:
     """The program in the image tells the sales of other data, with the tax of settings.toml."""
     told(
         work,
-        _("see that the image has all files that the program reads, and that it reads {file}", file=DATA),
+        _(
+            "see that the image has all files that the program reads, that it reads {file}, and that {variable} is set nowhere but in "
+            "{settings}",
+            file=DATA,
+            variable="TAX",
+            settings=SETTINGS,
+        ),
     )
 
 
@@ -106,16 +110,17 @@ def any_folder(work: Work) -> None:
     )
 
 
-@check(points=2, needs=[answers])
+@check(points=2, needs=[any_folder])
 def any_user(work: Work) -> None:
-    """It runs as a user that the image has never heard of."""
+    """It runs as a user that the image has never heard of, in a folder that is root's."""
     user = str(work.random.randrange(20000, 60000))
     told(
         work,
         _(
-            "`docker run --rm --user 12345 IMAGE` shows it; look at what the program writes, and at who may read its files"
+            "`docker run --rm --user 12345 --workdir / IMAGE` shows it; look at what the program writes, and at who may read its files"
         ),
         user=f"{user}:{user}",
+        working_dir="/",
     )
 
 

@@ -16,9 +16,9 @@ from boxlab.labs import Mismatch, Work, _, check, same
 SUSPECT = "suspect.tar"
 """What a learner has from the beginning, to try things on."""
 
-SHAPES = ("plain", "noted", "noted before")
-"""An index of one manifest; one that names another index, where BuildKit's notes come after the image or before it. For each check
-an image of each is drawn, and all that an answer may overlook is in every one of them."""
+SHAPES = {"plain": "amd64", "noted": "arm64", "noted before": "amd64"}
+"""An index of one manifest; one that names another index, where BuildKit's notes come after the image or before it; and the processor
+that each is for. For each check an image of each is drawn, and all else that an answer may overlook is in every one of them."""
 
 OCI = "application/vnd.oci.image"
 NOTES = {"architecture": "unknown", "os": "unknown"}
@@ -73,11 +73,11 @@ class Image:
         self.seen |= {path: (digest, len(content)) for path, content in files.items()}
         self.every |= {(digest, path) for path in files}
 
-    def finish(self, random: Random, shape: str) -> None:
+    def finish(self, random: Random, shape: str, architecture: str = "amd64") -> None:
         """Add what refers to the layers: configuration, manifests and, but for a plain one, an index between them."""
         unpacked = [hashlib.sha256(_unpacked(self.blobs[digest])).hexdigest() for digest in self.layers]
         config = {
-            "architecture": "amd64",
+            "architecture": architecture,
             "os": "linux",
             "config": {"Cmd": ["python3", "predict.py"], "Env": [f"BUILD={random.getrandbits(64):x}"]},
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in unpacked]},
@@ -101,7 +101,7 @@ class Image:
             notes = self._part({"schemaVersion": 2, "config": empty, "layers": [told]}, "manifest") | {
                 "platform": NOTES
             }
-            both = [top | {"platform": {"architecture": "amd64", "os": "linux"}}, notes]
+            both = [top | {"platform": {"architecture": architecture, "os": "linux"}}, notes]
             top = self._part({"schemaVersion": 2, "manifests": both[:: 1 if shape == "noted" else -1]}, "index")
         where = ["blobs/" + digest.replace(":", "/") for digest in (configuration["digest"], *self.layers)]
         self.described = {
@@ -150,8 +150,14 @@ def draw(random: Random) -> Image:
     key, cache, data, again, edited, folder = (name() for _number in range(6))
     inner = {f"{folder}/{name()}/{name()}": content() for _number in range(2)}
     system = {f"usr/lib/{name()}.so": content() for _number in range(random.randrange(3, 7))}
+    # What only begins as something that is hidden does, and what begins with a dot at the top.
+    alike = {
+        path: content() for path in (f"app/{key}.pem.md", f"{cache}s/{name()}", f"{folder}-{name()}", f".{name()}")
+    }
     image.lay(random, system | {f"usr/lib/python3/{name()}.py": content()})
-    image.lay(random, {f"app/{edited}.py": content(), f"app/{key}.pem": content(), f"app/{again}.txt": content()})
+    image.lay(
+        random, {f"app/{edited}.py": content(), f"app/{key}.pem": content(), f"app/{again}.txt": content(), **alike}
+    )
     image.lay(random, {f"{cache}/{name()}": content(), f"{cache}/{name()}/{name()}": content(), **inner})
     # A file, a folder with all that is in it, and what a folder held while the folder itself stays, with a new file in it.
     image.lay(random, {f"app/{data}.csv": content()}, (f"app/{key}.pem", cache, f"app/{again}.txt"))
@@ -172,9 +178,9 @@ def plant(folder: Path, random: Random) -> None:
 def drawn(work: Work, spoil: bool = False) -> dict[str, tuple[Image, list[str]]]:
     """New images in the learner's folder, by file name, each with the parts of it that were spoilt: a layer and one of the others."""
     found = {}
-    for number, shape in enumerate(SHAPES):
+    for number, (shape, architecture) in enumerate(SHAPES.items()):
         image, name = draw(work.random), f"image-{number}.tar"
-        image.finish(work.random, shape)
+        image.finish(work.random, shape, architecture)
         others = sorted(image.blobs.keys() - image.layers)
         spoilt = sorted((work.random.choice(image.layers), work.random.choice(others))) if spoil else []
         image.save(work.random, work.folder / name, tuple(spoilt))

@@ -8,7 +8,7 @@ from functools import cache
 
 from docker.types import Mount
 
-from boxlab.labs import BoxlabError, Mismatch, Work, _, check, same
+from boxlab.labs import AS_USUAL, BoxlabError, Mismatch, Work, _, check, same
 
 BASE, DATA = "containers-measured/base", "/data"
 REPLICAS, EACH = 3, 200
@@ -42,7 +42,7 @@ def shared(work: Work):
 @contextlib.contextmanager
 def seller(work: Work, place, price: int = 25):
     """A replica of the service."""
-    with work.container(image(work), environment={"PRICE": str(price)}, **place) as box:
+    with work.container(image(work), environment={"PRICE": str(price)}, **AS_USUAL, **place) as box:
         yield box
 
 

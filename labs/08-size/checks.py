@@ -3,7 +3,7 @@
 from functools import cache
 from random import Random
 
-from boxlab.labs import Mismatch, Work, _, check, same
+from boxlab.labs import AS_USUAL, Mismatch, Work, _, check, same
 from boxlab.labs.traces import shows, views
 
 MIB = 1 << 20
@@ -92,7 +92,7 @@ def running(work: Work) -> tuple[dict[str, str], list[str]]:
     """
     words = work.random.sample(sorted(set().union(*texts(work))), WORDS)
     by_hand = _("`docker run -i IMAGE`, and type a word")
-    with work.container(image(work), cap_drop=[], security_opt=[]) as box:
+    with work.container(image(work), **AS_USUAL) as box:
         answered = {word: box.ask(word, next=by_hand) for word in [*words, "boxlab"]}
         with work.container(BASE, ["python3", "-c", USERS], pid_mode=f"container:{box.spawned.id}") as beside:
             return answered, beside.expect().split()
@@ -179,7 +179,7 @@ def cheap_edit(work: Work) -> None:
     number = work.random.randrange(10**6)
     program.write_text(program.read_text().replace(loop, f"counts[{word!r}] = {number}\n\n{loop}"))
     before, after = image(work), work.build("edited", edited)
-    with work.container(after, cap_drop=[], security_opt=[]) as box:
+    with work.container(after, **AS_USUAL) as box:
         same(
             f"{word}: {number}",
             f"{word}: {box.ask(word)}",

@@ -6,7 +6,7 @@ import zipfile
 from functools import cache
 from random import Random
 
-from boxlab.labs import Mismatch, Work, _, check, same
+from boxlab.labs import AS_USUAL, Mismatch, Work, _, check, same
 
 MIB = 1 << 20
 
@@ -16,7 +16,7 @@ CONTEXT = 3 * MIB
 EDITED = MIB // 2
 """What an edit may add to the image: a package that is installed again has twice as much."""
 
-BOX = {"cap_drop": [], "security_opt": [], "read_only": True}
+BOX = AS_USUAL | {"read_only": True}
 """How a container is held: as `docker run --read-only` does it, so that what is not in the image is nowhere."""
 
 WORDS = 3

@@ -6,7 +6,7 @@ import secrets
 from functools import cache
 from random import Random
 
-from boxlab.labs import Mismatch, Work, _, check, same
+from boxlab.labs import AS_USUAL, Mismatch, Work, _, check, same
 from boxlab.labs.traces import shows
 
 WORDS = 3
@@ -82,7 +82,7 @@ def builds(work: Work) -> None:
 def answers(work: Work) -> None:
     """The program in the container answers from the opened model."""
     model = sealed(work)[1]
-    with work.container(image(work), cap_drop=[], security_opt=[]) as box:
+    with work.container(image(work), **AS_USUAL) as box:
         for word in work.random.sample(sorted(model), WORDS):
             same(
                 f"{word}: {model[word]}",

@@ -6,13 +6,10 @@ import signal
 from dataclasses import dataclass
 from functools import cache
 
-from boxlab.labs import BoxlabError, Mismatch, Work, _, check, printed, same, web
+from boxlab.labs import AS_USUAL, BoxlabError, Mismatch, Work, _, check, printed, same, web
 
 BASE = "containers-measured/base"
 MODEL, ASKED = "/app/model.json", "/data/asked.txt"
-
-AS_USUAL = {"cap_drop": [], "security_opt": []}
-"""With the capabilities that `docker run` gives, so that an entry point that begins as root can become another user."""
 
 ANSWERS_S, GRACE_S, CHECKED_S = 30, 20, 60
 """How long the service may take to answer, and to end; and the engine to check its health. Where it does not in time, a control must."""

@@ -7,13 +7,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
 
-from boxlab.labs import BoxlabError, Mismatch, Work, _, check, printed, web
+from boxlab.labs import AS_USUAL, BoxlabError, Mismatch, Work, _, check, printed, web
 from boxlab.labs.lasting import PYTHON
 
 BASE = "containers-measured/base"
-
-AS_USUAL = {"cap_drop": [], "security_opt": []}
-"""With the capabilities that `docker run` gives, so that an entry point that begins as root can become another user."""
 
 ANSWERS_S = 30
 """How long the service may take to answer. Where it does not in time, a control must."""

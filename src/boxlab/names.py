@@ -431,10 +431,10 @@ def _things() -> Iterator[_Thing]:
         remove = partial(api.remove_container, found["Id"], force=True, v=True)
         ports = tuple({port["PublicPort"] for port in found.get("Ports") or () if "PublicPort" in port})
         for name in found["Names"]:
-            about = _("of {image}", image=found["Image"])
+            about = _("of {image}", image=short_name(found["Image"]).removesuffix(":latest"))
             yield _thing("container", name.lstrip("/"), found["Id"], found, about, remove, ports)
     for found in api.networks():
-        yield _thing("network", found["Name"], found["Id"], found, "", partial(api.remove_network, found["Id"]))
+        yield _thing("network", found["Name"], found["Id"], found, "", partial(engine.remove_network, found["Id"]))
     for found in api.volumes()["Volumes"] or ():
         name = found["Name"]
         found["Created"] = found.get("CreatedAt") or 0

@@ -93,7 +93,10 @@ def _running(run: str = "") -> list[Leftover]:
         Leftover("container", c.name or "", partial(_remove_container, c))
         for c in client.containers.list(all=True, filters=made_by_us, ignore_removed=True)
     ]
-    found += [Leftover("network", n.name or "", n.remove) for n in client.networks.list(filters=made_by_us)]
+    found += [
+        Leftover("network", n.name or "", partial(engine.remove_network, n.id))
+        for n in client.networks.list(filters=made_by_us)
+    ]
     return found + [Leftover("volume", v.name, v.remove) for v in client.volumes.list(filters=made_by_us)]
 
 

@@ -1,6 +1,7 @@
 """Two checkouts at work on one machine and one engine: neither sees, counts nor removes what is the other's."""
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -40,21 +41,29 @@ class Checkout:
         own = {name: value for name, value in os.environ.items() if name not in not_its}
         return own | {"PYTHONPATH": str(self.folder / "src")}
 
-    def run(self, *command: str, status: int = 0, **environment: str) -> str:
-        """What a command of its prints."""
+    def ask(self, code: str) -> str:
+        """What a program of its prints, but for what it says beside that."""
+        return self._done("-c", code).stdout.strip()
+
+    def run(self, *command: str, status: int = 0) -> str:
+        """All that a command of its prints."""
+        done = self._done(*command, status=status)
+        return done.stdout + done.stderr
+
+    def _done(self, *command: str, status: int = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [sys.executable, *command],
-            env=self.environment | environment,
+            env=self.environment,
             cwd=self.folder,
             capture_output=True,
             text=True,
         )
         assert done.returncode == status, done.stderr
         assert "Traceback" not in done.stderr
-        return done.stdout + done.stderr
+        return done
 
     def sees(self) -> set[str]:
-        return set(json.loads(self.run("-c", COUNT)))
+        return set(json.loads(self.ask(COUNT)))
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +96,7 @@ process.stop(0)
 
 
 def test_two_checkouts_side_by_side(other):
-    owner = other.run("-c", "from boxlab import marks; print(marks.owner())").strip()
+    owner = other.ask("from boxlab import marks; print(marks.owner())")
     assert owner != marks.owner()
     before = {item.name for item in sweep.leftovers(images=True) + sweep.lab_images()}
     with subprocess.Popen(
@@ -127,8 +136,8 @@ def test_two_checkouts_side_by_side(other):
 
 
 def test_an_image_that_two_checkouts_share_is_one_and_stays_until_the_last_lets_go(other):
-    owner = other.run("-c", "from boxlab import marks; print(marks.owner())").strip()
-    other.run("-c", "from boxlab import images; images.ensure('workload')")
+    owner = other.ask("from boxlab import marks; print(marks.owner())")
+    other.ask("from boxlab import images; images.ensure('workload')")
     client = engine.connect()
     assert client.images.get(images.own("workload")).id == client.images.get(f"{images.PREFIX}workload:{owner}").id
     said = other.run("-m", "boxlab", "clean", "--images")
@@ -143,28 +152,28 @@ def test_checkouts_whose_images_differ_do_not_fight_over_a_name(other):
     dockerfile.write_text(own + "ENV DIFFERENT=1\n")
     try:
         ask = "from boxlab import images; built = images.ensure('workload'); print(built.fresh, built.id)"
-        theirs = re.search(r"(True|False) (sha256:\w+)", other.run("-c", ask)).groups()
+        theirs = re.search(r"(True|False) (sha256:\w+)", other.ask(ask)).groups()
         ours = images.ensure("workload")
-        again = re.search(r"(True|False) (sha256:\w+)", other.run("-c", ask)).groups()
+        again = re.search(r"(True|False) (sha256:\w+)", other.ask(ask)).groups()
         assert theirs[0] == "True" and again == ("False", theirs[1])
         assert not ours.fresh and ours.id != theirs[1]
         assert engine.connect().images.get(ours.tag).id == ours.id
     finally:
         dockerfile.write_text(own)
     assert theirs[1] in {image.id for image in engine.images()}
-    other.run("-c", "from boxlab import images; images.ensure('workload')")
+    other.ask("from boxlab import images; images.ensure('workload')")
     assert theirs[1] not in {image.id for image in engine.images()}
 
 
 def test_of_two_images_that_are_alike_all_use_the_one_with_the_name_for_people(other, tmp_path):
     """Or that name would move from one to the other while a check builds on it."""
     ours = images.ensure("workload")
-    owner = other.run("-c", "from boxlab import marks; print(marks.owner())").strip()
+    owner = other.ask("from boxlab import marks; print(marks.owner())")
     theirs = f"{images.PREFIX}workload:{owner}"
     (tmp_path / "Dockerfile").write_text(f"FROM {ours.tag}\nENV TWIN=1\n")  # with its key, which is a label
     builder.build(tmp_path, theirs, labels={})
     assert engine.connect().images.get(theirs).id != ours.id
-    other.run("-c", "from boxlab import images; images.ensure('workload')")
+    other.ask("from boxlab import images; images.ensure('workload')")
     assert {engine.connect().images.get(name).id for name in (theirs, f"{images.PREFIX}workload")} == {ours.id}
 
 
@@ -174,7 +183,7 @@ def test_an_image_is_removed_under_all_names_when_asked_for_by_name(other):
     (folder / "Dockerfile").write_text(f"FROM {images.PREFIX}base\nENV PROBE=1\n")
     client = engine.connect()
     try:
-        other.run("-c", "from boxlab import images; images.ensure('probe')")
+        other.ask("from boxlab import images; images.ensure('probe')")
         client.images.get(f"{images.PREFIX}probe").tag(f"{images.PREFIX}probe", "another")
         assert "nothing" not in other.run("-m", "boxlab", "clean", "probe")
         assert engine.images(name=f"{images.PREFIX}probe") == []
@@ -224,16 +233,18 @@ def test_clean_goes_on_where_something_does_not_go_and_says_so_in_the_end(monkey
 def test_a_network_that_a_container_uses_stays_and_what_shows_it_is_said():
     client, name = engine.connect(), f"boxlab-{marks.RUN}"
     network = client.networks.create(name, labels=engine.labels())
-    guest = client.containers.create(images.ensure("base").tag, ["sleep", "60"], network=name, labels=engine.labels())
+    guest = client.containers.create(
+        images.ensure("base").tag, ["cat"], stdin_open=True, network=name, labels=engine.labels()
+    )
+    remove = functools.partial(engine.remove_network, network.id)
     try:
         guest.start()
         with pytest.raises(EngineError) as caught:
-            leftover.remove(lambda: [leftover.Leftover("network", name, network.remove)])
+            leftover.remove(lambda: [leftover.Leftover("network", name, remove)])
+        assert client.networks.list(name)
         assert f"`docker network inspect {name}` shows what uses it" in caught.value.fix
         guest.remove(force=True)
-        leftover.remove(
-            lambda: [leftover.Leftover("network", name, network.remove)] if client.networks.list(name) else []
-        )
+        leftover.remove(lambda: [leftover.Leftover("network", name, remove)] if client.networks.list(name) else [])
     finally:
         with contextlib.suppress(docker.errors.NotFound):
             guest.remove(force=True)

@@ -17,7 +17,6 @@ from boxlab import builder, client, doctor, engine, experiments, images, layers,
 from boxlab.errors import BoxlabError, EngineError
 from boxlab.labs.checks import printed
 
-
 REMEMBERED = (engine.connect, engine.is_local, engine.is_podman, engine.keeps_packed)
 """What is asked of an engine once."""
 
@@ -504,6 +503,14 @@ def test_podman_limits_processors_although_it_says_not(fake, version, discarded)
     assert (
         sum("/version" in request for request in fake.asked) == 2
     )  # by `connect`, and once for all: Podman takes long
+
+
+def test_a_network_in_use_stays_also_where_podman_would_remove_it(fake):
+    fake.answers["/version"] = {"ApiVersion": "1.41", "Components": [{"Name": "Podman Engine"}]}
+    fake.answers["/containers/json"] = [{"Names": ["/guest"]}]
+    with pytest.raises(EngineError, match="containers use the network: guest"):
+        engine.remove_network("n1")
+    assert not any("/networks/n1" in request for request in fake.asked)
 
 
 INFO = {

@@ -49,10 +49,10 @@ Where checks.py has `MACHINE`, a machine's program, and `MEMORY_MIB`, `boxlab sh
 from boxlab.errors import BoxlabError
 from boxlab.labs.checks import Mismatch, check, printed, same
 from boxlab.labs.report import Report
-from boxlab.labs.work import Work
+from boxlab.labs.work import AS_USUAL, Work
 from boxlab.language import _, several
 
-__all__ = ["BoxlabError", "Mismatch", "Report", "Work", "_", "check", "printed", "run", "same", "several"]
+__all__ = ["AS_USUAL", "BoxlabError", "Mismatch", "Report", "Work", "_", "check", "printed", "run", "same", "several"]
 
 
 def run(name: str) -> Report:

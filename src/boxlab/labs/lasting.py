@@ -425,10 +425,10 @@ class Lasting:
         with engine.plain_errors():
             return not engine.connect().info()["SwapLimit"]
 
-    def printed(self) -> str:
-        """What it has printed."""
+    def printed(self, errors: bool = True) -> str:
+        """What it has printed; `errors`: to standard error as well."""
         with engine.plain_errors():
-            return self._api.logs(self.id).decode(errors="replace")
+            return self._api.logs(self.id, stderr=errors).decode(errors="replace")
 
     def remove(self) -> None:
         """Kill it, if it runs, and remove it."""

@@ -56,6 +56,11 @@ LIMITS: dict[str, Any] = {
 """How a container is held where a check does not say otherwise, as docker's `create_host_config` has it."""
 
 
+AS_USUAL: dict[str, Any] = {"cap_drop": [], "security_opt": []}
+"""How a container of a learner's image is held: with the capabilities that `docker run` gives, so that an entry point that begins as
+root can become another user."""
+
+
 class Work:
     """One run of the checks over one learner's files.
 

@@ -1,0 +1,17 @@
+"""The sales of each day and city, tax included. A day is one of UTC, and files are UTF-8, wherever it runs."""
+
+import csv
+import os
+import sys
+from collections import Counter
+from datetime import UTC, datetime
+
+tax = int(os.environ.get("TAX", "20"))
+totals = Counter()
+with open("/data/sales.csv", newline="", encoding="utf-8") as file:
+    for stamp, city, cents in csv.reader(file):
+        day = datetime.fromtimestamp(int(stamp), UTC).date()
+        totals[f"{day} {city}"] += int(cents)
+sys.stdout.reconfigure(encoding="utf-8")
+for key in sorted(totals):
+    print(key, totals[key] * (100 + tax))
