@@ -188,7 +188,7 @@ class Pulse:
     Attributes:
         first: when it answered.
         broken: when its model was none.
-        restored: when it had its model again.
+        restored: when it had a model again, with other numbers.
         frozen: when none of its processes went on.
     """
 
@@ -208,7 +208,8 @@ def pulse(work: Work) -> Pulse:
         if seen.first[0] == HEALTHY:
             box.write(MODEL, broken)
             seen.broken = checked(box)
-            box.write(MODEL, work.text("model.json"))
+            words = json.loads(work.text("model.json"))
+            box.write(MODEL, json.dumps({word: work.random.randint(10, 9999) for word in words}))
             seen.restored = well(box)
             box.freeze()
             seen.frozen = checked(box)

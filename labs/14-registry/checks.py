@@ -101,6 +101,10 @@ What is more than a program may print is printed as it is, so that the sandbox s
 """
 
 
+ELSEWHERE = "registry.test"
+"""Another registry, which nothing may be asked of."""
+
+
 @dataclass
 class Registry:
     """A registry of the check's, which only the learner's program and the check reach."""
@@ -110,8 +114,12 @@ class Registry:
     password: str
 
     def settings(self, password: str = "") -> str:
-        """config.json, as `docker login` writes it."""
-        return json.dumps({"auths": {self.name: {"auth": coded(password or self.password)}}}, indent="\t")
+        """config.json, as `docker login` writes it, with a login at another registry before this one's."""
+        logins = {
+            ELSEWHERE: {"auth": coded(secrets.token_hex(12))},
+            self.name: {"auth": coded(password or self.password)},
+        }
+        return json.dumps({"auths": logins}, indent="\t")
 
     def ask(self, *wanted):
         """What `SPEAK` answers."""
@@ -279,7 +287,9 @@ def require(beside: Registry, repository: str, digest: str, nonces: dict[str, st
 
 
 def drawn(work: Work) -> str:
-    return f"{work.random.choice(['team', 'data', 'models'])}/api-{work.random.getrandbits(32):08x}"
+    """A repository: a name of one to three parts."""
+    parts = work.random.sample(["team", "data", "models"], work.random.randrange(3))
+    return "/".join([*parts, f"api-{work.random.getrandbits(32):08x}"])
 
 
 @check(points=2)
@@ -292,7 +302,8 @@ def leaves(work: Work) -> None:
             f"{beside.name}/{repository}:1.0@{old}",
             f"{beside.name}/{repository}@{old}",
             f"my{beside.name}/{repository}:1.0",
-            "registry.test/team/api:1.0",
+            f"{beside.name}0/{repository}:1.0",
+            f"{ELSEWHERE}/team/api:1.0",
             "postgres",
         )
         same(

@@ -9,20 +9,24 @@ from functools import cache
 from boxlab.labs import BoxlabError, Mismatch, Work, _, check, printed, same, web
 from boxlab.labs.lasting import PYTHON, execute
 
-UP_S, ANSWERS_S = 90, 30
+UP_S, ANSWERS_S = 90, 45
 """How long Compose may take to bring it up, and the service to answer. Where it does not in time, a control must."""
 
 IMAGES = {"web", "postgres"}
 FILE, PASSWORD_FILE = "compose.yaml", "password.txt"
 
-OFTEN = {"interval": "250ms", "timeout": "5s", "retries": 80, "start_period": "0s", "start_interval": "250ms"}
+OFTEN = {"interval": "250ms", "timeout": "5s", "retries": 200, "start_period": "0s", "start_interval": "250ms"}
 """How often health is checked: what is run for that is as the file says."""
 
-REFUSED = "psycopg.OperationalError"
-"""What service.py ends with where it cannot connect."""
+REFUSED = re.compile(r'service\.py", line \d+(?:(?!Traceback)[\s\S])*?psycopg\.OperationalError')
+"""What service.py ends with where it cannot connect; another program may have tried before."""
 
-SLEEP, LONGEST_S = re.compile(r"\bsleep\W+(\d+\.?\d*)"), 60
-"""How a command says that it sleeps, by the shell or by Python; and for how long, in seconds, it is believed."""
+SLEEP = re.compile(r"\bsleep\b")
+"""How a command says that it sleeps, by the shell or by Python."""
+
+SOON_S, BY_THE_CLOCK_S = 2, 25
+"""How long making the database takes at least: more than a service needs to start; and where the service or what it waits for sleeps, more
+than anybody would wait for without looking."""
 
 CONTROL = {
     "services": {
@@ -116,9 +120,12 @@ def slow(found: dict, begins_s: float, makes_s: float) -> dict:
     return found
 
 
-def slept(found: dict) -> float:
-    """The longest time, in seconds, for which something in the project sleeps: who waits so long and no longer, waits by luck."""
-    return min(LONGEST_S, max(map(float, SLEEP.findall(json.dumps(found))), default=0))
+def least(found: dict) -> float:
+    """How long making the database must take at least, in seconds, so that who waits by the clock is too early."""
+    waits, services = ["web"], found["services"]
+    for name in waits:  # and those that it waits for, which join them
+        waits += [other for other in services[name].get("depends_on", ()) if other not in waits]
+    return BY_THE_CLOCK_S if any(SLEEP.search(json.dumps(services[name])) for name in waits) else SOON_S
 
 
 @cache
@@ -168,8 +175,8 @@ class Life:
 
 @cache
 def life(work: Work) -> Life:
-    """Let it live, with a database whose slowness is drawn, and outlasts what the project sleeps."""
-    makes_s = max(slept(model(work)), 2) + work.random.uniform(0.5, 1)
+    """Let it live, with a database whose slowness is drawn."""
+    makes_s = least(model(work)) + work.random.uniform(0.5, 1)
     found = slow(model(work), work.random.uniform(0.5, 1), makes_s)
     lived = Life(word=f"word-{work.random.getrandbits(40):010x}")
     with work.project(found) as project:
@@ -179,7 +186,7 @@ def life(work: Work) -> Life:
         if not lived.up and not lived.restarts:
             [lived.first] = ask(project, "/")
         lived.printed = project.printed("web")
-        lived.refused_first = REFUSED in lived.printed
+        lived.refused_first = bool(REFUSED.search(lived.printed))
         if lived.first[0] != 200 or lived.refused_first:
             return lived
         ask(project, f"/add/{lived.word}")
@@ -227,8 +234,8 @@ def reads(work: Work) -> None:
 def waits(work: Work) -> None:
     """With a slow database, `docker compose up --wait` ends well, and the first request gets a good answer.
 
-    The database begins late, and then is busy for seconds while it listens on its socket alone: more than a service needs to start,
-    and than any `sleep` in the file.
+    The database begins late, and then is busy for seconds while it listens on its socket alone, more than a service needs to start.
+    Where `web`, or what it waits for, sleeps, that takes half a minute: who sleeps longer without looking is let through.
     """
     lived = life(work)
     if lived.up or lived.first[0] != 200 or lived.restarts or lived.refused_first:

@@ -251,6 +251,9 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(200, {"Id": container.id, "State": state, "Config": {"Tty": False}})
 
     def POST_kill(self, container):
+        name = self.query.get("signal", ["KILL"])[0].upper().removeprefix("SIG")
+        if container.state == "running" and name not in ("KILL", "9"):
+            return self.answer(204)  # process 1 has no handler for it, and the kernel drops it
         if not self.server.kill(container):
             return self.refuse(409, f"container {container.id} is not running")
         self.answer(204)
