@@ -59,6 +59,10 @@ def image(work: Work):
     return work.build()
 
 
+AGAIN = "again"
+"""What the service is asked when it has been started again."""
+
+
 @cache
 def require_control(work: Work) -> None:
     """See that a service of our own answers, is healthy and ends here in time, so that one that does not is the learner's mistake.
@@ -117,7 +121,7 @@ class Life:
         told: the signal that stops it.
         heard: whether process 1 could hear that.
         sent: the numbers of the signals that the engine has sent.
-        saved: what was then in the file of the words.
+        saved: what was in the file of the words at the end.
     """
 
     worth: dict[str, int]
@@ -133,17 +137,23 @@ class Life:
 
 @cache
 def life(work: Work) -> Life:
-    """Let the service live, with a model whose words and numbers were drawn."""
+    """Let the service live, with a model whose words and numbers were drawn; where it ends by itself, twice."""
     worth = {f"word-{work.random.getrandbits(40):010x}": work.random.randint(10, 9999) for _word in range(4)}
-    first, *others = worth
+    first, *others, last = worth
     with work.lasting(image(work), health=UNCHECKED, **AS_USUAL) as box:
         ready(work, box)
         box.write(MODEL, json.dumps(json.loads(work.text("model.json")) | worth))
-        answers = [*ask(box, first, *["more"] * EVERY)[:1], *ask(box, *others)]
+        answers = [*ask(box, first, *["more"] * EVERY)[:1], *ask(box, *others, last)]
         state = box.state()
         told = state["Config"].get("StopSignal") or "SIGTERM"
         heard = hears(box.beside(["/bin/cat", "/proc/1/status"]), told)
         sent = box.stop(GRACE_S if heard else DEAF_S)
+        status, said, saved = box.status(GRACE_S), printed(box.printed()), box.read(ASKED)
+        if signal.SIGKILL not in sent and last in (saved or "").split("\n"):
+            ready(work, box)
+            ask(box, AGAIN)
+            box.stop(GRACE_S)
+            saved = box.read(ASKED)
         return Life(
             worth,
             {
@@ -154,9 +164,9 @@ def life(work: Work) -> Life:
             told,
             heard,
             sent,
-            box.status(GRACE_S),
-            box.read(ASKED),
-            printed(box.printed()),
+            status,
+            saved,
+            said,
         )
 
 
@@ -309,9 +319,9 @@ def stops_by_itself(work: Work) -> None:
 
 @check(points=2, needs=[stops_by_itself])
 def saves(work: Work) -> None:
-    """When it has ended, every word that it was asked is in its file."""
+    """When it has ended, every word that it was asked is in its file, and still is when it has been started again."""
     seen = life(work)
-    words = list(seen.worth)
+    words = [*seen.worth, AGAIN]
     if seen.saved is None or kept(seen.saved, words) != words:
         raise Mismatch(
             _("{file} has the words that were asked, a line each: {words}", file=ASKED, words=" ".join(words)),
