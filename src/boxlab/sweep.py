@@ -94,7 +94,7 @@ def _running(run: str = "") -> list[Leftover]:
         for c in client.containers.list(all=True, filters=made_by_us, ignore_removed=True)
     ]
     found += [
-        Leftover("network", n.name or "", partial(engine.remove_network, n.id))
+        Leftover("network", n.name or "", partial(engine.remove_network, n.id or ""))
         for n in client.networks.list(filters=made_by_us)
     ]
     return found + [Leftover("volume", v.name, v.remove) for v in client.volumes.list(filters=made_by_us)]

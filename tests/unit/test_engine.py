@@ -9,7 +9,7 @@ import psutil
 import pytest
 import requests
 
-from boxlab import client, engine, leftover, marks, names, paths, sweep
+from boxlab import client, engine, leftover, marks, names, paths, sweep, waiting
 from boxlab.errors import EngineError
 from boxlab.runtimes.spawn import HostProcess
 
@@ -124,15 +124,19 @@ def test_without_an_engine_connecting_says_what_to_do(monkeypatch):
     engine.connect.cache_clear()
 
 
+def known(pid):
+    """What is ours with this process number: the kernel shows a program's variables a moment after it has started it."""
+    return [item for item in sweep.processes() if item.name.startswith(f"{pid} ")]
+
+
 @pytest.mark.linux
 def test_processes_of_ours_are_found_and_removed_and_no_others(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "SCRATCH", tmp_path)
     (tmp_path / "draft").write_text("x")
     monkeypatch.setattr(sweep, "engine_objects", lambda images=False: [])
     ours = HostProcess(["sleep", "1000"], {"PATH": "/usr/bin:/bin"})
-    found = [item.name for item in sweep.processes()]
-    assert any(name.startswith(f"{ours.pid} ") for name in found)
-    leftover.remove(lambda: [i for i in sweep.processes() if i.name.startswith(f"{ours.pid} ")])
+    waiting.until(lambda: known(ours.pid))
+    leftover.remove(lambda: known(ours.pid))
     assert ours.exit_reason() == "killed by SIGKILL"
     ours.stop()
     leftover.remove(sweep.scratch_files)
@@ -142,7 +146,7 @@ def test_processes_of_ours_are_found_and_removed_and_no_others(monkeypatch, tmp_
 @pytest.mark.linux
 def test_a_killed_process_whose_parent_does_not_ask_how_it_ended_is_gone():
     with subprocess.Popen(["sleep", "60"], env=marks.environment()) as process:
-        [item] = [item for item in sweep.processes() if item.name.startswith(f"{process.pid} ")]
+        [item] = waiting.until(lambda: known(process.pid))
         item.remove()
         assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
         assert item not in sweep.processes()
