@@ -139,10 +139,11 @@ class Life:
 def life(work: Work) -> Life:
     """Let the service live, with a model whose words and numbers were drawn; where it ends by itself, twice."""
     worth = {f"word-{work.random.getrandbits(40):010x}": work.random.randint(10, 9999) for _word in range(4)}
+    known, worth = worth, worth | {f"unknown-{work.random.getrandbits(40):010x}": 0}
     first, *others, last = worth
     with work.lasting(image(work), health=UNCHECKED, **AS_USUAL) as box:
         ready(work, box)
-        box.write(MODEL, json.dumps(json.loads(work.text("model.json")) | worth))
+        box.write(MODEL, json.dumps(json.loads(work.text("model.json")) | known))
         answers = [*ask(box, first, *["more"] * EVERY)[:1], *ask(box, *others, last)]
         state = box.state()
         told = state["Config"].get("StopSignal") or "SIGTERM"
