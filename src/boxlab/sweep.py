@@ -22,6 +22,13 @@ KILLED_S = 10
 """How long a killed process may take to go."""
 
 
+PODMANS = frozenset(
+    ("aardvark-dns", "catatonit", "conmon", "fuse-overlayfs", "pasta", "pasta.avx2", "rootlessport", "slirp4netns")
+)
+"""What Podman's command leaves running for containers and networks. It inherits our variables and is none of ours: it ends with
+the last that it serves, which may be somebody else's."""
+
+
 def processes(run: str | None = None) -> list[Leftover]:
     """The processes that we started, or that one run did: virtual machines, plain boxes, checks of labs.
 
@@ -32,7 +39,7 @@ def processes(run: str | None = None) -> list[Leftover]:
     return [
         Leftover("process", f"{process.pid} {process.info['name']}", partial(_kill, process))
         for process in marks.processes(marked)
-        if process.pid not in within
+        if process.pid not in within and process.info["name"] not in PODMANS
     ]
 
 
@@ -115,10 +122,10 @@ def _named(wanted: Callable[[str], bool]) -> list[Leftover]:
     """Names of ours that images have; what they alone stand on goes with them."""
     client = engine.connect()
     return [
-        Leftover("image", name, partial(client.images.remove, name), alone=f":{builder.STEP}" in name)
+        Leftover("image", short, partial(client.images.remove, name), alone=f":{builder.STEP}" in name)
         for row in engine.listed(filters={"reference": f"{images.PREFIX}*"})
         for name in engine.tags(row)
-        if images.short_name(name).startswith(images.PREFIX) and wanted(images.short_name(name))
+        if (short := images.short_name(name)).startswith(images.PREFIX) and wanted(short)
     ]
 
 

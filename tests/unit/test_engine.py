@@ -1,5 +1,6 @@
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 
@@ -141,6 +142,20 @@ def test_processes_of_ours_are_found_and_removed_and_no_others(monkeypatch, tmp_
     ours.stop()
     leftover.remove(sweep.scratch_files)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.linux
+@pytest.mark.parametrize("name", sorted(sweep.PODMANS))
+def test_what_podman_leaves_running_with_our_variables_is_not_ours(tmp_path, name):
+    shutil.copy(shutil.which("sleep"), tmp_path / name)
+    ours = HostProcess(["sleep", "1000"], {"PATH": "/usr/bin:/bin"})
+    podmans = HostProcess([str(tmp_path / name), "1000"], {"PATH": "/usr/bin:/bin"})
+    try:
+        waiting.until(lambda: known(ours.pid) and podmans.pid in {p.pid for p in marks.processes(marks.environment())})
+        assert known(podmans.pid) == []
+    finally:
+        ours.stop(grace_s=0)
+        podmans.stop(grace_s=0)
 
 
 @pytest.mark.linux
