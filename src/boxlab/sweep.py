@@ -39,8 +39,16 @@ def processes(run: str | None = None) -> list[Leftover]:
     return [
         Leftover("process", f"{process.pid} {process.info['name']}", partial(_kill, process))
         for process in marks.processes(marked)
-        if process.pid not in within and process.info["name"] not in PODMANS
+        if process.pid not in within and process.info["name"] not in PODMANS and not _is_pythons(process)
     ]
+
+
+def _is_pythons(process: psutil.Process) -> bool:
+    """Whether Python started it for itself, as it does from 3.14 on for the lock of a progress bar: it ends with whom it serves."""
+    try:
+        return any("multiprocessing.resource_tracker" in argument for argument in process.cmdline())
+    except psutil.Error:  # gone meanwhile
+        return False
 
 
 def _kill(process: psutil.Process) -> None:

@@ -159,6 +159,17 @@ def test_what_podman_leaves_running_with_our_variables_is_not_ours(tmp_path, nam
 
 
 @pytest.mark.linux
+def test_what_python_starts_for_itself_is_not_ours():
+    tracker = "from multiprocessing.resource_tracker import main; main(0)"
+    process = HostProcess([sys.executable, "-c", tracker], {"PATH": "/usr/bin:/bin"})
+    try:
+        waiting.until(lambda: process.pid in {p.pid for p in marks.processes(marks.environment())})
+        assert known(process.pid) == []
+    finally:
+        process.stop(grace_s=0)
+
+
+@pytest.mark.linux
 def test_a_killed_process_whose_parent_does_not_ask_how_it_ended_is_gone():
     with subprocess.Popen(["sleep", "60"], env=marks.environment()) as process:
         [item] = waiting.until(lambda: known(process.pid))
