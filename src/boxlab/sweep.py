@@ -23,7 +23,7 @@ KILLED_S = 10
 
 
 PODMANS = frozenset(
-    ("aardvark-dns", "catatonit", "conmon", "fuse-overlayfs", "pasta", "pasta.avx2", "rootlessport", "slirp4netns")
+    "aardvark-dns catatonit conmon fuse-overlayfs pasta pasta.avx2 rootlessport rootlessport-child slirp4netns".split()
 )
 """What Podman's command leaves running for containers and networks. It inherits our variables and is none of ours: it ends with
 the last that it serves, which may be somebody else's."""

@@ -500,9 +500,8 @@ def test_podman_limits_processors_although_it_says_not(fake, version, discarded)
     fake.answers["/info"] = {"MemoryLimit": True, "CpuCfsQuota": False, "CgroupVersion": version}
     assert engine.discarded_limits() == discarded
     assert engine.is_podman()
-    assert (
-        sum("/version" in request for request in fake.asked) == 2
-    )  # by `connect`, and once for all: Podman takes long
+    # By `connect`, and once for all: Podman takes long to answer.
+    assert sum("/version" in request for request in fake.asked) == 2
 
 
 def test_a_network_in_use_stays_also_where_podman_would_remove_it(fake):
