@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import toy_lab
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 
 from boxlab import catalogue, engine, experiments, formatting, images, outputs, paths, progress, runtimes, stats
 from boxlab.errors import BoxlabError
@@ -73,7 +73,7 @@ def seconds_of(*command: object) -> float:
     return took
 
 
-def bare_start(image: str = f"{images.PREFIX}workload") -> float:
+def bare_start(image: str = f"{images.PREFIX}workload", command: list[str] | None = None) -> float:
     """The same container start by the SDK's calls alone: seconds from create to the line with the prediction."""
     api = engine.connect().api
     workload = runtimes.Workload()
@@ -82,21 +82,22 @@ def bare_start(image: str = f"{images.PREFIX}workload") -> float:
     host = api.create_host_config(
         auto_remove=True, network_mode="none", nano_cpus=workload.cpus * 10**9, mem_limit=memory, memswap_limit=memory
     )
-    container = api.create_container(image, stdin_open=True, labels=engine.labels(), host_config=host)["Id"]
+    container = api.create_container(image, command, stdin_open=True, labels=engine.labels(), host_config=host)["Id"]
     try:
         attached = api.attach_socket(container, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
         with contextlib.closing(attached._response):
             api.start(container)
-            seen = b""
+            seen, socket = b"", getattr(attached, "_sock", attached)
             while b"workload: ready" not in seen:
-                seen += os.read(attached.fileno(), 1 << 16)
+                if not (more := socket.recv(1 << 16)):  # with the engine's deadline: its file does not block
+                    raise BoxlabError(f"a container of {image} has ended before it was ready")
+                seen += more
             return time.monotonic() - began
     finally:
-        try:
+        with contextlib.suppress(APIError):  # it removes itself
             api.remove_container(container, force=True)
+        with contextlib.suppress(NotFound):
             api.wait(container, condition="removed")
-        except NotFound:
-            pass  # it removes itself
 
 
 def with_library(runtime: runtimes.Runtime) -> float:

@@ -115,7 +115,8 @@ class Life:
     """What became of a service that was asked, and then told to stop.
 
     Attributes:
-        worth: what its model says of the words that it was asked.
+        worth: what its model says of the words that it was asked first.
+        asked: all that it was asked, in that order.
         answered: what it said itself.
         first: process 1, as words.
         told: the signal that stops it.
@@ -125,6 +126,7 @@ class Life:
     """
 
     worth: dict[str, int]
+    asked: list[str]
     answered: dict[str, str]
     first: str
     told: str
@@ -140,7 +142,7 @@ def life(work: Work) -> Life:
     """Let the service live, with a model whose words and numbers were drawn; where it ends by itself, twice."""
     worth = {f"word-{work.random.getrandbits(40):010x}": work.random.randint(10, 9999) for _word in range(4)}
     known, worth = worth, worth | {f"unknown-{work.random.getrandbits(40):010x}": 0}
-    first, *others, last = worth
+    asked = first, *others, last = list(worth)
     with work.lasting(image(work), health=UNCHECKED, **AS_USUAL) as box:
         ready(work, box)
         box.write(MODEL, json.dumps(json.loads(work.text("model.json")) | known))
@@ -152,11 +154,13 @@ def life(work: Work) -> Life:
         status, said, saved = box.status(GRACE_S), printed(box.printed()), box.read(ASKED)
         if signal.SIGKILL not in sent and last in (saved or "").split("\n"):
             ready(work, box)
+            asked.append(AGAIN)
             ask(box, AGAIN)
             box.stop(GRACE_S)
             saved = box.read(ASKED)
         return Life(
             worth,
+            asked,
             {
                 word: text if status == 200 else f"{status} {text}"
                 for word, (status, text) in zip(worth, answers, strict=True)
@@ -322,10 +326,9 @@ def stops_by_itself(work: Work) -> None:
 def saves(work: Work) -> None:
     """When it has ended, every word that it was asked is in its file, and still is when it has been started again."""
     seen = life(work)
-    words = [*seen.worth, AGAIN]
-    if seen.saved is None or kept(seen.saved, words) != words:
+    if seen.saved is None or kept(seen.saved, seen.asked) != seen.asked:
         raise Mismatch(
-            _("{file} has the words that were asked, a line each: {words}", file=ASKED, words=" ".join(words)),
+            _("{file} has the words that were asked, a line each: {words}", file=ASKED, words=" ".join(seen.asked)),
             _("there is no such file") if seen.saved is None else _("it has: {lines}", lines=printed(seen.saved)),
             _("what is only in memory is gone when the process ends, however politely"),
             _("what must run between the signal and the end, and in which process?"),

@@ -69,11 +69,11 @@ def open_client(endpoint: client.Endpoint, version: str, timeout_s: int) -> dock
         path = urlsplit(str(request.url)).path
         if options.get("timeout") is None and not path.endswith("/wait"):
             options["timeout"] = timeout_s  # of silence; for a pull and other streams, the SDK has no limit
-        at_once = not (path.endswith("/wait") or "/exec/" in path)  # these answer when what runs has ended
+        ends = path.endswith(("/wait", "/stop", "/restart")) or "/exec/" in path  # answered when what runs has ended
         with (
-            progress.waiting(_("the engine at {address} (if this goes on, restart it)", address=endpoint.address))
-            if at_once
-            else contextlib.nullcontext()
+            contextlib.nullcontext()
+            if ends
+            else progress.waiting(_("the engine at {address} (if this goes on, restart it)", address=endpoint.address))
         ):
             answer = send(request, **options)
         answers.add(answer)

@@ -8,9 +8,11 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from docker.errors import NotFound
 from fake_engine import fake_engine, make_certificates
 
 from boxlab import builder, client, doctor, engine, experiments, images, layers, paths, progress, provenance
@@ -385,6 +387,16 @@ def test_what_is_waited_for_is_said_before_an_engine_that_stalls_answers(fake, m
     assert said == [f"the engine at {fake.address} (if this goes on, restart it)"]
     output = capsys.readouterr()
     assert output.err.count(f"waiting for the engine at {fake.address}") == 1 and output.out == ""
+
+
+@pytest.mark.parametrize(("ask", "is_said"), [("inspect_container", 1), ("stop", 0), ("restart", 0), ("wait", 0)])
+def test_a_container_that_takes_its_time_to_end_is_not_taken_for_an_engine_that_stalls(fake, monkeypatch, ask, is_said):
+    api = engine.connect().api
+    said = []
+    monkeypatch.setattr(progress, "waiting", lambda what: said.append(what) or nullcontext())
+    with pytest.raises(NotFound):
+        getattr(api, ask)("some")
+    assert len(said) == is_said
 
 
 def test_an_engine_that_is_stuck_is_given_up_in_the_end(fake, monkeypatch):
