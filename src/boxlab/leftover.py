@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -62,14 +63,13 @@ def remove(find: Callable[[], list[Leftover]], watch: Callable[[Leftover], None]
     removed: list[Leftover] = []
     while True:
         went, refused = [], None
-        with ThreadPoolExecutor(AT_ONCE) as threads:
-            for together, items in groupby(sorted(find(), key=lambda item: item.alone), _may_go_together):
-                each = list(items)
-                for item, error in zip(each, (threads.map if together else map)(_refusal, each), strict=True):
-                    if error:
-                        refused = refused or error
-                    else:
-                        went += [item] if item not in removed else []
+        for together, items in groupby(sorted(find(), key=lambda item: item.alone), _may_go_together):
+            each = list(items)
+            for item, error in zip(each, _refusals(each, together), strict=True):
+                if error:
+                    refused = refused or error
+                else:
+                    went += [item] if item not in removed else []
         for item in went:
             watch(item)
         removed += went
@@ -81,6 +81,14 @@ def remove(find: Callable[[], list[Leftover]], watch: Callable[[Leftover], None]
 
 def _may_go_together(item: Leftover) -> bool:
     return item.kind == "image" and not item.alone
+
+
+def _refusals(items: list[Leftover], together: bool) -> list[BoxlabError | None]:
+    """Remove these, and say of each what keeps it."""
+    if together:
+        with suppress(RuntimeError), ThreadPoolExecutor(AT_ONCE) as threads:  # no further thread may be allowed
+            return list(threads.map(_refusal, items))
+    return [_refusal(item) for item in items]
 
 
 def _refusal(item: Leftover) -> BoxlabError | None:

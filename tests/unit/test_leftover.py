@@ -21,6 +21,26 @@ def test_images_go_together_and_everything_else_in_its_order():
     assert order == ["first", "second"]
 
 
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_where_no_further_thread_is_allowed_each_goes_by_itself(monkeypatch, allowed):
+    gone, there, start, started = [], ["a", "b", "c"], threading.Thread.start, []
+
+    def refused(thread):
+        if len(started) == allowed:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    def find():
+        return [
+            leftover.Leftover("image", name, lambda name=name: gone.append(name)) for name in there if name not in gone
+        ]
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    assert [item.name for item in leftover.remove(find)] == there
+    assert set(gone) == set(there)
+
+
 def test_an_image_that_does_not_go_keeps_no_other_from_going():
     def stuck():
         raise BoxlabError("image b stays")
