@@ -194,7 +194,7 @@ def cheap_edit(work: Work) -> None:
             ),
         )
     index = found(work)[1]
-    if index is None or before.common(after) <= index:
+    if index is None or after.layers[index] not in before.layers:
         raise Mismatch(
             _("the index is in layers that are the same before and after"),
             _("layer {layer} has it, and was made again", layer=index + 1)

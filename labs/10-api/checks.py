@@ -5,6 +5,7 @@ a real one as well.
 """
 
 import base64
+import itertools
 import json
 import secrets
 from functools import cache
@@ -87,11 +88,10 @@ def prints(work: Work, right: bool = False) -> tuple[dict, dict]:
 
 
 @cache
-def fails(work: Work) -> tuple[int, dict]:
-    """The status of a program that fails, and what came of it."""
-    status = work.random.randint(3, 120)
-    steps = [["stderr", coded("no data\n")], ["end", status]]
-    return status, play(work, drawn(work) | {"steps": steps})
+def fails(work: Work) -> tuple[dict, dict]:
+    """A scene of a program that fails, and what came of it."""
+    scene = drawn(work) | {"steps": [["stderr", coded("no data\n")], ["end", work.random.randint(3, 120)]]}
+    return scene, play(work, scene)
 
 
 @cache
@@ -144,8 +144,8 @@ def runs(work: Work) -> None:
 @check(points=3, needs=[runs])
 def shows(work: Work) -> None:
     """What its program prints on stdout comes out on stdout, and what it prints on stderr on stderr, with nothing added or missing."""
-    scene, seen = prints(work)
-    for stream, name in (("stdout", "shown"), ("stderr", "errors")):
+    streams = (("stdout", "shown"), ("stderr", "errors"))
+    for (scene, seen), (stream, name) in itertools.product((prints(work), fails(work)), streams):
         expected = b"".join(base64.b64decode(told[0]) for what, *told in scene["steps"] if what == stream)
         if seen[name] != expected:
             at = next((n for n, (a, b) in enumerate(zip(expected, seen[name], strict=False)) if a != b), None)
@@ -195,8 +195,8 @@ def follows(work: Work) -> None:
 @check(points=1, needs=[runs])
 def ends_alike(work: Work) -> None:
     """Its exit status is that of the container's program."""
-    status, seen = fails(work)
-    if seen["status"] != status:
+    scene, seen = fails(work)
+    if seen["status"] != (status := scene["steps"][-1][1]):
         raise Mismatch(
             _("status {status}, as the container's program", status=status),
             told(seen),
@@ -209,12 +209,13 @@ def ends_alike(work: Work) -> None:
 def says_errors(work: Work) -> None:
     """Where the engine refuses, it says the engine's message on stderr, and ends with status 125."""
     for words, seen in (no_image(work), no_command(work)):
-        if words.encode() not in seen["errors"] or b"Traceback" in seen["errors"] or seen["status"] != 125:
+        unread = any(mark in seen["errors"] for mark in (b"Traceback", b'{"message"'))
+        if words.encode() not in seen["errors"] or unread or seen["status"] != 125:
             raise Mismatch(
                 _("the engine's message, which says {words}, on stderr, and status {status}", words=words, status=125),
                 told(seen),
                 _(
-                    "what the engine says is why it does not work; a traceback of yours, or silence, says nothing of that"
+                    "what the engine says is why it does not work; a traceback of yours, JSON or silence says nothing of that"
                 ),
                 _(
                     "an answer with a status of {status} or more has a JSON with a {key}; look at the status of each answer",
@@ -226,13 +227,20 @@ def says_errors(work: Work) -> None:
 
 @check(points=2, needs=[runs])
 def removes(work: Work) -> None:
-    """No container is left: not when its program has failed, nor when it does not start, nor after Ctrl-C."""
+    """No container of its own is left, and no other's is touched: not when its program has failed, nor when it does not start, nor after Ctrl-C."""
     for when, seen in (
         (_("its program has ended"), prints(work)[1]),
         (_("its program has failed"), fails(work)[1]),
         (_("it could not be started"), no_command(work)[1]),
         (_("Ctrl-C was pressed"), interrupted(work)),
     ):
+        if seen["other"] != "running":
+            raise Mismatch(
+                _("a container that was there before goes on when {event}", event=when),
+                _("it is {state}; {end}", state=seen["other"], end=told(seen)),
+                _("an engine has others' work on it"),
+                _("name your own container in each request, by the ID that {request} answers", request="create"),
+            )
         if seen["left"]:
             raise Mismatch(
                 _("no container is left when {event}", event=when),

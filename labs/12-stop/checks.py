@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import time
 from dataclasses import dataclass
 from functools import cache
 
@@ -13,6 +14,9 @@ MODEL, ASKED = "/app/model.json", "/data/asked.txt"
 
 ANSWERS_S, GRACE_S, CHECKED_S = 30, 20, 60
 """How long the service may take to answer, and to end; and the engine to check its health. Where it does not in time, a control must."""
+
+STOP_S = 10
+"""How long `docker stop` waits: who has taken longer both times, where a control does not, would have been killed."""
 
 DEAF_S = 1
 """How long a process is waited for that cannot hear its signal: the kernel has dropped it, and nothing more will come."""
@@ -77,7 +81,7 @@ def require_control(work: Work) -> None:
             right = ask(box, "word")[0][0] == 200 and well(box)[0] == HEALTHY
         except Mismatch:  # it has ended: no slip of the learner's either
             right = False
-        if not right or signal.SIGKILL in box.stop(GRACE_S):
+        if not right or signal.SIGKILL in box.stop(STOP_S):
             raise BoxlabError(
                 _("a service that is right does not answer, turn healthy and end in time here"),
                 _("check again when the machine is less busy"),
@@ -122,7 +126,9 @@ class Life:
         told: the signal that stops it.
         heard: whether process 1 could hear that.
         sent: the numbers of the signals that the engine has sent.
+        took_s: how long it has taken to end, the shorter time of two.
         saved: what was in the file of the words at the end.
+        again: what is to be told of it where it was started again and has ended.
     """
 
     worth: dict[str, int]
@@ -133,8 +139,10 @@ class Life:
     heard: bool
     sent: list[int]
     status: int
+    took_s: float
     saved: str | None
     printed: str
+    again: Mismatch | None = None
 
 
 @cache
@@ -150,14 +158,18 @@ def life(work: Work) -> Life:
         state = box.state()
         told = state["Config"].get("StopSignal") or "SIGTERM"
         heard = hears(box.beside(["/bin/cat", "/proc/1/status"]), told)
-        sent = box.stop(GRACE_S if heard else DEAF_S)
+        sent, took_s = stopped(box, GRACE_S if heard else DEAF_S)
         status, said, saved = box.status(GRACE_S), printed(box.printed()), box.read(ASKED)
-        if signal.SIGKILL not in sent and last in (saved or "").split("\n"):
-            ready(work, box)
-            asked.append(AGAIN)
-            ask(box, AGAIN)
-            box.stop(GRACE_S)
-            saved = box.read(ASKED)
+        again = None
+        if signal.SIGKILL not in sent and kept(saved or "", asked) == asked:
+            try:
+                ready(work, box)
+                ask(box, AGAIN)
+                asked.append(AGAIN)
+                took_s = min(took_s, stopped(box, GRACE_S)[1])
+                saved = box.read(ASKED)
+            except Mismatch as ended:
+                again = ended
         return Life(
             worth,
             asked,
@@ -170,9 +182,17 @@ def life(work: Work) -> Life:
             heard,
             sent,
             status,
+            took_s,
             saved,
             said,
+            again,
         )
+
+
+def stopped(box, grace_s: int) -> tuple[list[int], float]:
+    """Stop it: the numbers of the signals that the engine has sent, and how long that took, in seconds."""
+    began = time.monotonic()
+    return box.stop(grace_s), time.monotonic() - began
 
 
 def hears(status: str, told: str) -> bool:
@@ -277,6 +297,14 @@ def stops_by_itself(work: Work) -> None:
     seen = life(work)
     well = {*ENDS_WELL, 128 + numbered(seen.told)}
     if signal.SIGKILL not in seen.sent and seen.status in well:
+        if seen.took_s > STOP_S:
+            require_control(work)
+            raise Mismatch(
+                _("after {signal}, the service ends within {seconds} s", signal=seen.told, seconds=STOP_S),
+                _("it took {seconds:.0f} s", seconds=seen.took_s),
+                _("`docker stop` waits {seconds} s, and then kills", seconds=STOP_S),
+                _("save, and end: what is left to do can't take longer"),
+            )
         return
     if seen.status in well or seen.status == 128 + signal.SIGKILL:
         expected = _("after {signal}, the service ends by itself", signal=seen.told)
@@ -326,12 +354,28 @@ def stops_by_itself(work: Work) -> None:
 def saves(work: Work) -> None:
     """When it has ended, every word that it was asked is in its file, and still is when it has been started again."""
     seen = life(work)
+    if seen.again:
+        raise Mismatch(
+            _("the service goes on when its container is started again"),
+            seen.again.actual,
+            _("the container has kept its files: `docker start` is not a new container"),
+            _("whatever the program makes when it starts may be there already"),
+        )
     if seen.saved is None or kept(seen.saved, seen.asked) != seen.asked:
         raise Mismatch(
             _("{file} has the words that were asked, a line each: {words}", file=ASKED, words=" ".join(seen.asked)),
             _("there is no such file") if seen.saved is None else _("it has: {lines}", lines=printed(seen.saved)),
-            _("what is only in memory is gone when the process ends, however politely"),
-            _("what must run between the signal and the end, and in which process?"),
+            *(
+                (
+                    _("the container was started again, and asked for {word}: what the file had must stay", word=AGAIN),
+                    _("how does the program open the file, and what does it do to it when it starts?"),
+                )
+                if AGAIN in seen.asked
+                else (
+                    _("what is only in memory is gone when the process ends, however politely"),
+                    _("what must run between the signal and the end, and in which process?"),
+                )
+            ),
         )
 
 
@@ -373,7 +417,9 @@ def unhealthy(work: Work) -> None:
             _("healthy again, once {file} is there again", file=MODEL),
             _said(seen.restored),
             _("others send work to what is healthy, and to nothing else"),
-            _("the health check, and the service, must not remember a failure that is over"),
+            _(
+                "the model that is back has other numbers: the health check must know none, and must not remember a failure that is over"
+            ),
         )
     if seen.frozen[0] != UNHEALTHY:
         raise Mismatch(

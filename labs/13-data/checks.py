@@ -16,9 +16,9 @@ ANSWERS_S = 30
 """How long the service may take to answer. Where it does not in time, a control must."""
 
 VOLUME = re.compile(
-    r"(?:(?P<name>[a-zA-Z0-9][a-zA-Z0-9_.-]+):)?(?P<place>/[^:]+)(?::(?P<options>(?:ro|rw|z|Z)(?:,(?:ro|rw|z|Z))*))?"
+    r"(?:(?P<name>[a-zA-Z0-9][a-zA-Z0-9_.-]+):)?(?P<place>/[^:]+)(?::(?P<options>(?:ro|rw|z|Z|nocopy)(?:,(?:ro|rw|z|Z|nocopy))*))?"
 )
-"""A volume with a name or without one, as it stands behind -v; z and Z label it where SELinux asks for that."""
+"""A volume with a name or without one, as it stands behind -v; z and Z label it where SELinux asks for that, and nocopy leaves it empty."""
 
 USERS = """
 import contextlib, json, os
@@ -140,6 +140,7 @@ class Lives:
         users: the user IDs of each of its processes.
         layer: the files of its writable layer in which a note stands.
         later: what the second container answers.
+        ended: what is to be told of it where it has ended.
     """
 
     words: list[str]
@@ -147,6 +148,7 @@ class Lives:
     users: dict[str, list[int]] = field(default_factory=dict)
     layer: list[str] = field(default_factory=list)
     later: tuple[int, str] = (0, "")
+    ended: Mismatch | None = None
 
 
 @cache
@@ -161,7 +163,12 @@ def lives(work: Work) -> Lives:
                 ":".join(filter(None, [names[name], place, options])) for name, place, options in volumes(work) if name
             ],
             "Mounts": [
-                {"Type": "volume", "Target": place, "ReadOnly": "ro" in options.split(",")}
+                {
+                    "Type": "volume",
+                    "Target": place,
+                    "ReadOnly": "ro" in options.split(","),
+                    "VolumeOptions": {"NoCopy": "nocopy" in options.split(",")},
+                }
                 for name, place, options in volumes(work)
                 if not name
             ],
@@ -181,9 +188,12 @@ def lives(work: Work) -> Lives:
                 seen.layer = [path for path, text in texts.items() if any(word in text for word in words)]
         if has_all(seen.answer, words) and not seen.layer:
             with work.lasting(image(work), settings=mounts, **AS_USUAL) as box:
-                box.start()
-                (seen.later,) = ask(box, "list")
-                if not seen.later[0]:
+                try:
+                    box.start()
+                    (seen.later,) = ask(box, "list")
+                except Mismatch as ended:
+                    seen.ended = ended
+                if not seen.ended and not seen.later[0]:
                     require_control(work)
         return seen
 
@@ -257,6 +267,13 @@ def outside_the_layer(work: Work) -> None:
 def survives(work: Work) -> None:
     """The container that follows has every note."""
     seen = lives(work)
+    if seen.ended:
+        raise Mismatch(
+            _("a second container, with the volumes of the first, goes on until it is stopped"),
+            seen.ended.actual,
+            _("the second container finds in its volumes what the first has left there"),
+            _("whatever begins the program must also do so where its folders and files are there already"),
+        )
     if not has_all(seen.later, seen.words):
         raise Mismatch(
             _("in a second container, {path} lists {words}", path="/list", words=" ".join(seen.words)),

@@ -114,11 +114,9 @@ class Registry:
     password: str
 
     def settings(self, password: str = "") -> str:
-        """config.json, as `docker login` writes it, with a login at another registry before this one's."""
-        logins = {
-            ELSEWHERE: {"auth": coded(secrets.token_hex(12))},
-            self.name: {"auth": coded(password or self.password)},
-        }
+        """config.json, as `docker login` writes it, with logins at other registries before this one's and after it."""
+        passwords = {ELSEWHERE: "", self.name: password or self.password, f"my.{ELSEWHERE}": ""}
+        logins = {name: {"auth": coded(known or secrets.token_hex(12))} for name, known in passwords.items()}
         return json.dumps({"auths": logins}, indent="\t")
 
     def ask(self, *wanted):
@@ -298,7 +296,7 @@ def leaves(work: Work) -> None:
     with registry(work) as beside:
         old, repository = f"sha256:{secrets.token_hex(32)}", drawn(work)
         beside.push(repository, "1.0", "docker")
-        text = "# image: to be pinned\n" + compose(
+        text = "# image: to be pinned  \n\n" + compose(
             f"{beside.name}/{repository}:1.0@{old}",
             f"{beside.name}/{repository}@{old}",
             f"my{beside.name}/{repository}:1.0",

@@ -5,6 +5,7 @@ import re
 import secrets
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 
 from boxlab.labs import BoxlabError, Mismatch, Work, _, check, printed, same, web
 from boxlab.labs.lasting import PYTHON, execute
@@ -23,6 +24,24 @@ REFUSED = re.compile(r'service\.py", line \d+(?:(?!Traceback)[\s\S])*?psycopg\.O
 
 SLEEP = re.compile(r"\bsleep\b")
 """How a command says that it sleeps, by the shell or by Python."""
+
+PATIENCE_S = 60
+"""What a database may need on a slow machine: a health check that gives up earlier gives up a database that is well."""
+
+DURATION = re.compile(r"([\d.]+)(h|ms|m|us|ns|s)")
+UNITS_S = {"h": 3600, "m": 60, "s": 1, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+"""A part of a duration as Compose has it, such as "1m30s"."""
+
+NOTE = """
+try:
+    open("/proc/1/fd/2", "a").write({mark!r})
+except OSError:
+    pass
+"""
+"""What service.py does first: it says in the container's log that it was started, whoever has started it."""
+
+READY = ["sh", "-c", "pg_isready --quiet --host 127.0.0.1 && echo ready"]
+"""Asks the database whether it takes connections over the network."""
 
 SOON_S, BY_THE_CLOCK_S = 2, 25
 """How long making the database takes at least: more than a service needs to start; and where the service or what it waits for sleeps, more
@@ -104,7 +123,20 @@ def password(_work: Work) -> str:
     return secrets.token_hex(12)
 
 
-def slow(found: dict, begins_s: float, makes_s: float) -> dict:
+@cache
+def mark(_work: Work) -> str:
+    """What stands in the log of `web` each time that service.py was started."""
+    return f"service.py is started: {secrets.token_hex(12)}\n"
+
+
+def noted(work: Work) -> None:
+    """Let service.py say in the log that it was started, with each of its lines where it was."""
+    program = work.folder / "service.py"
+    note = f"import os; exec({NOTE.format(mark=mark(work))!r})\n"
+    program.write_text(program.read_text().replace("import os\n", note, 1))
+
+
+def slow(found: dict, folder: Path, begins_s: float, makes_s: float) -> dict:
     """The same with a database that takes long to be made: it begins late, and then listens on its socket alone."""
     found = json.loads(json.dumps(found))
     for service in found["services"].values():
@@ -115,17 +147,53 @@ def slow(found: dict, begins_s: float, makes_s: float) -> dict:
     late = f'[ -s "$$PGDATA/PG_VERSION" ] || sleep {begins_s}'
     db["entrypoint"] = ["sh", "-c", f'{late}; exec "$$@"', "sh", *entry]
     db["command"] = db.get("command") or ["postgres"]
-    found.setdefault("configs", {})["slow"] = {"content": f"sleep {makes_s}\n"}
+    # A file: what the model itself holds cannot be laid into a container that is read-only.
+    script = folder / "slow.sh"
+    script.write_text(f"sleep {makes_s}\n")
+    script.chmod(0o644)
+    found.setdefault("configs", {})["slow"] = {"file": str(script)}
     db.setdefault("configs", []).append({"source": "slow", "target": "/docker-entrypoint-initdb.d/zz-slow.sh"})
     return found
 
 
+def waiting(found: dict) -> list[str]:
+    """The services on whose start `web` waits, itself first."""
+    waits = ["web"]
+    for name in waits:  # and those that it waits for, which join them
+        waits += [other for other in found["services"][name].get("depends_on", ()) if other not in waits]
+    return waits
+
+
 def least(found: dict) -> float:
     """How long making the database must take at least, in seconds, so that who waits by the clock is too early."""
-    waits, services = ["web"], found["services"]
-    for name in waits:  # and those that it waits for, which join them
-        waits += [other for other in services[name].get("depends_on", ()) if other not in waits]
-    return BY_THE_CLOCK_S if any(SLEEP.search(json.dumps(services[name])) for name in waits) else SOON_S
+    run = [found["services"][name] for name in waiting(found)] + [found.get("configs"), found.get("secrets")]
+    return BY_THE_CLOCK_S if SLEEP.search(json.dumps(run)) else SOON_S
+
+
+def impatient(found: dict) -> dict[str, float]:
+    """The services whose health check gives up too early, though `web` waits for it, and after how many seconds they do.
+
+    A check of its own is the one that matters where `web` waits for no other: it waits within.
+    """
+    services, early = found["services"], {}
+    waited = {
+        other
+        for name in waiting(found)
+        for other, how in services[name].get("depends_on", {}).items()
+        if how.get("condition") == "service_healthy"
+    }
+    for name in waited or {"web"}:
+        health = services[name].get("healthcheck") or {}
+        if health.get("test"):
+            each, first = (in_seconds(health.get(name, "")) for name in ("interval", "start_period"))
+            patience = first + (health.get("retries") or 3) * (each or 30)  # Docker's own where they say nothing
+            early |= {name: patience} if patience < PATIENCE_S else {}
+    return early
+
+
+def in_seconds(duration: str) -> float:
+    """Seconds of a duration such as "1m30s"."""
+    return sum(float(number) * UNITS_S[unit] for number, unit in DURATION.findall(duration))
 
 
 @cache
@@ -138,7 +206,7 @@ def require_control(work: Work) -> None:
     control = json.loads(json.dumps(CONTROL)) | {"name": f"{model(work)['name']}-control"}
     for service in control["services"].values():
         service["image"] = work.image(service["image"].partition("/")[2])
-    with work.project(slow(control, 1, 1)) as project:
+    with work.project(slow(control, work.folder, 1, 1)) as project:
         if project.up(UP_S) or ask(project, "/")[0][0] != 200:
             raise BoxlabError(
                 _("a project that is right does not come up here"), _("check again when the machine is less busy")
@@ -154,6 +222,7 @@ class Life:
         first: status and text of the first answer.
         restarts: how often containers were started again until then.
         refused_first: whether the service had tried before the database was ready, and was started again within its container.
+        too_early: whether `up --wait` had ended before the database was ready.
         words: what was kept.
         later: what there was after `down` and `up`.
         shown: what the engine says of each container.
@@ -165,6 +234,7 @@ class Life:
     first: tuple[int, str] = (0, "")
     restarts: dict[str, int] = field(default_factory=dict)
     refused_first: bool = False
+    too_early: bool = False
     word: str = ""
     later: str = ""
     shown: dict[str, str] = field(default_factory=dict)
@@ -177,17 +247,20 @@ class Life:
 def life(work: Work) -> Life:
     """Let it live, with a database whose slowness is drawn."""
     makes_s = least(model(work)) + work.random.uniform(0.5, 1)
-    found = slow(model(work), work.random.uniform(0.5, 1), makes_s)
+    found = slow(model(work), work.folder, work.random.uniform(0.5, 1), makes_s)
+    noted(work)
     lived = Life(word=f"word-{work.random.getrandbits(40):010x}")
     with work.project(found) as project:
         lived.up = project.up(UP_S)
         boxes = project.containers()
         lived.restarts = {name: box["RestartCount"] for name, box in boxes.items() if box["RestartCount"]}
         if not lived.up and not lived.restarts:
+            lived.too_early = not ready(boxes["db"]["Id"])
             [lived.first] = ask(project, "/")
-        lived.printed = project.printed("web")
-        lived.refused_first = bool(REFUSED.search(lived.printed))
-        if lived.first[0] != 200 or lived.refused_first:
+        said = project.printed("web")
+        lived.printed = said.replace(mark(work), "")
+        lived.refused_first = bool(REFUSED.search(lived.printed)) or said.count(mark(work)) > 1
+        if lived.first[0] != 200 or lived.refused_first or lived.too_early:
             return lived
         ask(project, f"/add/{lived.word}")
         lived.shown = {name: json.dumps(box) for name, box in boxes.items()}
@@ -199,6 +272,14 @@ def life(work: Work) -> Life:
         project.down()
         lived.later = project.up(UP_S) or ask(project, "/")[0][1]
     return lived
+
+
+def ready(database: str) -> bool:
+    """Whether the database takes connections over the network; one that has ended takes none."""
+    try:
+        return "ready" in execute(database, READY)
+    except BoxlabError:
+        return False
 
 
 def ask(project, *paths: str) -> list[tuple[int, str]]:
@@ -237,7 +318,33 @@ def waits(work: Work) -> None:
     The database begins late, and then is busy for seconds while it listens on its socket alone, more than a service needs to start.
     Where `web`, or what it waits for, sleeps, that takes half a minute: who sleeps longer without looking is let through.
     """
+    if early := impatient(model(work)):
+        raise Mismatch(
+            _("a database that takes {seconds} s, as it may on a slow machine, is waited for", seconds=PATIENCE_S),
+            "; ".join(
+                _("the health check of {name} gives up after {seconds:g} s", name=name, seconds=seconds)
+                for name, seconds in sorted(early.items())
+            ),
+            _(
+                "a service is unhealthy when {retries} checks in a row have failed, {interval} apart, and `up --wait` fails then; within "
+                "{start_period}, none counts",
+                retries="`retries`",
+                interval="`interval`",
+                start_period="`start_period`",
+            ),
+            _("say how long it may take: {line}", line=f"`start_period: {PATIENCE_S}s`"),
+        )
     lived = life(work)
+    if lived.too_early and not lived.refused_first:
+        require_control(work)
+        raise Mismatch(
+            _("when `docker compose up --wait` has ended, the service can answer"),
+            _("it ended before the database took connections"),
+            _("who runs the command goes on then, and sends the first request"),
+            _(
+                "give `web` a health check, or let it wait until `db` is healthy: a container that runs need not be ready"
+            ),
+        )
     if lived.up or lived.first[0] != 200 or lived.restarts or lived.refused_first:
         require_control(work)
         raise Mismatch(

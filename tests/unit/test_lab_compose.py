@@ -27,21 +27,53 @@ def model(**db):
     }
 
 
-def test_a_database_is_made_slow_and_starts_as_it_would():
+def test_a_database_is_made_slow_and_starts_as_it_would(tmp_path):
     own = model(command=["postgres", "-c", "fsync=off"], configs=[{"source": "own"}])
-    db = lab_15.slow(own, 2, 3)["services"]["db"]
+    db = lab_15.slow(own, tmp_path, 2, 3)["services"]["db"]
     assert db["entrypoint"][-1] == "docker-entrypoint.sh" and "sleep 2" in db["entrypoint"][2]
     assert db["command"] == ["postgres", "-c", "fsync=off"] and len(db["configs"]) == 2
     assert db["healthcheck"] == {"test": ["CMD", "true"]} | lab_15.OFTEN
-    assert lab_15.slow(model(entrypoint=["sh", "own.sh"]), 1, 1)["services"]["db"]["entrypoint"][-2:] == [
+    assert lab_15.slow(model(entrypoint=["sh", "own.sh"]), tmp_path, 1, 1)["services"]["db"]["entrypoint"][-2:] == [
         "sh",
         "own.sh",
     ]
     assert "entrypoint" not in own["services"]["db"], "the learner's model stays as it was"
 
 
-def test_a_service_without_a_check_gets_none():
-    assert "healthcheck" not in lab_15.slow(model(), 1, 1)["services"]["web"]
+def test_a_service_without_a_check_gets_none(tmp_path):
+    assert "healthcheck" not in lab_15.slow(model(), tmp_path, 1, 1)["services"]["web"]
+
+
+@pytest.mark.parametrize(
+    ("health", "early"),
+    [
+        ({}, {}),  # three times thirty seconds
+        ({"interval": "1s"}, {"db": 3}),
+        ({"interval": "1s", "start_period": "1m0s"}, {}),
+        ({"interval": "1.5s", "retries": 20}, {"db": 30}),
+        ({"interval": "5s", "retries": 12}, {}),
+        ({"interval": "500ms", "start_period": "1m0.5s"}, {}),
+    ],
+)
+def test_a_check_that_gives_up_before_the_database_may_be_there_is_told(health, early):
+    own = model(healthcheck={"test": ["CMD", "true"]} | health)
+    own["services"]["web"]["depends_on"] = {"db": {"condition": "service_healthy"}}
+    assert lab_15.impatient(own) == early
+
+
+def test_who_waits_within_must_have_a_check_that_is_patient():
+    own = model()
+    own["services"]["web"] |= {
+        "healthcheck": {"test": ["CMD", "true"], "interval": "1s"},
+        "depends_on": {"db": {"condition": "service_started"}},
+    }
+    assert lab_15.impatient(own) == {"web": 3}
+
+
+def test_who_sleeps_in_a_script_of_the_file_waits_by_the_clock():
+    own = model()
+    assert lab_15.least(own) == lab_15.SOON_S
+    assert lab_15.least(own | {"configs": {"start": {"content": "sleep 15"}}}) == lab_15.BY_THE_CLOCK_S
 
 
 def test_what_is_started_is_ours_reaches_nobody_and_is_held(tmp_path, monkeypatch):
@@ -59,12 +91,14 @@ def test_what_is_started_is_ours_reaches_nobody_and_is_held(tmp_path, monkeypatc
 
 def test_names_become_the_projects_and_what_contradicts_how_it_is_held_goes(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "SCRATCH", tmp_path)
-    own = model(container_name="words", mem_reservation="512m", cpu_quota=50_000)
+    networks = {"default": {"aliases": ["data"]}}
+    own = model(container_name="words", networks=networks, mem_reservation="512m", cpu_quota=50_000)
     own["networks"]["default"]["name"] = own["volumes"]["data"]["name"] = "words"
     compose.Project(own, tmp_path)
     [path] = tmp_path.glob("lab-*.json")
     started = json.loads(path.read_text())
     assert not {"container_name", "mem_reservation", "cpu_quota"} & started["services"]["db"].keys()
+    assert started["services"]["db"]["networks"] == {"default": {"aliases": ["data", "words"]}}
     assert [started[kind][name]["name"] for kind, name in (("networks", "default"), ("volumes", "data"))] == [
         "lab_default",
         "lab_data",

@@ -36,6 +36,11 @@ def test_a_stage_may_begin_on_several_lines(ends):
     assert names == ["first", "boxlab-1"] and text.endswith("base AS boxlab-1\n")
 
 
+def test_a_stage_may_begin_on_several_lines_with_comments_between():
+    text = "FROM base \\\n    # opens the model\n\n    AS opened\nRUN true\nFROM \\\n# and no name\nopened\n"
+    assert build.stage_names(text)[1] == ["opened", "boxlab-1"]
+
+
 @pytest.mark.parametrize("text", ["", "RUN true\n", "# FROM base\n", "RUN echo FROM base\n"])
 def test_no_stage_has_no_name(text):
     assert build.stage_names(text) == (text, [])
@@ -61,4 +66,33 @@ def test_an_image_is_saved_only_where_its_history_does_not_show_enough(monkeypat
     monkeypatch.setattr(build.layers, "unpacked", lambda tag, without: saved.append(without) or {"b": 6, "c": 4})
     before, after = (build.Image("", "lab", tuple(have), on_base=False) for have in ("ax", "abc"))
     assert after.beyond(before, enough=12) == 12 and not saved
-    assert after.beyond(before, enough=11) == 10 and saved == [{"a"}]
+    assert after.beyond(before, enough=11) == 10 and saved == [{"a", "x"}]
+
+
+def test_a_layer_that_the_other_has_is_not_sent_though_one_below_it_is_new(monkeypatch):
+    """As `COPY --link` makes it."""
+    api = SimpleNamespace(history=lambda tag: [{"Size": 7}, {"Size": 5}, {"Size": 100}])
+    monkeypatch.setattr(build.engine, "connect", lambda: SimpleNamespace(api=api))
+    sizes = {"a": 100, "new": 4, "linked": 6}
+    monkeypatch.setattr(
+        build.layers,
+        "unpacked",
+        lambda tag, without: {name: size for name, size in sizes.items() if name not in without},
+    )
+    before, after = (
+        build.Image("", "lab", have, on_base=False) for have in (("a", "old", "linked"), ("a", "new", "linked"))
+    )
+    assert after.beyond(before, enough=5) == 4
+
+
+def test_a_stage_that_does_not_build_is_left_out(monkeypatch, tmp_path):
+    (tmp_path / "Dockerfile").write_text("\ufeffFROM base AS one\nFROM base AS test\nRUN false\nFROM one\n")
+    mistake = build.Mismatch("it builds", "it does not", "", "")
+
+    def built(context, name, seconds, arguments, secrets, target, known, cached):
+        if target == "test":
+            raise mistake
+        return target
+
+    monkeypatch.setattr(build, "build", built)
+    assert [*build.stages(tmp_path, "lab", 1)] == ["one"]

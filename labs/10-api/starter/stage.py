@@ -1,7 +1,7 @@
-"""What the check plays: an engine at the socket engine.sock, with one image and one program to run; it starts nothing.
+"""What the check plays: an engine at the socket engine.sock, with one image, one program to run, and a container of somebody else's; it starts nothing.
 
 It answers as Docker's API does where a program such as run.py may ask. Its input is a scene, as JSON; see `Scene`. It runs
-`run.py`, and prints as JSON what became of it.
+`run.py`, and prints what that prints, and then, as JSON, what became of it.
 """
 
 import array
@@ -42,7 +42,7 @@ class Scene:
         argv: the arguments of run.py.
         steps: what the container's program does: [stream, text in base64], ["shown", stream, text in base64], which waits until
             run.py has shown that there, ["killed"], which waits to be killed, and ["end", status].
-        refusal: why the engine cannot start it, if it cannot.
+        refusal: why the engine cannot start it, if it cannot; with status 500, as for a port that is taken.
         sizes: of the pieces in which its output arrives, in bytes.
         patience_s: how long "shown" waits.
         interrupt: what run.py shows before Ctrl-C is pressed, in base64; nothing if it isn't.
@@ -64,6 +64,10 @@ class Container:
         self.frames, self.ends, self.killed = [], 0, False
 
     @property
+    def terminal(self):
+        return self.body.get("Tty", False)
+
+    @property
     def removes_itself(self):
         return (self.body.get("HostConfig") or {}).get("AutoRemove", False)
 
@@ -76,6 +80,8 @@ class Engine(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self.scene, self.containers, self.names, self.changed = scene, {}, {}, threading.Condition()
         self.asked, self.created, self.late, self.shown = [], [], [], {"stdout": b"", "stderr": b""}
         self.started, self.over = False, False
+        self.other = Container({"Image": scene.image})  # somebody else's, which runs
+        self.other.state, self.containers[self.other.id] = "running", self.other
 
     def live(self, container):
         """Be the container's program."""
@@ -115,6 +121,9 @@ class Engine(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         with self.changed:
             if container.state != "running":
                 return False
+            if container is self.other:
+                self.end(container, 137)
+                return True
             container.killed = True
             self.changed.notify_all()
             return self.changed.wait_for(lambda: container.state != "running")
@@ -224,7 +233,7 @@ class Handler(BaseHTTPRequestHandler):
                 return self.answer(304)
             if engine.scene.refusal:
                 engine.end(container, 127, state="created")
-                return self.refuse(400, engine.scene.refusal)
+                return self.refuse(500, engine.scene.refusal)
             container.state, container.killed, engine.started = "running", False, True
             engine.changed.notify_all()
         threading.Thread(target=engine.live, args=[container], daemon=True).start()
@@ -248,7 +257,7 @@ class Handler(BaseHTTPRequestHandler):
     def GET_json(self, container):
         running = container.state == "running"
         state = {"Status": container.state, "Running": running, "ExitCode": container.status}
-        self.answer(200, {"Id": container.id, "State": state, "Config": {"Tty": False}})
+        self.answer(200, {"Id": container.id, "State": state, "Config": {"Tty": container.terminal}})
 
     def POST_kill(self, container):
         name = self.query.get("signal", ["KILL"])[0].upper().removeprefix("SIG")
@@ -277,9 +286,12 @@ class Handler(BaseHTTPRequestHandler):
     def GET_logs(self, container):
         if not (self.said("stdout") or self.said("stderr")):
             return self.refuse(400, "Bad parameters: you must choose at least one stream")
-        before = container.ends
-        chunked = self.begin("application/vnd.docker.multiplexed-stream")
-        self.stream(container, 0, before, follow=self.said("follow") and container.state == "running", chunked=chunked)
+        before, tail = container.ends, self.query.get("tail", ["all"])[0]
+        first = max(0, len(container.frames) - int(tail)) if tail.isdecimal() else 0
+        chunked = self.begin(f"application/vnd.docker.{'raw' if container.terminal else 'multiplexed'}-stream")
+        self.stream(
+            container, first, before, follow=self.said("follow") and container.state == "running", chunked=chunked
+        )
 
     def POST_attach(self, container):
         self.close_connection = True
@@ -310,11 +322,7 @@ class Handler(BaseHTTPRequestHandler):
             if not fresh:
                 break
             sent += len(fresh)
-            data = b"".join(
-                bytes([{"stdout": 1, "stderr": 2}[name], 0, 0, 0]) + len(text).to_bytes(4, "big") + text
-                for name, text in fresh
-                if self.said(name)
-            )
+            data = b"".join(self.frame(container, name, text) for name, text in fresh)
             while data:
                 size = next(sizes)
                 self.piece(data[:size], chunked)
@@ -322,6 +330,15 @@ class Handler(BaseHTTPRequestHandler):
             if not follow:
                 break
         self.finish_body(chunked)
+
+    def frame(self, container, name, text):
+        """What a program has printed on one of its streams, as it is sent."""
+        if self.said("timestamps"):
+            text = b"2026-01-01T00:00:00.000000000Z " + text
+        if container.terminal:  # which has one stream, and ends each line its own way
+            return text.replace(b"\n", b"\r\n") if self.said("stdout") else b""
+        header = bytes([{"stdout": 1, "stderr": 2}[name], 0, 0, 0]) + len(text).to_bytes(4, "big")
+        return header + text if self.said(name) else b""
 
     def begin(self, kind):
         """Begin an answer whose length isn't known yet; returns whether it comes in chunks, which HTTP/1.0 doesn't have."""
@@ -360,9 +377,11 @@ def tagged(image):
 
 
 def take(engine, pipe, stream):
-    """Keep what run.py prints on one of its streams, as it comes."""
+    """Keep what run.py prints on one of its streams, as it comes, and print it, for who reads of a program that never ends."""
     while data := os.read(pipe.fileno(), 65536):
         with engine.changed:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
             engine.shown[stream] += data
             engine.changed.notify_all()
 
@@ -389,6 +408,7 @@ def interrupt(engine, process):
     rest(process)
     with engine.changed:
         if not engine.over:
+            print("(Ctrl-C is pressed)", flush=True)
             process.send_signal(signal.SIGINT)
 
 
@@ -428,7 +448,8 @@ def main():
         "created": engine.created,
         "started": engine.started,
         "late": engine.late,
-        "left": [container.state for container in engine.containers.values()],
+        "left": [container.state for container in engine.containers.values() if container is not engine.other],
+        "other": engine.other.state if engine.other.id in engine.containers else "removed",
     }
     print(secret + json.dumps(report))
 

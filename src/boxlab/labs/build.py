@@ -42,8 +42,8 @@ BUILDKITS = re.compile(
 HERE_DOCUMENT = re.compile(r"^\s*(?:RUN|COPY|ADD)\b.*<<-?[\"']?\w", re.IGNORECASE | re.MULTILINE)
 """A line whose text stands below it. The classic builder runs it without that text, and says nothing."""
 
-_GAP = r"(?:[ \t]|[\\`][ \t]*\n)+"
-"""Between two words of a line, which may go on below."""
+_GAP = r"(?:[ \t]|[\\`][ \t]*\n(?:[ \t]*(?:#.*)?\n)*)+"
+"""Between two words of a line, which may go on below, and below comments."""
 
 FROM = re.compile(
     rf"^[ \t]*FROM{_GAP}(?:--platform=\S+{_GAP})?\S+(?:{_GAP}AS{_GAP}(?P<name>\S+))?[ \t]*$",
@@ -92,7 +92,7 @@ class Image:
         return self._bytes(set(beneath))
 
     def beyond(self, other: "Image", enough: int = 0) -> int:
-        """Bytes of the layers above those that are also the other's, unpacked: what is sent to a machine that has the other.
+        """Bytes of the layers that the other does not have, unpacked: what is sent to a machine that has the other.
 
         Args:
             enough: where these are no more, as much as `docker history` says at once is told; to save an image takes longer.
@@ -103,9 +103,10 @@ class Image:
         same = self.common(other)
         with engine.plain_errors():
             sizes = [line["Size"] for line in engine.connect().api.history(self.tag)]  # newest first
-        # A line without a size may have made an empty layer or none: this is never less than the new layers have.
+        # A line without a size may have made an empty layer or none, and a layer above a new one may be the other's, by
+        # `COPY --link`: this is never less than the new layers have.
         most = sum([size for size in sizes if size][: len(self.layers) - same])
-        return most if most <= enough else self._bytes(set(self.layers[:same]))
+        return most if most <= enough else self._bytes(set(other.layers))
 
     def _bytes(self, without: set[str]) -> int:
         sizes = layers.unpacked(self.tag, without)
@@ -159,6 +160,7 @@ def build(
     secrets: dict[str, str] | None = None,
     target: str = "",
     known: dict[str, bytes] | None = None,
+    cached: bool = True,
 ) -> Image:
     """Build the image of a folder as `docker build` would. It has no network, so that it does not depend on one.
 
@@ -166,7 +168,7 @@ def build(
         folder: the context, with a Dockerfile.
         name: the tag is made of it.
         seconds: how long it may take.
-        arguments, secrets, target: as for `builder.build`.
+        arguments, secrets, target, cached: as for `builder.build`.
         known: files of an answer that is right, which shows whether one builds in a part of that time here (`SLACK`).
 
     Raises:
@@ -181,7 +183,7 @@ def build(
         raise _lacking(found[0].strip())
     with builder.staged(folder) as context:
         for repeated in (False, True):
-            built = _built(context, tag, seconds, arguments, secrets, target=target, keep=True)
+            built = _built(context, tag, seconds, arguments, secrets, target=target, keep=True, cached=cached)
             if not built.trouble:
                 break
             if target and NOT_A_STAGE.search(built.output):
@@ -228,17 +230,24 @@ def stages(
     arguments: dict[str, str] | None = None,
     secrets: dict[str, str] | None = None,
     known: dict[str, bytes] | None = None,
+    cached: bool = True,
 ) -> Iterator[Image]:
     """The image of each stage of a folder's Dockerfile but the last, which is what `build` makes, as `docker build --target` makes
-    it; each replaces the one before.
+    it; each replaces the one before. A stage that does not build is left out: an image that was built did without it.
 
-    Arguments and errors as for `build`.
+    Arguments as for `build`.
+
+    Raises:
+        EngineError: the engine is in the way.
     """
-    text, names = stage_names((folder / "Dockerfile").read_text())
+    text, names = stage_names((folder / "Dockerfile").read_text(encoding="utf-8-sig"))
     with builder.staged(folder, {"Dockerfile": text.encode()}) as context:
         for stage in names[:-1]:
-            with contextlib.suppress(NoStage):  # a line that only looks like FROM
-                yield build(context, f"{name}-stage", seconds, arguments, secrets, stage, known)
+            try:
+                image = build(context, f"{name}-stage", seconds, arguments, secrets, stage, known, cached)
+            except (NoStage, Mismatch):  # a line that only looks like FROM; a stage that nothing needs
+                continue
+            yield image
 
 
 def stage_names(text: str) -> tuple[str, list[str]]:

@@ -326,8 +326,8 @@ class Project:
     HELD: dict[str, Any] = {"mem_limit": "256m", "memswap_limit": "256m", "pids_limit": 128, "cpus": 1}
     """How each container is held, whatever the file says."""
 
-    DROPPED = "container_name ports cpu_count cpu_percent cpu_period cpu_quota deploy mem_reservation".split()
-    """What another may have, and what might contradict how it is held."""
+    DROPPED = "ports cpu_count cpu_percent cpu_period cpu_quota deploy mem_reservation".split()
+    """What another may have, and what might contradict how it is held. A container's name becomes an alias on its networks."""
 
     def __init__(self, model: dict[str, Any], folder: Path):
         labels = engine.labels()
@@ -340,6 +340,10 @@ class Project:
             service["labels"] = service.get("labels", {}) | labels
             for key in self.DROPPED:
                 service.pop(key, None)
+            if name := service.pop("container_name", ""):  # which others find it by
+                for network, settings in (service.get("networks") or {}).items():
+                    aliases = [*(settings or {}).get("aliases", ()), name]
+                    service["networks"][network] = (settings or {}) | {"aliases": aliases}
             health = service.get("healthcheck") or {}
             if "start_interval" in health and not engine.knows_start_interval():
                 del health["start_interval"]

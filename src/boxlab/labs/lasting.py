@@ -202,7 +202,7 @@ class Lasting:
         health: dict[str, Any] | None = None,
         session: dict[str, Any] | None = None,
     ):
-        self._options, self.id = options, ""
+        self._options, self.id, self._starts = options, "", 0
         engine.require_limits("memory", "processes", "processors")
         with self._starting(NO_COMMAND), deferred():
             self._api = engine.connect().api
@@ -220,6 +220,7 @@ class Lasting:
         """
         with self._starting():
             self._api.start(self.id)
+        self._starts += 1
 
     @contextlib.contextmanager
     def _starting(self, words: str = "") -> Iterator[None]:
@@ -251,12 +252,14 @@ class Lasting:
         return now["State"]["Running"] and not _again(now)
 
     def status(self, seconds: int = ENDS_S) -> int:
-        """The exit status of its first life, from the engine's events.
+        """The exit status of its first life, from the engine's events; where we have started it again, of that life.
 
         Raises:
             EngineError: that does not end in time.
         """
         with engine.plain_errors():
+            if self._starts > 1:
+                return int(self._api.wait(self.id, timeout=seconds)["StatusCode"])
             ends = engine.events(self.id, "die", last="die", wait_s=seconds)
         if not ends:
             raise EngineError(

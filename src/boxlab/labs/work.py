@@ -194,6 +194,7 @@ class Work:
         seconds: float = 120,
         arguments: dict[str, str] | None = None,
         secrets: dict[str, str] | None = None,
+        cached: bool = True,
     ) -> "Image":
         """The image of `folder`, built without a network.
 
@@ -203,6 +204,7 @@ class Work:
             seconds: how long it may take.
             arguments: the Dockerfile's, by name.
             secrets: what it may mount, by their ids.
+            cached: whether lines that have not changed are taken from the cache; what they read from a secret may have changed.
 
         Raises:
             Mismatch: it does not build, or not in time.
@@ -211,7 +213,9 @@ class Work:
         from boxlab.labs import build
 
         name = f"{self.lab_id}-{name}"
-        return build.build(folder or self.folder, name, seconds, arguments, secrets, known=self._solution)
+        return build.build(
+            folder or self.folder, name, seconds, arguments, secrets, known=self._solution, cached=cached
+        )
 
     def image(self, name: str) -> str:
         """One of the book's own images, such as "registry", by the name under which `container` takes it; built if it is not there.
@@ -224,12 +228,16 @@ class Work:
         return images.ensure(name).tag
 
     def stages(
-        self, seconds: float = 120, arguments: dict[str, str] | None = None, secrets: dict[str, str] | None = None
+        self,
+        seconds: float = 120,
+        arguments: dict[str, str] | None = None,
+        secrets: dict[str, str] | None = None,
+        cached: bool = True,
     ) -> Iterator["Image"]:
         """The image of each stage of `folder` but the last, one after another; arguments and errors as for `build`."""
         from boxlab.labs import build
 
-        return build.stages(self.folder, self.lab_id, seconds, arguments, secrets, self._solution)
+        return build.stages(self.folder, self.lab_id, seconds, arguments, secrets, self._solution, cached)
 
     @contextlib.contextmanager
     def container(
