@@ -99,7 +99,11 @@ class Image:
             told = {"mediaType": "application/vnd.in-toto+json", "digest": self.add(statement), "size": len(statement)}
             empty = self._part({**NOTES, "rootfs": {"diff_ids": []}}, "config")
             notes = self._part({"schemaVersion": 2, "config": empty, "layers": [told]}, "manifest") | {
-                "platform": NOTES
+                "platform": NOTES,
+                "annotations": {
+                    "vnd.docker.reference.digest": top["digest"],
+                    "vnd.docker.reference.type": "attestation-manifest",
+                },
             }
             both = [top | {"platform": {"architecture": architecture, "os": "linux"}}, notes]
             top = self._part({"schemaVersion": 2, "manifests": both[:: 1 if shape == "noted" else -1]}, "index")

@@ -71,7 +71,8 @@ def buy(work: Work, box, name: str = "") -> tuple[int, str]:
 
 
 def customer(work: Work) -> str:
-    return f"{work.random.choice(['Ada', 'Grace', 'Edsger', 'Barbara'])}-{work.random.getrandbits(32):08x}"
+    """A name of two words."""
+    return f"{work.random.choice(['Ada', 'Grace', 'Edsger', 'Barbara'])} Box-{work.random.getrandbits(32):08x}"
 
 
 @check(points=1)

@@ -156,9 +156,9 @@ def runs(work: Work) -> None:
         expected = _("{starts} starts of {boxes} boxes", starts=BOXES * (rounds + 1), boxes=BOXES)
         raise Mismatch(expected, several("{count} starts", "{count} starts", len(starts)), why, next)
     for name in {start["box"] for start in starts}:
-        numbers = sorted(row["round"] for row in rows if row["box"] == name)
+        numbers = [row["round"] for row in rows if row["box"] == name]
         if numbers != list(range(rounds + 1)):
-            expected = _("rounds 0 to {last} of {box}, each once", last=rounds, box=name)
+            expected = _("rounds 0 to {last} of {box}, one after the other", last=rounds, box=name)
             raise Mismatch(expected, _("rounds {numbers}", numbers=numbers), why, next)
 
 

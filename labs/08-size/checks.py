@@ -16,15 +16,20 @@ speech does not have, and so slips through less than once in 10**8 times."""
 
 def plant(folder, random: Random) -> None:
     """The speeches (needed to build), the key (needed, and secret), the recordings (needed by nobody)."""
-    words = [f"{random.choice(STEMS)}{random.choice(ENDINGS)}" for number in range(2000)]
     (folder / "speeches").mkdir()
-    for year in range(2020, 2026):
-        text = " ".join(random.choices(words, k=2000)) + "\n"
-        (folder / "speeches" / f"{year}.txt").write_text(text * (MIB // len(text)))
+    speak(folder, random)
     (folder / "license.key").write_text(f"key-{random.getrandbits(256):064x}\n")
     (folder / "recordings").mkdir()
     for year in range(2020, 2025):
         (folder / "recordings" / f"{year}.opus").write_bytes(random.randbytes(MIB))
+
+
+def speak(folder, random: Random) -> None:
+    """Write the speeches anew."""
+    words = [f"{random.choice(STEMS)}{random.choice(ENDINGS)}" for number in range(2000)]
+    for year in range(2020, 2026):
+        text = " ".join(random.choices(words, k=2000)) + "\n"
+        (folder / "speeches" / f"{year}.txt").write_text(text * (MIB // len(text)))
 
 
 STEMS = "free equal just open common public peace trade truth trust".split()
@@ -39,7 +44,8 @@ def texts(work: Work) -> list[list[str]]:
 
 @cache
 def image(work: Work):
-    """What the learner's files build."""
+    """What the learner's files build, of other speeches than theirs: an index that was written down beforehand is no use."""
+    speak(work.folder, work.random)
     return work.build()
 
 

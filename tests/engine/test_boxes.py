@@ -79,6 +79,16 @@ def test_a_container_that_does_not_get_ready_is_a_failure_and_gone(script, messa
     assert ours() == before
 
 
+def test_who_prints_errors_alone_is_silent_and_not_read_for_ever():
+    script = "while :; do echo trouble >&2; done"
+    container = EngineContainer(f"{images.PREFIX}base", ["sh", "-c", script], network_mode="none", apart=True)
+    try:
+        assert container.read(0.5) is None
+        assert b"trouble" in container.errors
+    finally:
+        container.stop(grace_s=0)
+
+
 def test_a_container_that_hangs_is_a_failure_and_gone():
     before = ours()
     script = "echo workload: started; sleep 600"

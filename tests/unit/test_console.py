@@ -102,6 +102,22 @@ def test_frames_are_taken_apart_wherever_the_stream_is_cut(cut):
     assert frames.payload(stream[:cut]) + frames.payload(stream[cut:]) == b"onethree"
 
 
+@pytest.mark.parametrize("cut", range(1, 35))
+def test_errors_are_kept_apart_wherever_the_stream_is_cut(cut):
+    stream = b"\x02\0\0\0\0\0\0\x05oh no" + b"\x01\0\0\0\0\0\0\x03one" + b"\x02\0\0\0\0\0\0\x03end"
+    errors = bytearray()
+    frames = _Frames(errors)
+    assert frames.payload(stream[:cut]) + frames.payload(stream[cut:]) == b"one" and errors == b"oh noend"
+
+
+def test_of_errors_without_end_the_last_are_kept():
+    errors = bytearray()
+    frames = _Frames(errors)
+    for number in range(100):
+        assert frames.payload(b"\x02\0\0\0\0\0\x10\0" + bytes([number]) * (1 << 12)) == b""
+    assert len(errors) == _Frames.MOST and errors[-1] == 99
+
+
 class Stuck:
     """A serial port whose interrupt was lost: it says what it has to say once a byte has come."""
 

@@ -282,12 +282,17 @@ def install_waits(clock: Clock) -> None:
 
     queue.SimpleQueue, queue.time = queue._PySimpleQueue, clock.now
 
-    def select(self, timeout: float | None = None, look: Callable = selectors.DefaultSelector.select) -> list:
-        if timeout is None or timeout > 0:
-            clock.wait(lambda: bool(look(self, 0)), math.inf if timeout is None else timeout)
-        return look(self, 0)
+    def waits(look: Callable) -> Callable:
+        def select(self, timeout: float | None = None) -> list:
+            if timeout is None or timeout > 0:
+                clock.wait(lambda: bool(look(self, 0)), math.inf if timeout is None else timeout)
+            return look(self, 0)
 
-    selectors.DefaultSelector.select = select
+        return select
+
+    # The one of `asyncio`, and the one of `multiprocessing`, with whose pools of threads one may wait.
+    for kind in {selectors.DefaultSelector, getattr(selectors, "PollSelector", selectors.SelectSelector)}:
+        kind.select = waits(kind.select)
 
     def setitimer(which: int, seconds: float, interval: float = 0.0, real: Callable = signal.setitimer) -> tuple:
         return (

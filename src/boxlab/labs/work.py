@@ -272,7 +272,7 @@ class Work:
         try:
             with deferred():
                 spawned = EngineContainer(
-                    image if isinstance(image, str) else image.id, command, host=settings, **limits
+                    image if isinstance(image, str) else image.id, command, host=settings, apart=True, **limits
                 )
             yield Container(spawned)
         except EngineError as error:
@@ -453,7 +453,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 
 class Container:
-    """A container that runs, and its output.
+    """A container that runs, and what it prints on stdout; what it prints on stderr is told where it fails.
 
     Attributes:
         spawned: for `inspect()`, `pids()`, `stop(grace_s)`, `id`.
@@ -491,7 +491,7 @@ class Container:
                 _("a line within {seconds:g} s that matches {pattern}", seconds=seconds, pattern=pattern)
                 if pattern
                 else _("a line within {seconds:g} s", seconds=seconds),
-                str(error),
+                str(error) + self._errors(),
                 _("what does not answer in time does not work for those who ask it"),
                 next or _("run the container by hand and look at what it prints"),
             ) from error
@@ -505,6 +505,11 @@ class Container:
         with contextlib.suppress(NotReady):  # it has ended: what it printed last says why
             self.spawned.send(line.encode() + b"\n")
         return self.expect(seconds=seconds, next=next)
+
+    def _errors(self) -> str:
+        """The end of what it has printed on stderr, for a message."""
+        said = bytes(self.spawned.errors).decode(errors="replace").splitlines()[-5:]
+        return _("; it printed on stderr:\n{output}", output=printed("\n".join(said))) if said else ""
 
     @property
     def lines(self) -> list[str]:

@@ -161,9 +161,11 @@ class EngineContainer:
         host: settings of the engine's HostConfig that `options`, the SDK's create_host_config, do not know.
         stop_signal: what the engine stops it with in place of SIGTERM.
         environment: variables that it is given beside those of its image.
+        apart: whether what it prints on stderr goes to `errors`, and not to who reads its output.
 
     Attributes:
         times: when each call to the engine had returned, on the host's monotonic clock.
+        errors: the last 64 KiB that came apart.
     """
 
     def __init__(
@@ -174,8 +176,10 @@ class EngineContainer:
         host: dict[str, Any] | None = None,
         stop_signal: str | None = None,
         environment: dict[str, str] | None = None,
+        apart: bool = False,
         **options: Any,
     ):
+        self.errors = bytearray()
         with engine.plain_errors():
             self._api = api = engine.connect().api
             self._attached = None
@@ -197,7 +201,7 @@ class EngineContainer:
                 self.times["created"] = time.monotonic()
                 self._attached = api.attach_socket(self.id, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
                 self._socket = getattr(self._attached, "_sock", self._attached)
-                self._frames = _Frames()
+                self._frames = _Frames(self.errors if apart else None)
                 self.times["attached"] = time.monotonic()
                 api.start(self.id)
                 self.times["started"] = time.monotonic()
@@ -222,13 +226,15 @@ class EngineContainer:
 
     def read(self, timeout_s: float) -> bytes | None:
         deadline = time.monotonic() + timeout_s
-        while True:  # a chunk may end inside a frame's header, and then holds no output yet
+        while True:  # a chunk may end inside a frame's header, and then holds no output yet; or all of it goes apart
             with engine.plain_errors():
                 chunk = self._receive(deadline - time.monotonic())
             if not chunk:
                 return chunk
             if payload := self._frames.payload(chunk):
                 return payload
+            if time.monotonic() > deadline:
+                return None
 
     def send(self, data: bytes) -> None:
         """Write to its input.
@@ -301,10 +307,15 @@ class _Frames:
 
     Each frame is one byte of stream number, three of padding, four of length, big-endian, then its payload
     (Docker Engine API, "Attach to a container").
+
+    Args:
+        errors: where the second stream goes; by default, with the first.
     """
 
-    def __init__(self) -> None:
-        self._buffer = b""
+    MOST = 1 << 16
+
+    def __init__(self, errors: bytearray | None = None) -> None:
+        self._buffer, self._errors = b"", errors
 
     def payload(self, chunk: bytes) -> bytes:
         self._buffer += chunk
@@ -313,7 +324,11 @@ class _Frames:
             length = int.from_bytes(self._buffer[4:8], "big")
             if len(self._buffer) < 8 + length:
                 break
-            out += self._buffer[8 : 8 + length]
+            if self._errors is not None and self._buffer[0] == 2:
+                self._errors += self._buffer[8 : 8 + length]
+                del self._errors[: -self.MOST]
+            else:
+                out += self._buffer[8 : 8 + length]
             self._buffer = self._buffer[8 + length :]
         return out
 
