@@ -1,10 +1,10 @@
 """The clock that bench.py reads and the boxes that it starts, as play.py has them: a wait of a minute is over at once.
 
 The clock stands still while the program computes. It goes on when all threads wait, to the moment at which the first of them
-need wait no more; and who does nothing but read it lets it go on as well. By it go `time.time`, `monotonic`, `perf_counter`, their `_ns`,
-`clock_gettime` of all clocks but those of the processor's time, `time.sleep`, the waits and timeouts of `threading`, `queue`,
-`concurrent.futures` and `asyncio`, `signal.alarm` and `signal.setitimer`. Any other clock, such as `datetime.now`, shows real
-time, in which nothing here takes long.
+need wait no more; and who does nothing but read it lets it go on as well. By it go `time.time`, `monotonic`, `perf_counter`,
+their `_ns`, `clock_gettime` of all clocks but those of the processor's time, `time.sleep`, the waits and timeouts of `threading`,
+`queue`, `concurrent.futures`, `multiprocessing.pool.ThreadPool` and `asyncio`, `signal.alarm` and `signal.setitimer`. Any other clock,
+such as `datetime.now`, shows real time, in which nothing here takes long.
 """
 
 import json

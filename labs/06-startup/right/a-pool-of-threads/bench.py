@@ -3,7 +3,6 @@
 import random
 import statistics
 import time
-from functools import cache
 from multiprocessing import TimeoutError as Late
 from multiprocessing.pool import ThreadPool
 
@@ -11,28 +10,23 @@ READY = "workload: ready"
 """The first useful output is the first line that begins with this."""
 
 
-@cache
-def pool() -> ThreadPool:
-    return ThreadPool(2)
-
-
 def measure(boxes: dict, rounds: int = 10, deadline: float = 30.0) -> list[dict]:
     """Start every box once in each round, in an order drawn anew; a row for each start."""
     rows = []
-    for number in range(rounds + 1):
-        for name in random.sample(list(boxes), len(boxes)):
-            seconds, error = timed(boxes[name], deadline)
-            rows.append({"box": name, "round": number, "seconds": seconds, "error": error})
+    with ThreadPool(2) as pool:
+        for number in range(rounds + 1):
+            for name in random.sample(list(boxes), len(boxes)):
+                seconds, error = timed(pool, boxes[name], deadline)
+                rows.append({"box": name, "round": number, "seconds": seconds, "error": error})
     return rows
 
 
-def timed(start, deadline: float) -> tuple[float | None, str | None]:
+def timed(pool, start, deadline: float) -> tuple[float | None, str | None]:
     """Seconds from the call to the first useful output, or why there was none."""
-    waiting = pool()
     began = time.monotonic()
     box = start()
     try:
-        at = waiting.apply_async(until_ready, (box,)).get(began + deadline - time.monotonic())
+        at = pool.apply_async(until_ready, (box,)).get(began + deadline - time.monotonic())
         return (at - began, None) if at else (None, "it ended")
     except Late:
         return None, f"not ready within {deadline:g} s"
