@@ -12,7 +12,7 @@ from boxlab.errors import BuildError, NotReady
 from boxlab.runtimes.box import WORKLOAD_MARKS
 from boxlab.runtimes.console import Console
 from boxlab.runtimes.spawn import EngineContainer
-from boxlab.waiting import HANG_S
+from boxlab.waiting import HANG_S, until
 
 WORKLOAD = runtimes.Workload()
 
@@ -83,8 +83,7 @@ def test_who_prints_errors_alone_is_silent_and_not_read_for_ever():
     script = "while :; do echo trouble >&2; done"
     container = EngineContainer(f"{images.PREFIX}base", ["sh", "-c", script], network_mode="none", apart=True)
     try:
-        assert container.read(0.5) is None
-        assert b"trouble" in container.errors
+        until(lambda: container.read(0) is None and b"trouble" in container.errors)
     finally:
         container.stop(grace_s=0)
 
