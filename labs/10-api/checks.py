@@ -227,7 +227,7 @@ def says_errors(work: Work) -> None:
 
 @check(points=2, needs=[runs])
 def removes(work: Work) -> None:
-    """No container of its own is left, and no other's is touched: not when its program has failed, nor when it does not start, nor after Ctrl-C."""
+    """No container is left: not when its program has failed, nor when it does not start, nor after Ctrl-C; and no other is touched."""
     for when, seen in (
         (_("its program has ended"), prints(work)[1]),
         (_("its program has failed"), fails(work)[1]),

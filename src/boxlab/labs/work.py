@@ -234,7 +234,7 @@ class Work:
         secrets: dict[str, str] | None = None,
         cached: bool = True,
     ) -> Iterator["Image"]:
-        """The image of each stage of `folder` but the last, one after another; arguments and errors as for `build`."""
+        """The image of each stage of `folder` but the last, one after another; see `build.stages`."""
         from boxlab.labs import build
 
         return build.stages(self.folder, self.lab_id, seconds, arguments, secrets, self._solution, cached)
