@@ -4,18 +4,25 @@ import json
 import tarfile
 import tempfile
 import zlib
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from boxlab import client, engine, marks, paths, progress
+from boxlab import client, disk, engine, marks, paths, progress
 from boxlab.errors import EngineError
 from boxlab.language import _
 
 GZIP_LEVEL = 6
 """What `docker push` compresses with: the default level of Go's compress/gzip."""
+
+_REMEMBERED = paths.CACHE / "layers.json"
+"""Sizes of layers, by engine and by hash: a hash stands for one content, and to have it saved again takes many seconds."""
+
+_MOST = 500
+"""How many are remembered of an engine; a layer is new with each edit."""
 
 _BLOCK = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -47,24 +54,55 @@ class Layer:
 def layers(*tags: str, without: Collection[str] = frozenset()) -> list[Layer]:
     """The layers of some images, each once, as `docker save` writes them, without those that are not asked for.
 
+    Each is saved once on an engine: its sizes are remembered.
+
     Raises:
         EngineError: an image is not there, or the engine does not answer.
         OSError: no room for the archive.
     """
-    sizes: dict[str, tuple[int, int, int]] = {}
-    owners: dict[str, list[str]] = {}
     wanted = {tag: have for tag in tags if not set(have := hashes(tag)) <= set(without)}
     if not wanted:
         return []
-    with saved(*wanted) as archive:
-        for tag, have in wanted.items():
-            for layer, file in layer_files(archive, have):
-                if layer in without:
-                    continue
+    sizes = _remembered()
+    new = {tag: have for tag, have in wanted.items() if not set(have) <= {*without, *sizes}}
+    if new:
+        with saved(*new) as archive:
+            for tag, have in new.items():
+                for layer, file in layer_files(archive, have):
+                    if layer not in without and layer not in sizes:
+                        sizes[layer] = (*_sizes(file, _("{image}: compress", image=tag)), _length(file))
+        _remember(sizes)
+    owners: dict[str, list[str]] = {}
+    for tag, have in wanted.items():
+        for layer in have:
+            if layer not in without:
                 owners.setdefault(layer, []).append(tag)
-                if layer not in sizes:
-                    sizes[layer] = *_sizes(file, _("{image}: compress", image=tag)), _length(file)
-    return [Layer(layer, *sizes[layer], tuple(owners[layer])) for layer in sizes]
+    return [Layer(layer, *sizes[layer], tuple(having)) for layer, having in owners.items()]
+
+
+def _remembered() -> dict[str, tuple[int, int, int]]:
+    """What is known of layers on this engine: the numbers of a `Layer`, by its id."""
+    return {layer: (size, compressed, stored) for layer, (size, compressed, stored) in _on_engines()[_here()].items()}
+
+
+def _remember(sizes: dict[str, tuple[int, int, int]]) -> None:
+    if here := _here():
+        disk.write(_REMEMBERED, json.dumps(_on_engines() | {here: dict([*sizes.items()][-_MOST:])}))
+
+
+def _on_engines() -> dict[str, dict[str, list[int]]]:
+    """What is remembered, by engine; nothing of one that is not known."""
+    try:
+        return defaultdict(dict, json.loads(_REMEMBERED.read_text()))
+    except (FileNotFoundError, ValueError):
+        return defaultdict(dict)
+
+
+def _here() -> str:
+    """This engine and its image store; nothing where it says another each time."""
+    with engine.plain_errors():
+        info = engine.connect().info()
+    return f"{known}, {info['Driver']}" if (known := engine.identity(info)) else ""
 
 
 def unpacked(tag: str, without: Collection[str] = frozenset()) -> dict[str, int]:

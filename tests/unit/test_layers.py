@@ -5,6 +5,7 @@ import io
 import json
 import os
 import tarfile
+from types import SimpleNamespace
 
 import pytest
 
@@ -34,11 +35,18 @@ def archive(images, pack):
     return buffer.getvalue()
 
 
+def answers(monkeypatch, info):
+    """What the engine says of itself."""
+    monkeypatch.setattr(layers.engine, "connect", lambda: SimpleNamespace(info=lambda: info))
+
+
 @pytest.fixture
 def saves(monkeypatch, tmp_path):
     """An engine that saves an image so."""
     monkeypatch.setattr(layers.paths, "SCRATCH", tmp_path)
     monkeypatch.setattr(layers, "hashes", lambda tag: IDS)
+    monkeypatch.setattr(layers, "_REMEMBERED", tmp_path / "layers.json")
+    answers(monkeypatch, {"ID": "one", "Driver": "overlayfs"})
 
     def use(images=(("lower", "upper"),), pack=bytes):
         data = archive(images, pack)
@@ -66,6 +74,30 @@ def test_images_are_saved_together_and_only_those_with_layers_that_are_asked_for
     [upper] = layers.layers("base", "a", "b", without=IDS[:1])
     assert (upper.id, upper.images) == ("sha256:upper", ("a", "b"))
     assert layers.layers("base", without=IDS) == [] and saved == [("a:latest", "b:latest")]
+
+
+def test_a_layer_is_saved_once_on_an_engine_and_its_store(saves, monkeypatch):
+    saves()
+    saved = []
+    monkeypatch.setattr(layers, "_save", lambda tags, file, save=layers._save: (saved.append(tags), save(tags, file)))
+    [upper] = layers.layers("x", without=IDS[:1])
+    assert layers.layers("x", without=IDS[:1]) == [upper] and len(saved) == 1
+    assert [layer.id for layer in layers.layers("x")] == IDS and len(saved) == 2
+    for number, info in enumerate([{"ID": "one", "Driver": "overlay2"}, {"ID": "two", "Driver": "overlay2"}], 3):
+        answers(monkeypatch, info)
+        assert layers.layers("x", without=IDS[:1]) == [upper] and len(saved) == number
+    for each in ("three", "four"):  # Podman says another each time
+        answers(monkeypatch, {"ID": each, "BuildahVersion": "1", "Driver": "overlay"})
+        layers.layers("x", without=IDS[:1])
+    assert len(saved) == 6
+    assert json.loads(layers._REMEMBERED.read_text()).keys() == {"one, overlayfs", "one, overlay2", "two, overlay2"}
+
+
+def test_of_the_layers_that_are_remembered_the_oldest_go(saves, monkeypatch):
+    saves()
+    monkeypatch.setattr(layers, "_MOST", 1)
+    layers.layers("x")
+    assert [*layers._remembered()] == IDS[1:]
 
 
 def test_of_an_image_for_two_architectures_the_engines_own_is_read(saves):

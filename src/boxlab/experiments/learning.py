@@ -56,7 +56,7 @@ def learning(**options: Unpack[blocks.Options]) -> records.Record:
             _build(folder, sample.arm)
             built_now = [*record.samples, sample]
             if len(built_now) == len(ARMS):  # the last: what they share is saved once
-                own = layers.layers(*(_tag(each.arm) for each in built_now), without=beneath)
+                own = _above(beneath)
                 for each in built_now:
                     has = [layer for layer in own if _tag(each.arm) in layer.images]
                     each.values["unpacked"] = sum(layer.size for layer in has)
@@ -79,16 +79,17 @@ def learning(**options: Unpack[blocks.Options]) -> records.Record:
 
 
 def prepare() -> None:
-    """Build each rung, so that BuildKit has its steps when it is asked again; none of the images stays.
+    """Build each rung, so that BuildKit has its steps, and we the sizes, when they are asked for again; none of the images stays.
 
     Raises:
         BuildError: one does not build, with its last words.
         EngineError: the engine does not answer.
     """
-    _beneath()
+    beneath = _beneath()
     with workplace() as folder:
         for kind in progress.steps(_("preparing"), list(ARMS), ARMS.__getitem__):
             _build(folder, kind)
+        _above(beneath)
 
 
 def _beneath() -> tuple[str, ...]:
@@ -96,6 +97,11 @@ def _beneath() -> tuple[str, ...]:
     for name in ("compiler", "wheels"):
         images.ensure(name)
     return images.ensure("base").layers
+
+
+def _above(beneath: tuple[str, ...]) -> list[layers.Layer]:
+    """What the rungs have above the base."""
+    return layers.layers(*map(_tag, ARMS), without=beneath)
 
 
 def _tag(kind: str) -> str:

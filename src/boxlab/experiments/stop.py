@@ -106,6 +106,7 @@ def stop(**options: Unpack[blocks.Options]) -> records.Record:
         metrics=METRICS,
         measures=MEASURES,
         usual=lambda profile: profile.steady,
+        warm_up=0,  # what is timed begins when all has started
         **options,
     )
 
