@@ -216,6 +216,10 @@ def test_memory_without_end_is_held(box):
     assert ran.status == 1 and "MemoryError" in ran.output
 
 
+def test_importing_numpy_starts_no_threads_whose_address_space_counts(box):
+    assert run(box, "import os, numpy; print(len(os.listdir('/proc/self/task')))").output == "1\n"
+
+
 def test_a_program_that_is_not_there_is_named(box):
     with pytest.raises(Mismatch, match="nowhere: No such file"):
         sandbox.run(box, ["nowhere"], {})

@@ -57,7 +57,7 @@ class Limits:
         seconds: until it has ended.
         output_kib: of output.
         processes: at once.
-        memory_mib: address space of each process; in a container, memory of all of them together.
+        memory_mib: address space of each process; in a container, memory of all of them together as well.
     """
 
     seconds: float = 10
@@ -316,8 +316,15 @@ def _answered(box: _Box, talk: _Talk, data: bytes, serve: Serve) -> bytes:
     return rest
 
 
-SURROUNDINGS = {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1", "LANG": "C.UTF-8"}
-"""Variables that every program has."""
+SURROUNDINGS = {
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONUTF8": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "LANG": "C.UTF-8",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+}
+"""Variables that every program has; numpy would start a thread for each processor, whose address space is counted."""
 
 
 @dataclass(frozen=True)
