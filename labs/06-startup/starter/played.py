@@ -315,6 +315,8 @@ def perform(ask: Callable[[list], dict]) -> None:
         rows = bench.measure(boxes, rounds=play["rounds"], deadline=play["deadline"])
     except (Stuck, KeyboardInterrupt) as error:
         trouble = str(error) or "Ctrl-C"
+    except SystemExit as error:
+        trouble = f"it exits, with status {error.code}"
     clock.ask("done", rows, trouble)
     clock.end()
 
