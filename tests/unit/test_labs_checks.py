@@ -1,5 +1,6 @@
 """What a check says of a difference, the outcome of several, and what lab.toml may hold."""
 
+import subprocess
 import sys
 
 import pytest
@@ -10,6 +11,7 @@ from boxlab.errors import UsageError
 from boxlab.labs import Mismatch, Work, lab, same
 from boxlab.labs.checks import CONTEXT, Outcome, Result, load, visible
 from boxlab.labs.report import Report
+from boxlab.labs.sandbox import Ran
 from boxlab.labs.work import Planter
 
 
@@ -129,3 +131,46 @@ def test_what_is_no_toml_is_told(tmp_path, text):
     with pytest.raises(Mismatch) as caught:
         Work("99-toy", tmp_path, tmp_path, Planter(None, 0)).toml("start.toml")
     assert caught.value.expected == "start.toml is TOML" and caught.value.actual
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch):
+    """Calls `answer` of a program without a sandbox."""
+
+    def run(work, argv, input, **words):
+        ended = subprocess.run([sys.executable, *argv[1:]], input=input.encode(), stdout=-1, stderr=-2, cwd=work.folder)
+        return Ran(ended.returncode, ended.stdout.decode(), 0, str(work.folder))
+
+    def call(program):
+        (tmp_path / "mine.py").write_text(program)
+        return Work("toy", tmp_path, tmp_path, Planter(None, 0)).call("mine", ("answer",))
+
+    monkeypatch.setattr(Work, "run", run)
+    return call
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import atexit; atexit.register(print, 'done')",
+        "class Kept:\n def __del__(self): 1 / 0\nkept = Kept()",
+        "import atexit, os; atexit.register(os.write, 1, b'{}')",
+    ],
+)
+def test_what_a_program_prints_after_its_answer_is_no_part_of_it(call, program):
+    assert call(f"{program}\nanswer = lambda: [1, None]") == [[1, None]]
+
+
+def test_an_answer_amid_which_something_else_was_printed_is_told(call):
+    late = "import json\njson.dumps = lambda *_, **__: '[1, logged'\nanswer = lambda: 1"
+    with pytest.raises(Mismatch, match="status 0"):
+        call(late)
+
+
+def test_what_json_does_not_have_is_named(call):
+    with pytest.raises(Mismatch, match="TypeError: Object of type set is not JSON serializable"):
+        call("answer = lambda: {1}")
+
+
+def test_numbers_of_numpy_are_numbers(call):
+    assert call("import numpy\nanswer = lambda: numpy.int64(3)") == [3]

@@ -321,9 +321,14 @@ def perform(ask: Callable[[list], dict]) -> None:
     clock.end()
 
 
+def plain(value):
+    """What JSON has for a number of numpy's, and an error that names any other."""
+    return value.item() if hasattr(value, "item") else json.JSONEncoder().default(value)
+
+
 def ask_by_pipe(question: list) -> dict:
     """Ask whoever has started this program: a line each way."""
-    os.write(1, b"\n\x1e" + json.dumps(question, default=lambda value: value.item()).encode() + b"\n")
+    os.write(1, b"\n\x1e" + json.dumps(question, default=plain).encode() + b"\n")
     return json.loads(sys.stdin.buffer.readline())
 
 
