@@ -1,12 +1,20 @@
 """What lab 04 answers to what is asked, and how it disguises its machine."""
 
+import contextlib
 import importlib.util
+import io
+import runpy
+import sys
+import time
 from fractions import Fraction
-from itertools import permutations
+from itertools import count, permutations
+from types import SimpleNamespace
 
 import pytest
 
 from boxlab import paths
+from boxlab.errors import BoxlabError
+from boxlab.labs import Mismatch
 
 _spec = importlib.util.spec_from_file_location("lab_04", paths.LABS / "04-kernel" / "checks.py")
 lab_04 = importlib.util.module_from_spec(_spec)
@@ -69,7 +77,7 @@ def test_a_counter_runs_on_all_the_same(disguise):
         (["box-9", "uname"], "there is no box 'box-9'"),
         (["box-1", 7], "what to read is a path"),
         (["box-1", "/root/secret"], "may not be asked for"),
-        (["box-1", "/proc/1/root/etc"], "may not be asked for"),
+        (["box-1", "/proc/1/root/etc"], "but none through root, cwd, exe,"),
         (["box-1"], "ask wants"),
         ({"box-1": "uname"}, "ask wants"),
         (None, "ask wants"),
@@ -96,3 +104,48 @@ def test_who_guesses_is_found_out():
         rounds = [order[turn:] + order[:turn] for turn in range(3)]
         assert {kinds.index("machine") for kinds in rounds} == {0, 1, 2}
         assert Fraction(1, 2) ** sum(map(len, rounds)) == Fraction(1, 512)
+
+
+def test_what_other_threads_print_comes_before_a_question_or_after_it(monkeypatch):
+    """In one write: what is printed in several is torn by what another thread prints between them."""
+    written = []
+    monkeypatch.setattr(sys, "__stdin__", io.StringIO('{"text": "6.1"}\n'))
+    monkeypatch.setattr(sys, "__stdout__", SimpleNamespace(write=written.append, flush=lambda: None))
+    assert runpy.run_path(str(paths.LABS / "04-kernel" / "starter" / "boxes.py"))["ask"]("host", "uname") == "6.1"
+    assert written == ['\n\x1e["host", "uname"]\n']
+
+
+def test_who_asks_without_end_is_not_taken_for_boxes_that_are_slow(monkeypatch):
+    def run(argv, serve, **words):
+        for _ in range(9):
+            serve(["host", "/proc"])
+        raise Mismatch("it ends", "it did not end", "w", "n")
+
+    monkeypatch.setattr(time, "monotonic", count(0, 100).__next__)
+    with pytest.raises(Mismatch, match="did not end"):
+        lab_04._run(SimpleNamespace(run=run), {"host": str.upper})
+
+
+@pytest.mark.parametrize("question", [{"look": "uname"}, {"below": "/proc/irq"}, {"dress": {}}])
+def test_a_box_of_the_checks_that_does_not_answer_is_no_mistake_of_the_learners(question):
+    def fail(*_):
+        raise Mismatch("an answer", "it ended", "w", "n")
+
+    @contextlib.contextmanager
+    def container(*_, **__):
+        yield SimpleNamespace(ask=fail, process=7)
+
+    with lab_04._container(SimpleNamespace(container=container)) as ask, pytest.raises(BoxlabError, match="it ended"):
+        ask(**question)
+
+
+def test_interrupts_are_asked_for_one_by_one():
+    looks, asked = {"/proc": "1\nirq\nuptime", "/proc/irq": "0\n1\ndefault_smp_affinity"}, []
+
+    def below(path):
+        asked.append(path)
+        return {path: "text"}
+
+    disguise = lab_04.Disguise(looks.get, looks.get, below)
+    assert asked == [f"/proc/{name}" for name in ("1", "uptime", "irq/0", "irq/1", "irq/default_smp_affinity")]
+    assert disguise.look("/proc/irq") == looks["/proc/irq"]
