@@ -1,6 +1,10 @@
 """What lab 03 reads: the number and the price of a ticket, and whose it is."""
 
+import contextlib
 import importlib.util
+import itertools
+from random import Random
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,5 +25,31 @@ def test_a_ticket_is_read_with_its_price(price):
     "line", ["", "Ada: ticket 1 for 25", "Ada-1: ticket one for 25", "Ada-1: ticket 1 for 25 each"]
 )
 def test_another_form_or_anothers_ticket_is_told(line):
-    with pytest.raises(Mismatch):
+    with pytest.raises(Mismatch) as told:
         lab_03.sold("Ada-1", line)
+    assert told.value.actual == (line or "(nothing)")
+
+
+class Slow:
+    """A pretended replica, whose answers come one at a time."""
+
+    def __init__(self, numbers):
+        self.lines, self.spawned, self._numbers, self._asked = [], SimpleNamespace(send=self._send), numbers, []
+
+    def _send(self, data):
+        self._asked += data.decode().splitlines()
+
+    def expect(self, pattern="", seconds=0):
+        self.lines.append(f"{self._asked.pop(0)}: ticket {next(self._numbers)} for 25")
+        return self.lines[-1]
+
+    def ask(self, line, seconds, next=""):
+        self._send(line.encode())
+        return self.expect()
+
+
+def test_each_ticket_has_a_patience_of_its_own(monkeypatch):
+    numbers = itertools.count(1)
+    monkeypatch.setattr(lab_03, "shared", lambda work: contextlib.nullcontext({}))
+    monkeypatch.setattr(lab_03, "seller", lambda work, place: contextlib.nullcontext(Slow(numbers)))
+    lab_03.replicas(SimpleNamespace(random=Random(0)))
