@@ -2,6 +2,7 @@
 and readings of machines that are only pretended, so that there are many of them, and each scatters."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from random import Random
@@ -35,6 +36,12 @@ line that was written down beforehand. `tests/unit/test_lab_memory.py` counts it
 
 SCATTER = 0.05
 """By which share of what twice the most containers take a pretended reading is off, one up and one down for each number."""
+
+BENT = {1: 0.04, 3: -0.08, 5: 0.04}
+"""How many containers ran on further machines, and by which share of what twice the most take both readings of that number are off.
+
+So a line through the means of two numbers is wrong, while the one of least squares through all readings is as it would be.
+"""
 
 REHEARSE = _(
     "`python3 rehearse.py` in your folder shows what you say beside what was measured: the lab's page says how"
@@ -129,11 +136,21 @@ def pretended(random: Random) -> list[Machine]:
     return [_machine(random, counts) for counts in COUNTS * 2]
 
 
-def _machine(random: Random, counts: tuple[int, ...]) -> Machine:
+def bent(random: Random) -> list[Machine]:
+    """Two such machines whose readings are off together, by the number of containers."""
+    signs = (random.choice((-1, 1)) for _number in range(2))
+    return [_machine(random, tuple(BENT), [sign * share for share in BENT.values()]) for sign in signs]
+
+
+def _machine(random: Random, counts: tuple[int, ...], bend: Sequence[float] = (0, 0, 0)) -> Machine:
     slope = 5 * 100 ** random.random()
     line = Line(slope, slope * random.uniform(1, 4))
-    off = SCATTER * line.at(2 * max(counts))
-    readings = [_reading(count, line.at(count) + by) for count in counts for by in (off, -off)]
+    whole = line.at(2 * max(counts))
+    readings = [
+        _reading(count, line.at(count) + (share + by) * whole)
+        for count, share in zip(counts, bend)
+        for by in (SCATTER, -SCATTER)
+    ]
     random.shuffle(readings)
     return Machine(line, max(counts), readings)
 
@@ -243,7 +260,7 @@ def predicts(work: Work) -> None:
 @check(points=1, needs=[predicts])
 def uses_all(work: Work) -> None:
     """Where readings scatter, as on a busier machine, it uses all of them."""
-    machines = pretended(work.random)
+    machines = [*pretended(work.random), *bent(work.random)]
     asked = [(machine, count) for machine in machines for count in (machine.limit - 1, machine.limit)]
     answers = ask(work, *(("predict", machine.readings, count) for machine, count in asked))
     for (machine, count), said in zip(asked, answers):

@@ -19,6 +19,12 @@ LEAST, MOST = CHECKS["LEAST"], CHECKS["MOST"]
 TRIALS = 200
 
 
+def drawn(seed):
+    """The machines that `uses_all` draws."""
+    random = Random(seed)
+    return [*CHECKS["pretended"](random), *CHECKS["bent"](random)]
+
+
 def points(readings):
     return [(reading["containers"], CHECKS["truth"](reading)) for reading in readings]
 
@@ -75,7 +81,23 @@ WRONG = {
     "the median of each alone": lambda r: lambda count: statistics.median(y / x for x, y in points(r)) * count,
 }
 
+
+def of_two(which):
+    """A line through the means of two numbers of containers."""
+
+    def model(readings):
+        counts = sorted({count for count, _ in points(readings)})
+        means = {count: statistics.mean(mib for at, mib in points(readings) if at == count) for count in counts}
+        one, other = (counts[place] for place in which)
+        return through((one, means[one]), (other, means[other]))
+
+    return model
+
+
 FROM_FEW = {
+    "means of the least and the most": of_two((0, -1)),
+    "means of the last two": of_two((-2, -1)),
+    "means of the first two": of_two((0, 1)),
     "last two": last_two,
     "least and most": lambda r: through(min(points(r), key=lambda p: p[1]), max(points(r), key=lambda p: p[1])),
     "first and last": lambda r: last_two([r[0], r[-1]]),
@@ -93,7 +115,7 @@ def misses(model, readings, counts, truth, share):
 def test_a_wrong_model_slips_through_less_than_once_in_a_hundred(name):
     model = (WRONG | FROM_FEW)[name]
     for seed in range(TRIALS):
-        machines = CHECKS["pretended"](Random(seed))
+        machines = drawn(seed)
         assert any(misses(model, m.readings, (m.limit - 1, m.limit), m.line.at, LEAST) for m in machines)
 
 
@@ -113,7 +135,7 @@ def test_no_right_answer_is_near_the_edge(answer):
     """All of them stay within two thirds of what is let pass."""
     predict = runpy.run_path(str(LAB / answer / "predict.py"))["predict"]
     for seed in range(TRIALS // 20):
-        for machine in CHECKS["pretended"](Random(seed)):
+        for machine in drawn(seed):
             right = machine.line.at(machine.limit)
             assert predict(machine.readings, machine.limit) == pytest.approx(right, rel=LEAST * 2 / 3)
 
