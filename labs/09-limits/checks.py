@@ -274,9 +274,9 @@ def works(work: Work) -> None:
 def hog_is_killed(work: Work) -> None:
     """A neighbor that takes memory without end is killed before it takes the service's."""
     for life in lives(work):
-        left = spare(life.machine, "memory_mib")
+        left, memory = spare(life.machine, "memory_mib"), life.limits.get("Memory", 0)
         if life.status != KILLED:
-            if life.limits.get("Memory", 0) > 0 and life.swaps:
+            if memory > 0 and life.swaps:
                 raise BoxlabError(
                     _("this engine does not limit swap, and the neighbor went on in it"),
                     _("`sudo swapoff -a`, or start the kernel with `swapaccount=1`"),
@@ -293,7 +293,7 @@ def hog_is_killed(work: Work) -> None:
                     "the two containers needs it?"
                 ),
             )
-        if life.limits["Memory"] > left * MIB:
+        if not 0 < memory <= left * MIB:  # without a limit, somebody else may have killed it
             whole, service = life.machine["memory_mib"], life.machine["service"]["memory_mib"]
             raise Mismatch(
                 _(
@@ -302,7 +302,7 @@ def hog_is_killed(work: Work) -> None:
                     whole=whole,
                     needed=service,
                 ),
-                _("it may have {size:.0f} MiB", size=life.limits["Memory"] / MIB),
+                _("it may have {size:.0f} MiB", size=memory / MIB) if memory > 0 else _("no limit"),
                 _("a limit that leaves nothing for others does not protect them"),
                 _("how much is left when the service is at its busiest?"),
             )
@@ -330,12 +330,14 @@ def no_swap(work: Work) -> None:
 def forks_are_refused(work: Work) -> None:
     """A neighbor that forks without end is refused before it has the service's processes."""
     for life in lives(work):
-        left = spare(life.machine, "processes")
+        left, most = spare(life.machine, "processes"), life.limits.get("PidsLimit", 0)
         forked = re.search(r"^forks: (\d+) (.*)$", life.printed, re.MULTILINE)
-        if not forked or not forked[2] or int(forked[1]) > left:
+        if not forked or not forked[2] or int(forked[1]) > left or not 0 < most <= left:
             whole, service = life.machine["processes"], life.machine["service"]["processes"]
             if not forked:
                 actual = life.end
+            elif forked[2] and int(forked[1]) <= left:
+                actual = _("its container may have {number}", number=most) if most > 0 else _("no limit")
             elif forked[2]:
                 actual = _("the neighbor had {number}, {words}", number=forked[1], words=forked[2])
             else:
@@ -353,7 +355,10 @@ def forks_are_refused(work: Work) -> None:
                     "the kernel keeps one table of processes, and all containers draw on it; no limit of memory stops one "
                     "that starts small processes"
                 ),
-                _("`pids_limit` counts all processes of a container, the first one included; 0 and -1 are no limit"),
+                _(
+                    "`pids_limit` counts all processes of a container, the first one and that of `init` included; 0 and -1 are no "
+                    "limit"
+                ),
             )
 
 

@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from boxlab import paths
+from boxlab.labs import Mismatch
 
 _spec = importlib.util.spec_from_file_location("lab_09", paths.LABS / "09-limits" / "checks.py")
 lab_09 = importlib.util.module_from_spec(_spec)
@@ -45,3 +46,27 @@ def test_no_fixed_amount_for_the_service_is_right_about_both(what):
         lows = [machine[what] - right(machine, what)[1] for machine in machines]
         highs = [machine[what] - right(machine, what)[0] for machine in machines]
         assert max(lows) > min(highs), machines
+
+
+def told(monkeypatch, check: str, forks: int, **limits: int) -> str:
+    """What a check says is, where a neighbor with these limits was killed after so many forks; nothing if it passes."""
+    machine = {"memory_mib": 200, "processes": 30, "service": {"memory_mib": 120, "processes": 20}}
+    printed = f"work: done\nforks: {forks} Resource temporarily unavailable"
+    life = lab_09.Life(machine, {}, limits, printed, status=lab_09.KILLED)
+    monkeypatch.setattr(lab_09, "lives", lambda work: [life])
+    try:
+        getattr(lab_09, check)(None)
+    except Mismatch as mismatch:
+        return mismatch.actual
+    return ""
+
+
+def test_a_neighbor_without_a_limit_that_somebody_else_killed_was_not_limited(monkeypatch):
+    assert told(monkeypatch, "hog_is_killed", 10) == "no limit"
+    assert told(monkeypatch, "hog_is_killed", 10, Memory=80 * lab_09.MIB) == ""
+
+
+def test_the_container_counts_and_not_only_what_the_neighbor_forks(monkeypatch):
+    assert told(monkeypatch, "forks_are_refused", 10, PidsLimit=11) == "its container may have 11"
+    assert told(monkeypatch, "forks_are_refused", 10) == "no limit"
+    assert told(monkeypatch, "forks_are_refused", 10, PidsLimit=10) == ""
