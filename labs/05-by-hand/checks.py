@@ -41,7 +41,7 @@ MEANINGS = {
         "the new root is to be a mount, and not the root that there is; the folder for the old one is to lie in it"
     ),
     "File exists": _(
-        "something of an earlier run is still there: make it where it is missing, or remove it in the end"
+        "it is there already (ROOT has {folders}): make only what is missing", folders="proc, sys, dev, tmp"
     ),
     "Directory not empty": _(
         "what has files of its own is no control group: yours are to be folders below {folder}", folder="/sys/fs/cgroup"

@@ -319,7 +319,7 @@ def keeps(work: Work) -> None:
         raise Mismatch(expected, _("{number}: some were tried again", number=len(starts)), why, next)
     for row, start in a_row_each(rows, starts, why, next):
         if not true(row, start):
-            raise Mismatch(in_round(row, start), _("{seconds} s", seconds=row["seconds"]), why, next)
+            raise Mismatch(in_round(row, start), row_says(row), why, next)
 
 
 @check(points=2, needs=[ready])

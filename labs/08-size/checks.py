@@ -38,7 +38,8 @@ ENDINGS = [f"{a}{b}" for a in "bdfgklmnprst" for b in ("a", "e", "ia", "is", "or
 
 @cache
 def texts(work: Work) -> list[list[str]]:
-    """The words of each speech."""
+    """The words of each speech of which the image is built."""
+    image(work)
     return [path.read_text().split() for path in sorted((work.folder / "speeches").glob("*.txt"))]
 
 
@@ -81,10 +82,11 @@ def builds(work: Work) -> None:
 
 
 USERS = """
-import os, re
+import contextlib, os, re
 for name in os.listdir("/proc"):
     if name.isdigit() and int(name) != os.getpid():
-        print(*re.search("Uid:(.*)", open(f"/proc/{name}/status").read())[1].split(), end=" ")
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            print(*re.search("Uid:(.*)", open(f"/proc/{name}/status").read())[1].split(), end=" ")
 print()
 """
 """Prints the user numbers of all other processes: real, effective, saved, of files. What it runs in is ours, what it sees is not."""

@@ -1,5 +1,6 @@
 """Lab 01's checks: what is drawn differs in every elsewhere."""
 
+import contextlib
 from random import Random
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
@@ -28,3 +29,14 @@ def test_the_right_answer_sums_by_day_and_city_and_adds_the_tax():
 def test_no_city_is_spelled_in_ascii_alone():
     cities = [city for _stamp, city, _cents in CHECKS.sales(SimpleNamespace(random=Random(2)))]
     assert cities and not any(city.isascii() for city in cities)
+
+
+def test_who_does_not_end_is_held_against_a_python_program_with_less_time():
+    asked = []
+
+    @contextlib.contextmanager
+    def lasting(image, command, **options):
+        yield SimpleNamespace(start=lambda: asked.append(command[0]), status=asked.append)
+
+    CHECKS.require_control.__wrapped__(SimpleNamespace(lasting=lasting))
+    assert asked[0] == "python3" and asked[1] < CHECKS.ENDS_S

@@ -7,12 +7,15 @@ import importlib.util
 import io
 import lzma
 import math
+import os
 import pickle
 import random
+import sys
 import tarfile
 import zipfile
 import zlib
 
+import command
 import pytest
 
 from boxlab import paths
@@ -118,3 +121,27 @@ def test_an_index_that_lacks_a_speech_does_not_slip_through(tmp_path):
     for speech in speeches:
         right = len(known - speech)
         assert math.comb(right, lab_08.WORDS) / math.comb(len(known), lab_08.WORDS) < 1e-8
+
+
+def test_a_process_that_ends_while_users_are_read_is_none():
+    seen = f"import os; os.listdir = lambda _: ['{os.getpid()}', '{10**9}']\n"
+    assert len(command.run(sys.executable, "-c", seen + lab_08.USERS).stdout.split()) == 4
+
+
+class Work:
+    """A folder with speeches."""
+
+    def __init__(self, folder):
+        self.folder, self.random = folder, random.Random(2)
+        (folder / "speeches").mkdir()
+        lab_08.speak(folder, random.Random(1))
+
+    def build(self):
+        pass
+
+
+def test_the_words_are_those_of_which_the_image_is_built(tmp_path):
+    work = Work(tmp_path)
+    before = lab_08.texts(work)
+    lab_08.image(work)
+    assert before == lab_08.texts.__wrapped__(work)

@@ -5,11 +5,13 @@ import runpy
 import shutil
 import sys
 from random import Random
+from types import SimpleNamespace
 
 import command
 import pytest
 
 from boxlab import paths
+from boxlab.labs import Mismatch
 
 LAB = paths.LABS / "06-startup"
 CHECKS = runpy.run_path(str(LAB / "checks.py"))
@@ -148,3 +150,12 @@ def test_who_only_looks_at_the_clock_comes_to_an_end(clock, tmp_path):
 @pytest.mark.parametrize("value", [10**400, float("nan"), float("inf"), "1", None, [1]])
 def test_what_cannot_be_calculated_with_is_no_number(value):
     assert not CHECKS["is_number"](value) and CHECKS["is_number"](1.5)
+
+
+def test_a_start_without_a_time_is_told_with_its_error(monkeypatch):
+    starts = [{"box": f"box-{number}", "took": 0.5} for number in range(4)]
+    rows = [{"box": start["box"], "round": 0, "seconds": None, "error": "late"} for start in starts]
+    keeps = CHECKS["keeps"]
+    monkeypatch.setitem(keeps.function.__globals__, "played", lambda *_, **__: (rows, starts))
+    with pytest.raises(Mismatch, match="seconds None, error 'late'"):
+        keeps(SimpleNamespace(random=Random(1)))
