@@ -6,7 +6,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
-from docker.types import Mount
+from docker.types import Mount, Ulimit
 
 from boxlab.labs import AS_USUAL, BoxlabError, Mismatch, Work, _, check, printed, same
 
@@ -15,6 +15,10 @@ REPLICAS, EACH = 3, 200
 """How many sell at once, and how many tickets each: without a lock, they collide within the first few."""
 
 ANSWER_S = 60
+
+FULL = {"ulimits": [Ulimit(name="fsize", soft=0, hard=0)]}
+"""What lets a container write nothing to any file, as if the disk were full: it ends in the middle of a sale."""
+
 KEEP = f"chmod 777 {DATA} && echo ready && exec cat"
 
 
@@ -40,9 +44,9 @@ def shared(work: Work):
 
 
 @contextlib.contextmanager
-def seller(work: Work, place, price: int = 25):
+def seller(work: Work, place, price: int = 25, **options):
     """A replica of the service."""
-    with work.container(image(work), environment={"PRICE": str(price)}, **AS_USUAL, **place) as box:
+    with work.container(image(work), environment={"PRICE": str(price)}, **AS_USUAL, **place, **options) as box:
         yield box
 
 
@@ -112,7 +116,7 @@ def settings(work: Work) -> None:
 
 @check(points=3, needs=[answers])
 def continues(work: Work) -> None:
-    """A new container goes on with the next number, also where the one before it was killed."""
+    """A new container goes on with the next number, also where the one before it was killed, or failed in the middle of a sale."""
     with shared(work) as place:
         with seller(work, place) as box:
             numbers = [buy(work, box)[0] for _number in range(work.random.randint(3, 5))]
@@ -126,6 +130,31 @@ def continues(work: Work) -> None:
                     signal="SIGKILL",
                 ),
                 next=_("keep the last number in {folder}, and write it before you print the answer", folder=DATA),
+            )
+        last = numbers[-1] + 1
+        expected = _("{number} or {other}", number=last + 1, other=last + 2)
+        right = {str(last + 1), str(last + 2)}  # who fails in the middle of a sale may have taken the number or not
+        with seller(work, place, **FULL) as box, contextlib.suppress(Mismatch):
+            buy(work, box)
+            expected, right = str(last + 2), {str(last + 2)}  # what was sold is sold
+        try:
+            with seller(work, place) as box:
+                said = str(buy(work, box)[0])
+        except Mismatch as mismatch:
+            said = mismatch.actual
+        if said not in right:
+            raise Mismatch(
+                expected,
+                said,
+                _(
+                    "the container before this one could write nothing, as on a full disk, and so it ended in the middle of a sale, "
+                    "as by a kill; {number} was sold before that",
+                    number=last,
+                ),
+                _(
+                    "write the new number beside the old one, put it in its place (`replace`), and print the answer only then: who "
+                    "opens a file to write to it empties it first"
+                ),
             )
 
 

@@ -2,19 +2,20 @@
 
 import fcntl
 import sys
+from pathlib import Path
 
+LAST = Path("/data/last")
 price = open("price.txt").read().strip()
 
 
 def next_number() -> int:
     """The next number, of which no other replica gets the same."""
-    with open("/data/last", "a+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
-        file.seek(0)
-        number = int(file.read() or 0) + 1
-        file.truncate(0)
-        file.write(str(number))
-        file.flush()
+    with open("/data/lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed
+        number = int(LAST.read_text()) + 1 if LAST.exists() else 1
+        new = LAST.with_name("new")
+        new.write_text(str(number))
+        new.replace(LAST)  # at once: whoever is killed leaves the old number or the new one, and no empty file
         return number
 
 

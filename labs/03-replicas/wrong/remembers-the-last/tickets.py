@@ -9,6 +9,7 @@ number = int(open(LAST).read()) if os.path.exists(LAST) else 0
 
 for line in sys.stdin:
     number += 1
-    with open(LAST, "w") as file:
+    with open(f"{LAST}-{os.uname().nodename}", "w") as file:
         file.write(str(number))
+    os.replace(file.name, LAST)
     print(f"{line.strip()}: ticket {number} for {price}", flush=True)
