@@ -54,6 +54,8 @@ class Image:
             folder, name = path.rpartition("/")[::2]
             entries.append((f"{folder}/.wh.{name or '.wh..opq'}".lstrip("/"), b""))
         random.shuffle(entries)  # a whiteout may come before a file of its own layer, or after it
+        if any(path.endswith("/") for path in hides):  # always after it where it would hide that, too
+            entries.sort(key=lambda entry: ".wh." in entry[0])
         dot = random.choice(("", "./"))
         written = io.BytesIO()
         with tarfile.open(fileobj=written, mode="w") as archive:
