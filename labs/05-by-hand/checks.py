@@ -22,12 +22,26 @@ BOMBS = 100
 OWN = 3
 """So many processes of its own container.py may have in the group."""
 
+SIGNALS = {"kill": 9, "fault": 7}
+"""The plays in which the command is killed, and Linux's number of the signal."""
+
 FEWEST, MOST = 12, 60
 """Of the PROCESSES that are drawn, twice: a number of one's own is let through in at most 1 of 144 checks; of memory, a whole page
 in more than three hundred is drawn, and nothing but that is let through."""
 
 PATIENCE = 3
 """One that is right must end in a third of the time, or nothing is concluded from another that does not end."""
+
+LATE = """
+import os, time
+def fork(real=os.fork):
+    child = real()
+    if child:
+        time.sleep({seconds})
+    return child
+os.fork = fork
+"""
+"""What lets a parent go on only when its child has had the time to get everywhere, if it waits for nobody."""
 
 MEANINGS = {
     "did not end": _("find out what it waits for: let it print where it is, or try it as the README says"),
@@ -88,6 +102,8 @@ def attempt(work: Work, play: str) -> dict:
         "bomb": [BOMBS],
         "daemon": [],
         "kill": True,
+        "fault": [],
+        "late": [asked["text"], asked["status"]],
     }
     seen, trouble = None, None
     try:
@@ -145,6 +161,8 @@ def _let_run(work: Work, program: str, asked: dict, play: dict, part: int = 1) -
     with work.machine(MACHINE, MEMORY_MIB) as machine:
         files = {"container.py": program, "syscalls.py": SYSCALLS}
         seconds = machine.box.answer_s * 2 / 3 / part
+        if "late" in play:
+            files["sitecustomize.py"] = LATE.format(seconds=seconds / 20)
         question = {"files": files, "arguments": arguments, "play": play, "seconds": seconds}
         seen = machine.ask({"attempt": question}, next=SPOILT)
     if why := seen.get("spoilt"):
@@ -207,20 +225,22 @@ def runs(work: Work) -> None:
             _("who starts a container wants to see its program's output, and how that ended"),
             _next(seen, _usual(seen)),
         )
-    seen = attempt(work, "kill")
-    if seen["status"] not in (137, -9):  # or by the same signal itself: whoever waits is told the same
-        raise Mismatch(
-            _("status 137 when the command is killed by signal 9"),
-            _said(seen),
-            _(
-                "a command that was killed has no exit status; shells and engines say 128 + n for signal n, and statuses "
-                "below 0 or above 255 lose what they do not hold"
-            ),
-            _(
-                "{function} tells the two apart: it is negative for a signal",
-                function="os.waitstatus_to_exitcode",
-            ),
-        )
+    for play, number in SIGNALS.items():
+        seen = attempt(work, play)
+        # Or by the same signal itself: whoever waits is told the same.
+        if seen["status"] not in (128 + number, -number):
+            raise Mismatch(
+                _("status {status} when the command is killed by signal {number}", status=128 + number, number=number),
+                _said(seen),
+                _(
+                    "a command that was killed has no exit status; shells and engines say 128 + n for signal n, and statuses "
+                    "below 0 or above 255 lose what they do not hold"
+                ),
+                _(
+                    "{function} tells the two apart: it is negative for a signal",
+                    function="os.waitstatus_to_exitcode",
+                ),
+            )
 
 
 @check(points=2, needs=[runs])
@@ -345,36 +365,16 @@ def _more(few: list[str], many: list[str]) -> list[str]:
 @check(points=1, needs=[own_processes, own_root])
 def limited_memory(work: Work) -> None:
     """All of its processes together get MEMORY bytes, and no more, swap included."""
-    seen = attempt(work, "end")
-    wanted, limits = seen["asked"]["memory"], seen["facts"]["limits"]
-    least, high, swap = limits["memory.max"], limits["memory.high"], limits["memory.swap.max"]
-    held = least is not None and wanted - PAGE < least <= wanted
-    if not held or swap != 0 or (high is not None and high < least):
-        raise Mismatch(
-            _(
-                "the group of the command has {memory} {wanted} and {swap} 0",
-                memory="memory.max",
-                wanted=wanted,
-                swap="memory.swap.max",
-            ),
-            _group_has(
-                seen,
-                ", ".join(
-                    f"{name} {'max' if limit is None else limit}" for name, limit in limits.items() if "memory" in name
-                ),
-            ),
-            _(
-                "a control group's limit holds for whoever is in it, all of them together; {setrlimit} holds each process by "
-                "itself; {high} only slows them down; and what may be swapped out without limit is not limited",
-                setrlimit="setrlimit",
-                high="memory.high",
-            ),
-            _(
-                "write both limits, in bytes, then let the child write itself into {file}, then call {execvp}",
-                file="cgroup.procs",
-                execvp="execvp",
-            ),
-        )
+    write = _(
+        "write both limits, in bytes, then let the child write itself into {file}, then call {execvp}",
+        file="cgroup.procs",
+        execvp="execvp",
+    )
+    wait = _(
+        "the parent may be late, as it was here: let the child join by itself, or wait until the parent has put it there"
+    )
+    for play, next in (("end", write), ("late", wait)):
+        _require_limits(attempt(work, play), next)
     seen = attempt(work, "hog")
     have, killed = (seen["said"].get(name) for name in ("have", "killed"))
     as_a_whole = have is None and seen["status"] in (137, -9)  # as a group may be killed
@@ -398,6 +398,39 @@ def limited_memory(work: Work) -> None:
                     execvp="execvp",
                 ),
             ),
+        )
+
+
+def _require_limits(seen: dict, next: str) -> None:
+    """See that the group of the command has its limits of memory when it is there.
+
+    Raises:
+        Mismatch: it has not.
+    """
+    wanted, limits = seen["asked"]["memory"], seen["facts"]["limits"]
+    least, high, swap = limits["memory.max"], limits["memory.high"], limits["memory.swap.max"]
+    held = least is not None and wanted - PAGE < least <= wanted
+    if not held or swap != 0 or (high is not None and high < least):
+        raise Mismatch(
+            _(
+                "the group of the command has {memory} {wanted} and {swap} 0",
+                memory="memory.max",
+                wanted=wanted,
+                swap="memory.swap.max",
+            ),
+            _group_has(
+                seen,
+                ", ".join(
+                    f"{name} {'max' if limit is None else limit}" for name, limit in limits.items() if "memory" in name
+                ),
+            ),
+            _(
+                "a control group's limit holds for whoever is in it, all of them together; {setrlimit} holds each process by "
+                "itself; {high} only slows them down; and what may be swapped out without limit is not limited",
+                setrlimit="setrlimit",
+                high="memory.high",
+            ),
+            next,
         )
 
 

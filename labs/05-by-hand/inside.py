@@ -4,6 +4,7 @@ Its input is a socket: each write is a message, and the kernel adds who has sent
 """
 
 import json
+import mmap
 import os
 import signal
 import sys
@@ -74,6 +75,15 @@ def end(text: str, status: int) -> None:
     sys.exit(status)
 
 
+def fault() -> None:
+    """Read what is not there (SIGBUS): the first of a pid namespace is deaf to most signals that it sends to itself."""
+    file = os.memfd_create("short")
+    os.truncate(file, mmap.PAGESIZE)
+    view = mmap.mmap(file, mmap.PAGESIZE)
+    os.truncate(file, 0)
+    view[0]
+
+
 say(here=True)
 [(play, arguments)] = json.loads(os.read(0, 1 << 12)).items()
-{"end": end, "hog": hog, "bomb": bomb, "daemon": daemon}[play](*arguments)
+{"end": end, "late": end, "hog": hog, "bomb": bomb, "daemon": daemon, "fault": fault}[play](*arguments)

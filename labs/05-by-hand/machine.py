@@ -280,7 +280,10 @@ def attempt(files: dict[str, str], arguments: list[str], play: dict, seconds: fl
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     process = subprocess.Popen(
-        enter("python3", "container.py", *arguments), stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        enter("env", f"PYTHONPATH={HOME}", "python3", "container.py", *arguments),
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     theirs.close()
     output, left = b"", seconds

@@ -23,11 +23,12 @@ LIMITS = {"memory.max": MEMORY, "memory.high": None, "memory.swap.max": 0, "pids
 def saw(monkeypatch):
     """Pretend what was seen in the end, and in a further play."""
 
-    def pretend(limits=None, status=0, **said):
+    def pretend(limits=None, status=0, fault=135, late=None, **said):
         facts = {"pid": 1, "group": "/mine", "limits": LIMITS | (limits or {})}
         asked = {"memory": MEMORY, "processes": PROCESSES, "status": 7, "text": "abc"}
         seen = {"facts": facts, "asked": asked, "status": status, "output": "abc", "said": said, "trouble": ""}
-        monkeypatch.setattr(lab_05, "attempt", lambda _, play: seen | ({"status": 7} if play == "end" else {}))
+        others = {"end": {"status": 7}, "fault": {"status": fault}, "late": {"facts": facts | (late or {})}}
+        monkeypatch.setattr(lab_05, "attempt", lambda _, play: seen | others.get(play, {}))
 
     return pretend
 
@@ -79,6 +80,19 @@ def test_what_truly_says_that_a_command_was_killed(saw, status, right):
     else:
         with pytest.raises(Mismatch, match=f"status {status}"):
             lab_05.runs(None)
+
+
+@pytest.mark.parametrize(("status", "right"), [(135, True), (-7, True), (137, False), (7, False), (249, False)])
+def test_sigkill_is_not_the_only_signal(saw, status, right):
+    saw(status=137, fault=status)
+    with contextlib.nullcontext() if right else pytest.raises(Mismatch, match=f"{status}"):
+        lab_05.runs(None)
+
+
+def test_who_is_put_into_the_group_too_late_is_not_limited(saw):
+    saw(have=2, late={"group": "/", "limits": dict.fromkeys(LIMITS)})
+    with pytest.raises(Mismatch, match="the machine's own group, /, has memory.max max"):
+        lab_05.limited_memory(None)
 
 
 @pytest.mark.parametrize(
