@@ -14,7 +14,6 @@ INSIDE = (HERE / "inside.py").read_text(encoding="utf-8")
 MACHINE, MEMORY_MIB = (HERE / "machine.py").read_text(encoding="utf-8"), 256
 """The machine, which `boxlab shell 05` opens as well."""
 
-ROOT = "/mnt"
 MIB = 1 << 20
 PAGE = 1 << 16  # the largest that machines here have; the kernel rounds a limit of memory to whole ones
 HOGS = 4
@@ -90,6 +89,7 @@ def attempt(work: Work, play: str) -> dict:
         BoxlabError: what is right does not end in good time either.
     """
     asked = {
+        "root": f"/run/root-{token_hex(3)}",
         "name": f"box-{token_hex(3)}",
         "memory": work.random.randrange(40 * MIB, 64 * MIB) * (2 if play == "bomb" else 1),
         "processes": work.random.randrange(FEWEST, MOST),
@@ -157,7 +157,7 @@ def _let_run(work: Work, program: str, asked: dict, play: dict, part: int = 1) -
     Raises:
         Mismatch: the machine does not answer any more, or is not what it was.
     """
-    arguments = [ROOT, asked["name"], str(asked["memory"]), str(asked["processes"]), "python3", "-c", INSIDE]
+    arguments = [asked["root"], asked["name"], str(asked["memory"]), str(asked["processes"]), "python3", "-c", INSIDE]
     with work.machine(MACHINE, MEMORY_MIB) as machine:
         files = {"container.py": program, "syscalls.py": SYSCALLS}
         seconds = machine.box.answer_s * 2 / 3 / part

@@ -157,8 +157,8 @@ def ends(pid: int) -> bool:
 # A process in it
 
 
-def look(pid: int) -> dict:
-    """What the kernel knows of a process."""
+def look(pid: int, root: str) -> dict:
+    """What the kernel knows of a process that was to have what is mounted at `root`, which is still at ROOT where we look from."""
     [numbers] = [line.split()[1:] for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "NSpid" in line]
     there = inside(pid)
     return {
@@ -167,7 +167,7 @@ def look(pid: int) -> dict:
         "processes": listed(pid),
         "name": there["name"],
         "in_root": os.path.samestat(os.stat(f"/proc/{pid}/root"), os.stat(ROOT)),
-        "reaches": reaches(pid, there["seen"], there["hidden"]),
+        "reaches": reaches(pid, root, there["seen"], there["hidden"]),
         "group": (group := Path(f"/proc/{pid}/cgroup").read_text().strip().rpartition("::")[2]),
         "limits": {name: least(group, name) for name in ("memory.max", "memory.high", "memory.swap.max", "pids.max")},
     }
@@ -217,9 +217,9 @@ def inside(pid: int) -> dict:
     return found
 
 
-def reaches(pid: int, seen: list[dict], hidden: list[dict]) -> list[str]:
-    """Ways by which a process reaches files of the machine's that are not below ROOT."""
-    machine = {mount["device"] for mount in mounts(holder) if mount["kind"] not in SHARED and mount["at"] != str(ROOT)}
+def reaches(pid: int, root: str, seen: list[dict], hidden: list[dict]) -> list[str]:
+    """Ways by which a process reaches files of the machine's that are not below `root`."""
+    machine = {mount["device"] for mount in mounts(holder) if mount["kind"] not in SHARED and mount["at"] != root}
     others = [
         mount for mount in seen if (mount["kind"], mount["at"]) != ("proc", "/proc")
     ]  # whose that is, is another check
@@ -266,7 +266,7 @@ def attempt(files: dict[str, str], arguments: list[str], play: dict, seconds: fl
 
     Args:
         files: the learner's, by name.
-        arguments: container.py's.
+        arguments: container.py's; the first is a folder that is not there yet, where ROOT is mounted instead.
         play: what inside.py is told to do, once it has said that it is there; "kill": it is killed then.
         seconds: how long it may take to end.
 
@@ -275,6 +275,8 @@ def attempt(files: dict[str, str], arguments: list[str], play: dict, seconds: fl
         (None where inside.py was not heard of), `facts` (what the kernel knows of it), `said` (what it says in the end).
     """
     install(files)
+    root = arguments[0]
+    run(*enter("sh", "-ec", 'mkdir "$1"; mount --bind "$0" "$1"; umount "$0"', ROOT, root))
     before = state()
     seen = {"trouble": "", "before": before, "during": None, "facts": {}, "said": {}}
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -306,7 +308,7 @@ def attempt(files: dict[str, str], arguments: list[str], play: dict, seconds: fl
                 awaited.discard(talking)
             elif not seen["facts"]:
                 [pid] = [struct.unpack("3i", data)[0] for _, kind, data in ancillary if kind == SIGNALS_CREDENTIALS]
-                seen |= {"during": state(), "facts": look(pid)}
+                seen |= {"during": state(), "facts": look(pid, root)}
                 if play.get("kill"):
                     os.kill(pid, signal.SIGKILL)
                 else:
