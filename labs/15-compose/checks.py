@@ -173,16 +173,17 @@ def least(found: dict) -> float:
 def impatient(found: dict) -> dict[str, float]:
     """The services whose health check gives up too early, though `web` waits for it, and after how many seconds they do.
 
-    A check of its own is the one that matters where `web` waits for no other: it waits within.
+    A check of its own is the one that matters where `web` waits for no other's health or end: it waits within.
     """
     services, early = found["services"], {}
-    waited = {
-        other
+    conditions = [
+        (other, how.get("condition"))
         for name in waiting(found)
         for other, how in services[name].get("depends_on", {}).items()
-        if how.get("condition") == "service_healthy"
-    }
-    for name in waited or {"web"}:
+    ]
+    waited = {other for other, condition in conditions if condition == "service_healthy"}
+    within = all(condition != "service_completed_successfully" for _other, condition in conditions)
+    for name in waited or ({"web"} if within else ()):
         health = services[name].get("healthcheck") or {}
         if health.get("test"):
             each, first = (in_seconds(health.get(name, "")) for name in ("interval", "start_period"))

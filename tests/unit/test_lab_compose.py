@@ -70,6 +70,16 @@ def test_who_waits_within_must_have_a_check_that_is_patient():
     assert lab_15.impatient(own) == {"web": 3}
 
 
+def test_who_waits_for_the_end_of_another_may_have_a_check_that_is_brisk():
+    own = model()
+    own["services"] |= {"ready": {"image": "db", "depends_on": {"db": {"condition": "service_started"}}}}
+    own["services"]["web"] |= {
+        "healthcheck": {"test": ["CMD", "true"], "interval": "2s"},
+        "depends_on": {"ready": {"condition": "service_completed_successfully"}},
+    }
+    assert lab_15.impatient(own) == {}
+
+
 def test_who_sleeps_in_a_script_of_the_file_waits_by_the_clock():
     own = model()
     assert lab_15.least(own) == lab_15.SOON_S
