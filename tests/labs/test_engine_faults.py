@@ -511,6 +511,7 @@ MISTAKES = {
     "a file that may not be written": "USER 7\nRUN echo x > /etc/passwd",
     "words of a machine's": "RUN echo 'permission denied; OCI runtime; EOF; cannot allocate memory'; exit 137",
     "no instruction": "NONSENSE",
+    "a flag of another instruction": "COPY --mount=type=bind,target=/mnt Dockerfile /",
     "an image that is not there": "FROM containers-measured/nowhere",
     "an end of a quotation": "RUN echo 'x",
     "a kill": "RUN true; sh -c 'kill -9 $$'; exit $?",

@@ -58,6 +58,42 @@ def test_a_builder_says_that_a_stage_is_not_there(said):
     assert build.NOT_A_STAGE.search(said)
 
 
+FLAGGED = """FROM base
+RUN --mount=type=secret,id=token,env=MODEL_TOKEN true
+onbuild copy --link a /
+COPY --mount=type=secret,id=token b /
+RUN --chmod=755 true
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "lacking"),
+    [
+        ("ERROR: failed to solve: dockerfile parse error on line 2: unexpected key 'env' in 'env=MODEL_TOKEN'", True),
+        ("failed to create LLB definition: invalid field 'required' must be a key=value pair", True),
+        ("the --chmod option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/", True),
+        ("Dockerfile parse error line 2: Unknown flag: mount", True),
+        ("dockerfile parse error on line 3: unknown flag: --link (did you mean from?)", True),
+        ("dockerfile parse error on line 4: unknown flag: mount", False),
+        ("dockerfile parse error on line 5: unknown flag: --chmod", False),
+        ("dockerfile parse error on line 2: unknown flag: mounted", False),
+        ("dockerfile parse error on line 99: unknown flag: mount", False),
+        ("Error: unknown flag: chmod", True),  # where nobody says which line
+        ("unexpected key 'required' for mount type 'bind'", False),
+        ("The command '/bin/sh -c false' returned a non-zero code: 1", False),
+    ],
+)
+def test_a_builder_lacks_what_a_newer_one_builds_and_no_slip(said, lacking):
+    assert build.too_new(said, FLAGGED) is lacking
+
+
+def test_what_fails_is_built_by_hand_as_the_check_has_built_it():
+    assert build.by_hand({"TOKEN": "t"}, {"token": "t"}) == (
+        "docker build --network=none --build-arg TOKEN=… --secret id=token,src=… ."
+    )
+    assert build.by_hand(None, None) == "docker build --network=none ."
+
+
 def test_an_image_is_saved_only_where_its_history_does_not_show_enough(monkeypatch):
     history = [{"Size": size} for size in (0, 5, 0, 7, 100)]  # newest first; two lines made no layer
     api = SimpleNamespace(history=lambda tag: history)

@@ -33,11 +33,19 @@ ASKED_A_REGISTRY = _(
 CONTROL_S = 60
 """How long the build may take that tells whether any works."""
 
+FLAGS = {
+    "RUN": {"device", "mount", "network", "security"},
+    "COPY": {"chmod", "exclude", "link", "parents"},
+    "ADD": {"checksum", "chmod", "exclude", "keep-git-dir", "link", "unpack"},
+}
+"""What an instruction can have, as the newest builders know it, and older ones do not."""
+
 BUILDKITS = re.compile(
-    r"requires? BuildKit|unknown flag: -*(?:mount|network|link|parents|exclude|checksum|unpack|chmod|security|device)\b",
+    r"requires? BuildKit|unexpected key 'env' in|invalid field 'required' must"
+    r"|(?:line (?P<line>\d+): *)?unknown flag: -*(?P<flag>[a-z-]+)",
     re.IGNORECASE,
 )
-"""What a builder says of a line that a newer one understands."""
+"""What a builder says of a line that a newer one understands, and of a flag that none may understand there."""
 
 HERE_DOCUMENT = re.compile(r"^\s*(?:RUN|COPY|ADD)\b.*<<-?[\"']?\w", re.IGNORECASE | re.MULTILINE)
 """A line whose text stands below it. The classic builder runs it without that text, and says nothing."""
@@ -178,8 +186,9 @@ def build(
     """
     tag = images.passing(f"lab-{name}")
     path = folder / "Dockerfile"
+    text = path.read_text(encoding="utf-8-sig", errors="replace") if path.is_file() else ""
     classic = builder.chosen() in (builder.Way.CLASSIC, builder.Way.CALL) and not engine.is_podman()
-    if classic and path.is_file() and (found := HERE_DOCUMENT.search(path.read_text())):
+    if classic and (found := HERE_DOCUMENT.search(text)):
         raise _lacking(found[0].strip())
     with builder.staged(folder) as context:
         for repeated in (False, True):
@@ -188,14 +197,14 @@ def build(
                 break
             if target and NOT_A_STAGE.search(built.output):
                 raise NoStage
-            _require_builder(built.output)
+            _require_builder(built.output, text)
             if built.trouble == "late" and known:
                 with builder.staged(folder, {**known}) as right:
                     control = _control(right, seconds / SLACK, arguments, secrets)
                 if control.trouble == "late":  # where it fails otherwise, it says nothing of the machine
                     raise _not_here(control, seconds / SLACK)
             if repeated or built.trouble == "late":  # what fails once may have been disturbed by what runs beside it
-                raise _mistake(built, seconds)
+                raise _mistake(built, seconds, by_hand(arguments, secrets))
     with engine.plain_errors():
         image = _inspect(tag)
         own = tuple(image["RootFS"].get("Layers") or ())  # settings alone make no layer
@@ -272,12 +281,23 @@ def _lacking(line: str) -> EngineError:
     )
 
 
-def _require_builder(output: str) -> None:
-    """See that it was not the machine's fault that a build failed, nor the builder's."""
+def too_new(said: str, text: str) -> bool:
+    """Whether a line that a builder says of a Dockerfile with that text means that a newer one would build it."""
+    if not (found := BUILDKITS.search(said)) or not found["flag"]:
+        return bool(found)
+    known = set().union(*FLAGS.values())
+    if found["line"]:
+        words = [word.upper() for word in "".join(text.splitlines()[int(found["line"]) - 1 :][:1]).split()]
+        known = FLAGS.get(next((word for word in words if word != "ONBUILD"), ""), set())
+    return found["flag"].lower() in known
+
+
+def _require_builder(output: str, text: str) -> None:
+    """See that it was not the machine's fault that a build of a Dockerfile with that text failed, nor the builder's."""
     engine.ping()
     if found := next((line for line in _said(output) if UNSEEN.search(line)), ""):
         raise engine.explain(OSError(printed(found)))
-    if found := next((line for line in _said(output) if BUILDKITS.search(line)), ""):
+    if found := next((line for line in _said(output) if too_new(line, text)), ""):
         raise _lacking(found)
     _require_build()
 
@@ -286,8 +306,15 @@ def _said(output: str) -> list[str]:
     return [line for line in output.splitlines() if line.strip() and not line.startswith(CHATTER)]
 
 
-def _mistake(built: builder.Build, seconds: float) -> Mismatch:
-    """What to tell a learner whose files build no image."""
+def by_hand(arguments: dict[str, str] | None, secrets: dict[str, str] | None) -> str:
+    """The command by which a learner builds as the check did, without values and files."""
+    options = [f"--build-arg {name}=…" for name in arguments or ()]
+    options += [f"--secret id={name},src=…" for name in secrets or ()]
+    return " ".join(["docker build --network=none", *options, "."])
+
+
+def _mistake(built: builder.Build, seconds: float, command: str) -> Mismatch:
+    """What to tell a learner whose files build no image; `command` builds them by hand."""
     last = printed("\n".join(_said(built.output)[-6:]))
     why = _("no image, nothing to check")
     if built.trouble == "late":
@@ -295,7 +322,7 @@ def _mistake(built: builder.Build, seconds: float) -> Mismatch:
             _("`docker build` ends within {seconds:g} s", seconds=seconds),
             _("it was still at:\n{lines}", lines=last),
             why,
-            _("run `docker build .` in your folder and see which line does not end"),
+            _("run `{command}` in your folder and see which line does not end", command=command),
         )
     return Mismatch(
         _("`docker build` ends well, without a network"),
@@ -305,8 +332,9 @@ def _mistake(built: builder.Build, seconds: float) -> Mismatch:
         if re.search(r"pull access denied|no such host|failed to resolve|dial tcp|manifest unknown", built.output)
         else _(
             "mend the line of the Dockerfile that is named last, or the one that should have given it its files and rights "
-            "({names}); `docker build --network=none .` in your folder says the same",
+            "({names}); `{command}` in your folder says the same",
             names="COPY, USER, .dockerignore",
+            command=command,
         ),
     )
 
