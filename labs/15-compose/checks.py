@@ -40,11 +40,11 @@ except OSError:
 """
 """What service.py does first: it says in the container's log that it was started, whoever has started it."""
 
-READY = ["sh", "-c", "pg_isready --quiet --host 127.0.0.1 && echo ready"]
+READY = ["sh", "-c", "pg_isready --quiet --timeout=30 --host 127.0.0.1 && echo ready"]
 """Asks the database whether it takes connections over the network."""
 
-SOON_S, BY_THE_CLOCK_S = 2, 25
-"""How long making the database takes at least: more than a service needs to start; and where the service or what it waits for sleeps, more
+SOON_S, BY_THE_CLOCK_S = 6, 25
+"""How long making the database takes at least: more than a service needs to start, on a busy machine too; and where the service or what it waits for sleeps, more
 than anybody would wait for without looking."""
 
 CONTROL = {
@@ -72,7 +72,7 @@ import json, psycopg, sys
 right, wrong, word = sys.argv[1:]
 
 def ask(password, *query):
-    with psycopg.connect(host="db", user="postgres", password=password, connect_timeout=10) as link:
+    with psycopg.connect(host="db", user="postgres", password=password, connect_timeout=30) as link:
         return link.execute(*query).fetchall()
 
 def may(password):
@@ -199,7 +199,8 @@ def in_seconds(duration: str) -> float:
 
 @cache
 def require_control(work: Work) -> None:
-    """See that a project that is right comes up and answers here, so that one that does not is the learner's mistake.
+    """See that a project that is right comes up and answers here, with a database as slow as the learner's, so that one that does
+    not is the learner's mistake.
 
     Raises:
         BoxlabError: it does not: the machine is too busy.
@@ -207,7 +208,7 @@ def require_control(work: Work) -> None:
     control = json.loads(json.dumps(CONTROL)) | {"name": f"{model(work)['name']}-control"}
     for service in control["services"].values():
         service["image"] = work.image(service["image"].partition("/")[2])
-    with work.project(slow(control, work.folder, 1, 1)) as project:
+    with work.project(slow(control, work.folder, 1, least(model(work)) + 1)) as project:
         if project.up(UP_S) or ask(project, "/")[0][0] != 200:
             raise BoxlabError(
                 _("a project that is right does not come up here"), _("check again when the machine is less busy")
@@ -220,11 +221,13 @@ class Life:
 
     Attributes:
         up: what Compose said where the first start failed.
+        sick: what the last check of a service's health has printed, where the first start failed though all went on.
         first: status and text of the first answer.
         restarts: how often containers were started again until then.
         refused_first: whether the service had tried before the database was ready, and was started again within its container.
         too_early: whether `up --wait` had ended before the database was ready.
         words: what was kept.
+        again: what Compose said where it did not start after `down`.
         later: what there was after `down` and `up`.
         shown: what the engine says of each container.
         refused: what the database said to the right password, and to a wrong one.
@@ -232,11 +235,13 @@ class Life:
     """
 
     up: str = ""
+    sick: dict[str, str] = field(default_factory=dict)
     first: tuple[int, str] = (0, "")
     restarts: dict[str, int] = field(default_factory=dict)
     refused_first: bool = False
     too_early: bool = False
     word: str = ""
+    again: str = ""
     later: str = ""
     shown: dict[str, str] = field(default_factory=dict)
     refused: tuple[str, str] = ("", "")
@@ -254,6 +259,7 @@ def life(work: Work) -> Life:
     with work.project(found) as project:
         lived.up = project.up(UP_S)
         boxes = project.containers()
+        lived.sick = sick(boxes) if lived.up else {}
         lived.restarts = {name: box["RestartCount"] for name, box in boxes.items() if box["RestartCount"]}
         if not lived.up and not lived.restarts:
             lived.too_early = not ready(boxes["db"]["Id"])
@@ -271,8 +277,22 @@ def life(work: Work) -> Life:
         refused, lived.stored = json.loads(execute(web, asked))
         lived.refused = tuple(refused)
         project.down()
-        lived.later = project.up(UP_S) or ask(project, "/")[0][1]
+        lived.again = project.up(UP_S)
+        lived.later = "" if lived.again else ask(project, "/")[0][1]
     return lived
+
+
+def sick(boxes: dict[str, dict]) -> dict[str, str]:
+    """What the last check has printed of each service that is not healthy; nothing where one has failed, which the others wait for."""
+    states = {name: box["State"] for name, box in boxes.items()}
+    if any(state["ExitCode"] and not state["Running"] for state in states.values()):
+        return {}
+    known = {name: state.get("Health") or {} for name, state in states.items() if state["Running"]}
+    return {
+        name: health["Log"][-1]["Output"]
+        for name, health in known.items()
+        if health.get("Log") and health["Status"] != "healthy"
+    }
 
 
 def ready(database: str) -> bool:
@@ -348,8 +368,23 @@ def waits(work: Work) -> None:
         )
     if lived.up or lived.first[0] != 200 or lived.restarts or lived.refused_first:
         require_control(work)
+        expected = _("it comes up, no service is started twice, and the first answer has status 200")
+        if lived.sick and not (lived.restarts or lived.refused_first):
+            told = [
+                _("the health check of {name} printed: {output}", name=name, output=printed(output))
+                for name, output in lived.sick.items()
+            ]
+            raise Mismatch(
+                expected,
+                printed("\n".join([lived.up, *told])),
+                _("a service is healthy once its check has ended with status 0, and `up --wait` waits for that"),
+                _(
+                    "run that check in its container, by {command}: it may ask for a program that the image does not have",
+                    command=f"`docker compose exec {min(lived.sick)} …`",
+                ),
+            )
         raise Mismatch(
-            _("it comes up, no service is started twice, and the first answer has status 200"),
+            expected,
             printed(
                 "\n".join(filter(None, [lived.up, lived.first[1], _last(lived.printed), str(lived.restarts or "")]))
             ),
@@ -367,6 +402,15 @@ def _last(lines: str) -> str:
 def keeps(work: Work) -> None:
     """What was kept is there after `docker compose down` and `up`."""
     lived = life(work)
+    if lived.again or lived.later != lived.word:
+        require_control(work)
+    if lived.again:
+        raise Mismatch(
+            _("after `docker compose down`, `docker compose up --wait` ends well again"),
+            printed(lived.again),
+            _("each update of a service removes its containers, and starts new ones over the data that there are"),
+            _("do both in your folder: what does `docker compose ps --all` say, and what does `docker compose logs`?"),
+        )
     same(
         lived.word,
         lived.later,

@@ -7,7 +7,7 @@ from importlib import import_module
 import pytest
 
 from boxlab import engine, paths
-from boxlab.labs import compose
+from boxlab.labs import BoxlabError, Mismatch, compose
 
 waits = import_module("boxlab.experiments.waits")  # the package has the function of that name
 _spec = importlib.util.spec_from_file_location("lab_15", paths.LABS / "15-compose" / "checks.py")
@@ -84,6 +84,64 @@ def test_who_sleeps_in_a_script_of_the_file_waits_by_the_clock():
     own = model()
     assert lab_15.least(own) == lab_15.SOON_S
     assert lab_15.least(own | {"configs": {"start": {"content": "sleep 15"}}}) == lab_15.BY_THE_CLOCK_S
+
+
+@pytest.fixture
+def lived(monkeypatch):
+    """Let a project live as it is said; no engine."""
+
+    def let(control=lambda work: None, **life):
+        monkeypatch.setattr(lab_15, "model", lambda work: model())
+        monkeypatch.setattr(lab_15, "require_control", control)
+        monkeypatch.setattr(lab_15, "life", lambda work: lab_15.Life(word="word", stored=True, **life))
+
+    return let
+
+
+def busy(work):
+    raise BoxlabError("a project that is right does not come up here", "")
+
+
+@pytest.mark.parametrize("life", [{"later": ""}, {"later": "(0, 'timed out')"}, {"again": "has not ended within 90 s"}])
+def test_what_is_gone_is_the_learners_where_a_project_that_is_right_comes_up(lived, life):
+    lived(**life)
+    with pytest.raises(Mismatch) as caught:
+        lab_15.keeps(None)
+    assert caught.value.actual == (life.get("again") or life["later"])
+    lived(busy, **life)
+    with pytest.raises(BoxlabError):
+        lab_15.keeps(None)
+
+
+def test_what_is_kept_needs_no_control(lived):
+    lived(busy, later="word")
+    lab_15.keeps(None)
+
+
+def box(running=True, code=0, health=None, *outputs):
+    log = {"Health": {"Status": health, "Log": [{"Output": output} for output in outputs]}} if health else {}
+    return {"State": {"Running": running, "ExitCode": code, **log}}
+
+
+@pytest.mark.parametrize(
+    ("boxes", "sick"),
+    [
+        ({"web": box(True, 0, "unhealthy", "", "curl: not found"), "db": box(True, 0, "healthy", "")}, ["web"]),
+        ({"web": box(False), "db": box(True, 0, "starting", "no response")}, ["db"]),  # created, and not started
+        ({"web": box(False, 1), "db": box(True, 0, "starting", "no response")}, []),  # it has not waited
+        ({"web": box(), "db": box(True, 0, "none")}, []),
+        ({"web": box(), "ready": box(False), "db": box()}, []),
+    ],
+)
+def test_of_a_service_that_is_not_healthy_the_last_check_is_told(boxes, sick):
+    assert list(lab_15.sick(boxes)) == sick
+
+
+def test_a_check_that_cannot_run_is_told_with_what_it_has_printed(lived):
+    lived(up="container lab-web-1 is unhealthy", sick={"web": "sh: 1: curl: not found\n"})
+    with pytest.raises(Mismatch) as caught:
+        lab_15.waits(None)
+    assert "curl: not found" in caught.value.actual and "docker compose exec web" in caught.value.next
 
 
 def test_what_is_started_is_ours_reaches_nobody_and_is_held(tmp_path, monkeypatch):
