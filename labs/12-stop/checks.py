@@ -53,8 +53,8 @@ class Service(http.server.BaseHTTPRequestHandler):
 signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 http.server.HTTPServer(("", 8000), Service).serve_forever()
 """
-CONTROL_HEALTH = "import urllib.request; urllib.request.urlopen('http://localhost:8000/', timeout=2)"
-"""A service that is right, and its health check."""
+CONTROL_HEALTH = "import urllib.request; urllib.request.urlopen('http://localhost:8000/', timeout=1)"
+"""A service that is right, and its health check, as impatient as that of the last hint."""
 
 
 @cache
@@ -246,6 +246,8 @@ def pulse(work: Work) -> Pulse:
             words = json.loads(work.text("model.json"))
             box.write(MODEL, json.dumps({word: work.random.randint(10, 9999) for word in words}))
             seen.restored = well(box)
+            if seen.restored[0] != HEALTHY:
+                require_control(work)
             box.freeze()
             seen.frozen = checked(box)
         elif seen.first[0] == UNHEALTHY:

@@ -2,11 +2,15 @@
 
 import importlib.util
 import signal
+from contextlib import nullcontext
 from pathlib import Path
+from random import Random
+from types import SimpleNamespace
 
 import pytest
 
 from boxlab import paths
+from boxlab.labs import BoxlabError
 
 _spec = importlib.util.spec_from_file_location("lab_12", paths.LABS / "12-stop" / "checks.py")
 lab_12 = importlib.util.module_from_spec(_spec)
@@ -76,3 +80,35 @@ def test_a_process_hears_what_it_keeps_waiting():
 )
 def test_of_a_file_the_words_count_in_their_order(saved, kept):
     assert lab_12.kept(saved, ["a", "b"]) == kept
+
+
+@pytest.mark.parametrize(
+    ("states", "controlled"), [(["healthy", "healthy"], False), (["healthy", "unhealthy"], True), (["unhealthy"], True)]
+)
+def test_who_is_not_healthy_though_it_should_be_is_told_only_where_a_service_that_is_right_is(
+    monkeypatch, states, controlled
+):
+    def control(work):
+        raise BoxlabError("a service that is right is not healthy here", "")
+
+    box = SimpleNamespace(write=lambda path, text: None, freeze=lambda: None)
+    work = SimpleNamespace(
+        lasting=lambda image, **options: nullcontext(box), text=lambda name: '{"good": 1}', random=Random(1)
+    )
+    left = iter(states)
+    pretended = {
+        "image": lambda work: None,
+        "ready": lambda work, box: None,
+        "well": lambda box: (next(left), ""),
+        "checked": lambda box: ("unhealthy", ""),
+        "require_control": control,
+    }
+    for name, function in pretended.items():
+        monkeypatch.setattr(lab_12, name, function)
+    with pytest.raises(BoxlabError) if controlled else nullcontext():
+        lab_12.pulse.__wrapped__(work)
+
+
+def test_the_control_is_as_impatient_as_the_last_hint():
+    hints = (paths.LABS / "12-stop" / "hints.md").read_text()
+    assert "timeout=1)" in hints and "timeout=1)" in lab_12.CONTROL_HEALTH
