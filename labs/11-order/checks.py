@@ -6,7 +6,7 @@ import zipfile
 from functools import cache
 from random import Random
 
-from boxlab.labs import AS_USUAL, Mismatch, Work, _, check, same
+from boxlab.labs import AS_USUAL, BoxlabError, Mismatch, Work, _, check, same
 
 MIB = 1 << 20
 
@@ -154,6 +154,11 @@ def cheap_edit(work: Work) -> None:
         ),
     )
     if (new := after.beyond(before, enough=EDITED)) > EDITED:
+        if work.build("edited").layers != before.layers:  # the very same files
+            raise BoxlabError(
+                _("the engine does not keep what it has built"),
+                _("check again; its build cache may be too small, or emptied by others (`docker builder prune`)"),
+            )
         raise Mismatch(
             _("the layers that are new after an edit have at most {size:.1f} MiB", size=EDITED / MIB),
             _(
@@ -185,18 +190,18 @@ def nothing_stale(work: Work) -> None:
     release_to(folder, "3.0", times + 1, work.random)  # which nobody asks for
     (folder / "requirements.txt").write_text(f"weighting=={release}\n")
     (folder / "data" / "words.json").write_text(json.dumps(words))
-    asked(
-        work,
-        work.build("changed", folder),
-        {word: number * times for word, number in words.items()},
-        _(
-            "the check has added two releases, asked for one in {requirements}, and changed {words}: a new image must have both",
-            requirements="requirements.txt",
-            words="data/words.json",
-        ),
-        _(
-            "{copy} both files, and let the install read {requirements}; a version that the Dockerfile says goes stale",
-            copy="COPY",
-            requirements="requirements.txt",
-        ),
+    why = _(
+        "the check has added two releases, asked for one in {requirements}, and changed {words}: a new image must have both",
+        requirements="requirements.txt",
+        words="data/words.json",
     )
+    next = _(
+        "{copy} both files, and let the install read {requirements}; a version that the Dockerfile says goes stale",
+        copy="COPY",
+        requirements="requirements.txt",
+    )
+    try:
+        made = work.build("changed", folder)
+    except Mismatch as error:  # the files as they were are built
+        raise Mismatch(error.expected, error.actual, why, next) from error
+    asked(work, made, {word: number * times for word, number in words.items()}, why, next)
