@@ -19,8 +19,8 @@ RIGHT = (Path(__file__).with_name("solution") / "run.py").read_text()
 PATIENCE_S = 4
 """How long the container's program goes on if what it has printed is not shown."""
 
-SECONDS = 40
-"""How long a scene may take, in which hardly anything is waited for."""
+SECONDS, OUTPUT_KIB = 40, 4096
+"""How long a scene may take, in which hardly anything is waited for, and what run.py may print: more than the scene, as by `repr`."""
 
 TRY = _("`python3 run.py containers-measured/base COMMAND` runs it on your own engine, if you have one")
 
@@ -34,7 +34,8 @@ def play(work: Work, scene: dict, files: dict | None = None) -> dict:
     secret = secrets.token_hex(16)
     usual = {"refusal": "", "interrupt": "", "patience_s": PATIENCE_S, "sizes": [4096]}
     told = usual | scene | {"secret": secret}
-    ran = work.run(["python", "stage.py"], files, input=json.dumps(told), seconds=SECONDS, name="run.py", next=TRY)
+    bounds = {"seconds": SECONDS, "output_kib": OUTPUT_KIB}
+    ran = work.run(["python", "stage.py"], files, input=json.dumps(told), name="run.py", next=TRY, **bounds)
     found, report = ran.output.rpartition(secret)[1:]
     if not found:
         raise Mismatch(
@@ -67,7 +68,9 @@ def told(seen: dict) -> str:
 def prints(work: Work, right: bool = False) -> tuple[dict, dict]:
     """A scene of a program that prints on both streams, and what came of it; by `right`, what comes of the solution."""
     first, careful = (f"{word} {work.random.getrandbits(40):010x}\n" for word in ("first", "careful"))
-    long = "".join(work.random.choices("abc 컨테이너\x01\x00\n", k=40_000)).encode()
+    long = "".join(
+        work.random.choices("abc 컨테이너\x01\x00\n", k=160_000)
+    ).encode()  # in frames whose size takes three bytes
     cut = long.index("컨".encode(), len(long) // 2) + 1  # within a character, as an engine cuts what is long
     scene = drawn(work) | {
         "steps": [

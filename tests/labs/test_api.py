@@ -124,6 +124,23 @@ threading.Event().wait()
             process.kill()
 
 
+def test_ctrl_c_is_not_pressed_before_the_container_was_started(stage):
+    """However long Python takes to start."""
+    sent = []
+
+    class Changed(contextlib.nullcontext):
+        def wait_for(self, predicate, patience_s=None):
+            if patience_s is None:  # whoever waits without a limit waits until it is so
+                engine.started = True
+                assert predicate()
+
+    shown, scene = {"stdout": b""}, stage.Scene({"interrupt": base64.b64encode(b"working").decode(), "patience_s": 0})
+    engine = SimpleNamespace(changed=Changed(), started=False, over=False, shown=shown, scene=scene)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        stage.interrupt(engine, SimpleNamespace(pid=process.pid, send_signal=lambda _: sent.append(engine.started)))
+    assert sent == [True]
+
+
 @pytest.fixture
 def played(stage, tmp_path, monkeypatch):
     """The socket of the engine that the check plays, with the same image; its program waits to be killed."""

@@ -401,9 +401,10 @@ def rest(process):
 
 
 def interrupt(engine, process):
-    """Press Ctrl-C once run.py has shown something, and waits."""
+    """Press Ctrl-C once run.py has started the container, has shown something, and waits."""
     wanted = base64.b64decode(engine.scene.interrupt)
     with engine.changed:
+        engine.changed.wait_for(lambda: engine.started or engine.over)
         engine.changed.wait_for(lambda: wanted in engine.shown["stdout"] or engine.over, engine.scene.patience_s)
     rest(process)
     with engine.changed:
