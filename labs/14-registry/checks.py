@@ -11,7 +11,8 @@ from functools import cache
 from boxlab.labs import BoxlabError, Mismatch, Work, _, check, printed, same
 from boxlab.labs.lasting import execute
 
-READY_S, PROGRAM_S = 60, 20
+READY_S, PROGRAM_S, TOLD_S = 60, 20, 3
+"""How long the registry may take to start, and pin.py to end; and what is left of that to tell what it has printed until then."""
 
 SERVE = """
 import os, socket, subprocess, sys, time
@@ -85,19 +86,33 @@ print(json.dumps([push(*words) if verb == "push" else nonces(*words) for verb, *
 """Pushes images to the registry, with a nonce for each platform, or says which nonces a digest leads to; runs beside it."""
 
 APART = """
-import ctypes, json, os, resource, subprocess, sys, tempfile
+import ctypes, json, os, resource, signal, subprocess, sys, tempfile, time
 ctypes.CDLL(None).prctl(4, 0)  # PR_SET_DUMPABLE: pin.py, of the same user, can't read what this process has in its memory
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
 told = json.load(sys.stdin)
 streams = {name: tempfile.TemporaryFile() for name in ("stdout", "stderr")}
-ended = subprocess.run([sys.executable, "pin.py", told["registry"]], input=told["text"].encode(), **streams)
+ended = subprocess.Popen([sys.executable, "pin.py", told["registry"]], stdin=subprocess.PIPE, **streams)
+late = False
+try:
+    ended.communicate(told["text"].encode(), timeout=told["seconds"])
+except subprocess.TimeoutExpired:
+    late = True
+    ended.send_signal(signal.SIGINT)  # whose traceback names the line
+    try:
+        ended.wait(1)
+    except subprocess.TimeoutExpired:
+        pass
 said = {name: os.pread(stream.fileno(), 1 << 20, 0).decode(errors="replace") for name, stream in streams.items()}
 both = "".join(said.values())
+if late:
+    print(both, flush=True)
+    time.sleep(1e6)
 print(both if len(both) > 256 << 10 else told["secret"] + json.dumps({"status": ended.returncode, **said}))
 """
 """Runs pin.py, and prints how it has ended and what it has printed on each stream, behind a secret that pin.py can't know.
 
-What is more than a program may print is printed as it is, so that the sandbox says so.
+What is more than a program may print is printed as it is, so that the sandbox says so; and what it has printed where it does not
+end, which the sandbox waits for.
 """
 
 
@@ -184,9 +199,10 @@ def pin(work: Work, beside: Registry, text: str, password: str = "") -> Ended:
         ["python", "-c", APART],
         {"config.json": beside.settings(password)},
         beside=beside.box,
-        input=json.dumps({"secret": secret, "registry": beside.name, "text": text}),
+        input=json.dumps({"secret": secret, "registry": beside.name, "text": text, "seconds": PROGRAM_S - TOLD_S}),
         seconds=PROGRAM_S,
         name=f"python3 pin.py {beside.name}",
+        next=_("run it as in *Try it by hand*, with `{redirection}` behind it", redirection="< compose.yaml"),
     )
     found, report = ran.output.rpartition(secret)[1:]
     if not found:
@@ -201,20 +217,24 @@ def pin(work: Work, beside: Registry, text: str, password: str = "") -> Ended:
     return ended
 
 
-def pinned(work: Work, beside: Registry, text: str) -> str:
-    """What the program makes of a text whose images are all there.
+def pinned(
+    work: Work,
+    beside: Registry,
+    text: str,
+    why: str = _("every image was there, and the login in config.json is right"),
+    next: str = _("401 is a login that's missing; 404 can be a kind of manifest that you didn't say you accept"),
+) -> str:
+    """What the program makes of a text of which nothing fails.
+
+    Args:
+        why, next: what to tell of a program that does fail.
 
     Raises:
         Mismatch: it ends otherwise than well.
     """
     ended = pin(work, beside, text)
     if ended.status:
-        raise Mismatch(
-            _("exit status 0"),
-            ended.told,
-            _("every image was there, and the login in config.json is right"),
-            _("401 is a login that's missing; 404 can be a kind of manifest that you didn't say you accept"),
-        )
+        raise Mismatch(_("exit status 0"), ended.told, why, next)
     return ended.stdout
 
 
@@ -304,11 +324,13 @@ def leaves(work: Work) -> None:
             f"{ELSEWHERE}/team/api:1.0",
             "postgres",
         )
+        next = _("change a line only if it begins with `image: ` and that registry, and has no digest")
+        why = _("nothing of this text is to be asked of the registry: each image is pinned already, or on another one")
         same(
             text,
-            pinned(work, beside, text),
+            pinned(work, beside, text, why, next),
             why=_("a digest that stands there was chosen, and other registries aren't asked"),
-            next=_("change a line only if it begins with `image: ` and that registry, and has no digest"),
+            next=next,
         )
 
 

@@ -6,11 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
+from random import Random
+from types import SimpleNamespace
 
 import pytest
 
 from boxlab import paths
 from boxlab.labs import Mismatch
+from boxlab.waiting import HANG_S
 
 _spec = importlib.util.spec_from_file_location("lab_14", paths.LABS / "14-registry" / "checks.py")
 lab_14 = importlib.util.module_from_spec(_spec)
@@ -56,10 +60,13 @@ def test_names_are_read_line_by_line():
         lab_14.references(text, output.replace(rest, f"# image: {NAME}@{DIGEST}\n"), places)
 
 
+TOLD = {"secret": "the secret", "registry": "localhost:4711", "text": TEXT, "seconds": HANG_S}
+
+
 def apart(folder, program, *held):
     """What is reported of such a pin.py."""
     (folder / "pin.py").write_text(program)
-    told = json.dumps({"secret": "the secret", "registry": "localhost:4711", "text": TEXT})
+    told = json.dumps(TOLD)
     command = [*held, sys.executable, "-c", lab_14.APART]
     ran = subprocess.run(command, input=told, cwd=folder, capture_output=True, text=True)
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -71,6 +78,54 @@ def test_what_a_program_prints_is_reported_apart(tmp_path):
     program = "import sys; print(sys.argv[1], sys.stdin.read(), end=''); sys.exit('no such image')"
     expected = {"status": 1, "stdout": f"localhost:4711 {TEXT}", "stderr": "no such image\n"}
     assert apart(tmp_path, program) == expected
+
+
+HANGS = """
+import sys
+print("services:", flush=True)
+hangs = open("hangs", "w")
+while True:
+    line = sys.stdin.readline()
+"""
+
+LATE = """
+import subprocess
+
+def communicate(ended, text, timeout):
+    ended.stdin.write(text)
+    ended.stdin.close()
+    open("hangs").close()
+    raise subprocess.TimeoutExpired(ended.args, timeout)
+
+subprocess.Popen.communicate = communicate
+"""
+"""Its time is over once pin.py hangs."""
+
+
+@pytest.mark.linux
+def test_of_a_program_that_hangs_the_line_is_told(tmp_path):
+    (tmp_path / "pin.py").write_text(HANGS)
+    os.mkfifo(tmp_path / "hangs")
+    command = [sys.executable, "-c", LATE + lab_14.APART]
+    with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        process.stdin.write(json.dumps(TOLD))
+        process.stdin.close()
+        said = []
+        for line in process.stdout:  # until it would wait to be ended
+            said.append(line.strip())
+            if line.startswith("KeyboardInterrupt"):
+                break
+        process.kill()
+    assert said[0] == "services:" and any('pin.py", line' in line for line in said) and "the secret" not in str(said)
+
+
+def test_who_fails_where_nothing_is_to_be_asked_is_told_that(monkeypatch):
+    monkeypatch.setattr(lab_14, "pin", lambda *_: lab_14.Ended(1, "", "404"))
+    monkeypatch.setattr(lab_14, "registry", lambda work: nullcontext(lab_14.Registry(None, "localhost:4711", "")))
+    monkeypatch.setattr(lab_14.Registry, "push", lambda *_: {})
+    with pytest.raises(Mismatch) as caught:
+        lab_14.leaves(SimpleNamespace(random=Random(1)))
+    assert "nothing of this text" in caught.value.why and "change a line only if" in caught.value.next
 
 
 LOOKS = """
