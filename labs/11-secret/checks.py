@@ -72,6 +72,11 @@ def in_settings(made, token: str) -> str:
     return _("it is in what `docker inspect` and `docker history` show")
 
 
+def in_output(made, token: str) -> str:
+    """In words, whether the build of an image has printed a token; empty where it has not."""
+    return _("it is in what the build prints") if shows(made.output.encode(), token) else ""
+
+
 @check(points=1)
 def builds(work: Work) -> None:
     """The image builds with the token of this check, without a network."""
@@ -128,9 +133,9 @@ def not_in_settings(work: Work) -> None:
 
 @check(points=2, needs=[not_in_layers, not_in_settings])
 def not_left_behind(work: Work) -> None:
-    """The token is in no earlier stage, which the build cache keeps, and not in what the build prints."""
+    """The token is in no earlier stage, which the build cache keeps, not in what the build prints, and need not be in the context."""
     token = sealed(work)[0]
-    if shows(image(work).output.encode(), token):
+    if in_output(image(work), token):
         raise Mismatch(
             _("the build does not print the token"),
             _("it does"),
@@ -138,7 +143,7 @@ def not_left_behind(work: Work) -> None:
             _("let no line print it, `set -x` and `cat` neither"),
         )
     for number, stage in enumerate(work.stages(**given(token), cached=False), start=1):
-        if found := in_layers(stage, token) or in_settings(stage, token):
+        if found := in_layers(stage, token) or in_settings(stage, token) or in_output(stage, token):
             raise Mismatch(
                 _("the token is in no stage"),
                 _("stage {number}: {found}", number=number, found=found),
@@ -148,3 +153,18 @@ def not_left_behind(work: Work) -> None:
                 ),
                 _("mount the token in that stage, too, and neither copy it nor take it as an argument"),
             )
+    folder = work.copy()
+    (folder / "token.txt").unlink()
+    try:
+        work.build("without", folder, **given(token))  # a line that comes from the cache does not read the file
+    except Mismatch as error:
+        raise Mismatch(
+            _("the image builds where {file} is not in the context", file="token.txt"),
+            error.actual,
+            _("what a build reads of its context is sent to the builder, which may be another machine, and keeps it"),
+            _(
+                "mount the secret, and not the file; name {file} in {ignore}",
+                file="token.txt",
+                ignore=".dockerignore",
+            ),
+        ) from error
