@@ -32,6 +32,10 @@ TIMEOUT_S = waiting.HANG_S
 
 INSTALL_FIX = _("install Docker Desktop, or have an administrator run `apt-get install docker.io` (Debian, Ubuntu)")
 
+THEIRS = ("COMPOSE_", "DOCKER_DEFAULT_PLATFORM")
+"""How variables begin by which a reader tells the docker command of projects and platforms of theirs: not for ours, whose images are
+the engine's own platform's."""
+
 FULL = re.compile("no space left|quota exceeded", re.IGNORECASE)
 """What is said where a disk is full."""
 
@@ -403,8 +407,7 @@ def docker_call(*arguments: str, **variables: str) -> tuple[list[str], dict[str,
         told["DOCKER_CERT_PATH"] = str(chosen.certificates)  # by default they are looked for beside the configuration
     if not chosen.said_by:
         told["DOCKER_HOST"] = chosen.address
-    # What the reader says of a Compose project is not for ours.
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COMPOSE_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(THEIRS)}
     return ["docker", *arguments], inherited | told | marks.environment() | variables
 
 

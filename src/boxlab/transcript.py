@@ -250,7 +250,7 @@ def steps_of(cell: dict[str, Any]) -> list[Step]:
 
 def _prepare_environment() -> None:
     """Have the docker command act on the notebook's own projects, whatever the reader's shell says of theirs, and on our engine."""
-    for name in [name for name in os.environ if name.startswith("COMPOSE_")]:
+    for name in [name for name in os.environ if name.startswith(engine.THEIRS)]:
         del os.environ[name]
     with contextlib.suppress(EngineError):  # whatever needs the engine says so
         found = client.endpoint()

@@ -245,10 +245,11 @@ def test_what_an_engine_has_not_is_no_fault_of_the_docker_command():
         assert "command line anew" in client.fix_for(line)
 
 
-def test_what_the_reader_says_of_a_compose_project_is_not_said_of_ours(monkeypatch):
+def test_what_the_reader_says_of_a_project_or_a_platform_is_not_said_of_ours(monkeypatch):
     monkeypatch.setenv("COMPOSE_FILE", "theirs.yaml")
+    monkeypatch.setenv("DOCKER_DEFAULT_PLATFORM", "linux/another")
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere")
-    assert "COMPOSE_FILE" not in engine.docker_call("compose", "ls")[1]
+    assert not {"COMPOSE_FILE", "DOCKER_DEFAULT_PLATFORM"} & engine.docker_call("compose", "ls")[1].keys()
     assert engine.docker_call("compose", "ls", COMPOSE_FILE="ours.yaml")[1]["COMPOSE_FILE"] == "ours.yaml"
 
 

@@ -210,11 +210,15 @@ def load(monkeypatch):
     return loaded
 
 
-SHOW = 'echo "$COMPOSE_FILE, $COMPOSE_PROGRESS, $DOCKER_HOST"'
+SHOW = 'echo "$COMPOSE_FILE$DOCKER_DEFAULT_PLATFORM, $COMPOSE_PROGRESS, $DOCKER_HOST"'
 
 
-def test_what_the_reader_says_of_a_compose_project_is_not_said_of_a_notebooks(load):
-    os.environ |= {"COMPOSE_FILE": "theirs.yaml", "COMPOSE_PROGRESS": "json"}
+def test_what_the_reader_says_of_a_project_or_a_platform_is_not_said_of_a_notebooks(load):
+    os.environ |= {
+        "COMPOSE_FILE": "theirs.yaml",
+        "COMPOSE_PROGRESS": "json",
+        "DOCKER_DEFAULT_PLATFORM": "linux/another",
+    }
     load("/var/run/docker.sock")
     os.environ["COMPOSE_PROGRESS"] = "quiet"  # as a notebook says itself
     [ran], [typed] = transcript.run(SHOW), transcript.record(f"$ {SHOW}")
