@@ -166,6 +166,22 @@ def test_a_shell_is_an_application_like_any_other_where_no_machine_runs(proc, na
     assert read.total("pss") == (3000 + 2000 + 400 + 400) * 1024
 
 
+@pytest.mark.parametrize("pid", [10, 20, 99], ids=["in the container", "its shim", "another's"])
+def test_a_name_that_the_kernel_has_cut_within_a_character_is_read(proc, pid):
+    named(proc, 99, "another")
+    cut, folder = "a한국어프로그램".encode()[:15], proc / "proc" / str(pid)
+    cut = b"containerd-shim" if pid == 20 else cut
+    (folder / "comm").write_bytes(cut + b"\n")
+    (folder / "stat").write_bytes(b"%d (%s) S 1 0 0" % (pid, cut))
+    (folder / "cmdline").write_bytes((folder / "cmdline").read_bytes() + b"\0\xed\x94")
+    (folder / "smaps").write_bytes(
+        SMAPS.encode() + b"7f5000000000-7f5003000000 r--p 00000000 08:01 79   /tmp/\xed\x94\n"
+    )
+    read = meter.Meter(None).read(container(), plain(99))
+    assert len(agent.areas(pid)) == 4
+    assert {p["pid"] for p in read.processes if p["role"] == "application"} == {10, 99}
+
+
 def test_many_processes_of_one_box_do_not_stand_for_another_that_has_ended(proc):
     named(proc, 40, "python3")
     named(proc, 41, "python3")

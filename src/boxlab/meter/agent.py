@@ -48,8 +48,8 @@ def process(pid: int) -> dict[str, Any] | None:
     """
     folder = PROC / str(pid)
     try:
-        fields = _kib(folder.joinpath("smaps_rollup").read_text())
-        name = folder.joinpath("comm").read_text().strip()
+        fields = _kib(_text(folder / "smaps_rollup"))
+        name = _text(folder / "comm").strip()
     except (FileNotFoundError, ProcessLookupError):
         return None
     if "Rss" not in fields:  # it has ended and was not yet waited for
@@ -73,7 +73,7 @@ def process(pid: int) -> dict[str, Any] | None:
 def areas(pid: int) -> list[dict[str, Any]]:
     """The memory areas of a process that hold anything: `size`, `pss`, `rss`, `permissions`, `path`."""
     found, head = [], re.compile(r"^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \S+ *(.*)$")
-    for line in PROC.joinpath(str(pid), "smaps").read_text().splitlines():
+    for line in _text(PROC / str(pid) / "smaps").splitlines():
         if match := head.match(line):
             size = int(match[2], 16) - int(match[1], 16)
             found.append({"size": size, "permissions": match[3], "path": match[4], "rss": 0, "pss": 0})
@@ -87,7 +87,7 @@ def control_group(pid: int) -> dict[str, Any] | None:
     """What the control group of a process is charged with: `anon`, `file`, `kernel` (None where the kernel does not say),
     `usage` and `inactive_file`. None where it has none."""
     try:
-        lines = PROC.joinpath(str(pid), "cgroup").read_text().splitlines()
+        lines = _text(PROC / str(pid) / "cgroup").splitlines()
     except (FileNotFoundError, ProcessLookupError):
         return None  # it has ended
     for line in lines:
@@ -132,11 +132,11 @@ def _of_container(container: str) -> tuple[list[int], list[int]]:
             continue
         pid = int(folder.name)
         try:
-            parents[pid] = int(folder.joinpath("stat").read_text().rpartition(")")[2].split()[1])
-            shim = folder.joinpath("comm").read_text().startswith(SHIMS)
-            if shim and container in folder.joinpath("cmdline").read_text():
+            parents[pid] = int(_text(folder / "stat").rpartition(")")[2].split()[1])
+            shim = _text(folder / "comm").startswith(SHIMS)
+            if shim and container in _text(folder / "cmdline"):
                 around.append(pid)
-            elif not shim and container in folder.joinpath("cgroup").read_text():
+            elif not shim and container in _text(folder / "cgroup"):
                 inside.append(pid)
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended while we looked
@@ -144,6 +144,11 @@ def _of_container(container: str) -> tuple[list[int], list[int]]:
     while more := {pid for pid, parent in parents.items() if parent in served} - served:
         served |= more
     return sorted(inside), sorted(served - set(inside))
+
+
+def _text(path: Path) -> str:
+    """What the kernel says of a process, whose name it may have cut within a character."""
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _pairs(path: Path) -> dict[str, int]:
