@@ -59,6 +59,36 @@ def test_a_network_that_comes_to_be_as_we_are_told_to_end_does_not_stay(networks
     assert networks.there == []
 
 
+@pytest.mark.parametrize("answers", [True, False], ids=["answers", "has gone"])
+def test_a_way_that_the_engine_refuses_has_failures_and_one_that_has_gone_ends_the_run(networks, monkeypatch, answers):
+    """Docker Desktop's does not start a container whose port is to be at an address that only its machine has."""
+    networks.config = [{"Subnet": "172.19.0.0/16", "Gateway": "172.19.0.1"}]
+    refusal, gone = EngineError("cannot assign requested address"), EngineError("no engine answers")
+
+    def asked(_image, kind, _network, _gateway):
+        if kind == "address":
+            raise refusal
+        return dict.fromkeys(reach.METRICS, 1.0)
+
+    def ping():
+        if not answers:
+            raise gone
+
+    monkeypatch.setattr(reach, "_asked", asked)
+    monkeypatch.setattr(reach.engine, "ping", ping)
+    monkeypatch.setattr(
+        reach.blocks.provenance, "collect", lambda: {"host": {}, "engine": {}, "images": {}, "code": {}}
+    )
+    if not answers:
+        with pytest.raises(EngineError) as caught:
+            reach.reach(rounds=1)
+        assert caught.value is gone
+        return
+    record = reach.reach(rounds=1)
+    assert set(record.failures("address")) == {str(refusal)} and not record.kept("address")
+    assert all(record.kept(kind) for kind in reach.ARMS if kind != "address")
+
+
 @pytest.mark.parametrize("refused", [EngineError, NotReady])
 def test_where_the_engine_does_not_see_our_folders_it_is_said_why(monkeypatch, tmp_path, refused):
     """It refuses to mount one, or mounts an empty one of its own."""

@@ -10,6 +10,7 @@ from typing import Any, Unpack
 import docker.errors
 
 from boxlab import engine, images, marks, records
+from boxlab.errors import EngineError, NotReady
 from boxlab.experiments import blocks
 from boxlab.interrupts import deferred
 from boxlab.language import _
@@ -126,7 +127,11 @@ def reach(**options: Unpack[blocks.Options]) -> records.Record:
     with _network() as (network, gateway):
 
         def measure(record: records.Record, sample: records.Sample) -> None:
-            sample.values |= _asked(image, sample.arm, network, gateway)
+            try:
+                sample.values |= _asked(image, sample.arm, network, gateway)
+            except EngineError as error:
+                engine.ping()  # one that has gone ends the run; one that answers has refused this way alone
+                raise NotReady(str(error)) from error
 
         return blocks.run(
             "reach",
