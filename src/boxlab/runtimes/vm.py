@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from boxlab import images, labels, rootfs
-from boxlab.errors import Unavailable
+from boxlab.errors import BuildError, Unavailable
 from boxlab.language import _
 from boxlab.runtimes import accelerator, qemu
 from boxlab.runtimes.box import Runtime, Workload
@@ -45,6 +45,13 @@ class MicroVM(Runtime):
         return images.ensure(workload.image)
 
     def prepare(self, workload: Workload) -> None:
+        images.ensure(workload.image)  # which every box runs: what a machine has beyond it may be missing for it alone
+        try:
+            self._prepare(workload)
+        except BuildError as error:
+            raise Unavailable(error.args[0], error.fix) from error
+
+    def _prepare(self, workload: Workload) -> None:
         self._accelerator = accelerator.choose()
         boot_s = self._accelerator.boot_s or 0
         self.deadline_s = max(type(self).deadline_s, self.boots * boot_s)
