@@ -31,6 +31,7 @@ import urllib3
 
 from boxlab import client, engine, marks, paths, progress
 from boxlab.errors import EngineError
+from boxlab.interrupts import signal_group
 from boxlab.language import _
 
 OUTPUT_CHARS = 256 << 10
@@ -349,11 +350,9 @@ def _by_command(
             return "late"
         return "failed" if process.wait(STOP_S) else ""
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)  # it tells the engine to stop
+        signal_group(process.pid, signal.SIGTERM)  # it tells the engine to stop
         _read(process.stdout, STOP_S, output)  # and ends once we have read what it had to say
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        signal_group(process.pid, signal.SIGKILL)
         process.wait()
         process.stdout.close()
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from urllib.request import (  # type: ignore[attr-defined]  # typeshed knows one
 
 from boxlab import disk, paths
 from boxlab.errors import EngineError
+from boxlab.interrupts import signal_group
 from boxlab.language import _
 
 HELPER_S = 5
@@ -296,7 +298,7 @@ def _helper_trouble(command: str) -> str:
         try:
             said, _errors = process.communicate(timeout=HELPER_S)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
+            signal_group(process.pid, signal.SIGKILL)
             return _(
                 "docker's credential helper {command} does not answer within {seconds} s",
                 command=command,

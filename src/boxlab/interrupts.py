@@ -61,6 +61,13 @@ def deferred() -> Iterator[None]:
             signal.raise_signal(held[0])
 
 
+def signal_group(leader: int, number: int) -> None:
+    """Signal all of a group that we have started, if anything is left of it: where that has ended and nobody has asked how, macOS
+    does not permit it."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, number)
+
+
 def listen() -> None:
     """End this process in one line when it is told to: it is a command, and has nothing to clean up yet.
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from boxlab import client, engine, marks, names
 from boxlab.errors import BoxlabError, EngineError
-from boxlab.interrupts import deferred
+from boxlab.interrupts import deferred, signal_group
 
 if TYPE_CHECKING:
     import pexpect  # type: ignore[import-untyped]
@@ -226,8 +226,7 @@ def _bash(bash: str, script: str) -> tuple[str, int]:
         printed = process.communicate()[0]
     except BaseException:
         if process:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            signal_group(process.pid, signal.SIGKILL)
             process.communicate()
         raise
     return printed.decode(errors="replace"), process.returncode

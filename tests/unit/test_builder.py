@@ -1,6 +1,8 @@
 """What a build is given, what is made of what it prints, and which builder is chosen; no engine."""
 
+import errno
 import os
+import signal
 import sys
 from types import SimpleNamespace
 
@@ -205,3 +207,22 @@ def test_a_builder_without_secrets_is_given_none(way, context, monkeypatch):
     monkeypatch.setattr(builder, "_named", lambda tag: set())
     with pytest.raises(EngineError, match="secrets of a build need BuildKit"):
         builder.build(context, "tag", labels={}, secrets={"token": "hidden"})
+
+
+def test_an_interrupt_in_a_build_is_not_lost_where_no_signal_to_what_has_ended_is_permitted(said, monkeypatch):
+    """As on macOS, where only a zombie is left of the docker command's group."""
+    told, read = [], builder._read
+
+    def interrupted(*_arguments):
+        monkeypatch.setattr(builder, "_read", read)
+        raise KeyboardInterrupt
+
+    def refuse(_leader, number):
+        told.append(number)
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(builder, "_read", interrupted)
+    monkeypatch.setattr(os, "killpg", refuse)
+    with pytest.raises(KeyboardInterrupt):
+        said(Way.BUILDX)
+    assert told == [signal.SIGTERM, signal.SIGKILL]

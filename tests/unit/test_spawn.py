@@ -1,5 +1,7 @@
 """A container that ends while it is told to is what we want, and whatever else the engine says is not."""
 
+import errno
+import os
 import signal
 from types import SimpleNamespace
 
@@ -46,6 +48,20 @@ def test_a_container_that_ends_as_it_is_signalled_is_waited_for(words):
 def test_any_other_refusal_is_told():
     with pytest.raises(EngineError, match="no permission"):
         container("no permission").stop()
+
+
+def test_a_process_that_has_ended_is_stopped_also_where_no_signal_to_it_is_permitted(monkeypatch):
+    """As on macOS, where only a zombie is left of its group."""
+    stopped = spawn.HostProcess(["true"], {"PATH": os.environ["PATH"]})
+    while stopped.read(spawn.STOP_S):
+        pass
+
+    def refuse(_leader, _signal):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "killpg", refuse)
+    stopped.stop()
+    assert stopped.exit_reason() == "exit status 0"
 
 
 def test_a_container_that_comes_to_be_as_we_are_told_to_end_does_not_stay(monkeypatch):

@@ -21,7 +21,7 @@ import requests
 
 from boxlab import engine, marks
 from boxlab.errors import NotReady
-from boxlab.interrupts import deferred
+from boxlab.interrupts import deferred, signal_group
 from boxlab.language import _
 
 STOP_S = 10
@@ -110,15 +110,11 @@ class HostProcess:
 
     def stop(self, grace_s: float | None = None) -> None:
         """End it by SIGTERM, and after `grace_s` seconds (by default `STOP_S`) by SIGKILL."""
-        with contextlib.suppress(
-            ProcessLookupError
-        ):  # all of its group: unshare, waiting for its child, does not listen
-            os.killpg(self.pid, signal.SIGTERM)
+        signal_group(self.pid, signal.SIGTERM)  # all of it: unshare, waiting for its child, does not listen
         self._ends_within(
             STOP_S if grace_s is None else grace_s
         )  # else it is deaf to SIGTERM, and not to the next line
-        with contextlib.suppress(ProcessLookupError):  # what it started itself is gone, too
-            os.killpg(self.pid, signal.SIGKILL)
+        signal_group(self.pid, signal.SIGKILL)  # what it started itself is gone, too
         self._process.wait()
         with contextlib.suppress(BrokenPipeError):  # what it was sent last, nobody will read
             self._input.close()
