@@ -29,7 +29,7 @@ import docker.errors
 import requests
 import urllib3
 
-from boxlab import client, engine, marks, paths, progress
+from boxlab import client, disk, engine, marks, paths, progress
 from boxlab.errors import EngineError
 from boxlab.interrupts import signal_group
 from boxlab.language import _
@@ -222,11 +222,12 @@ def staged(folder: Path, more: dict[str, bytes | None] | None = None, without: s
     """
     with tempfile.TemporaryDirectory(dir=paths.scratch(), prefix=f"context-{marks.RUN}-") as scratch:
         copy = Path(scratch) / "context"
-        shutil.copytree(folder, copy, symlinks=True, ignore=shutil.ignore_patterns(without))
+        disk.copy(folder, copy, without)
         for name, content in (more or {}).items():
             (copy / name if content is None else (copy / name).parent).mkdir(parents=True, exist_ok=True)
             if content is not None:
-                (copy / name).write_bytes(content)
+                with disk.named(copy / name):
+                    (copy / name).write_bytes(content)
         settle(copy)
         yield copy
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
 from pathlib import Path
 
 from boxlab import marks, paths
@@ -50,18 +51,23 @@ def drafts() -> list[Path]:
     return sorted(path for folder in folders for path in folder.glob(f".*.{marks.prefix()}*"))
 
 
-def copy(source: Path, into: Path) -> None:
-    """Copy a folder into a new one, or as much of it as can be: shutil's copy hides which error it met.
+def copy(source: Path, into: Path, without: str = "") -> None:
+    """Copy a folder into a new one, links as links, or as much of it as can be: shutil's copy hides which error it met.
+
+    Args:
+        without: names that are left out, as a pattern.
 
     Raises:
         OSError: the first thing that could not be copied.
     """
     into.mkdir()
     for path in sorted(source.iterdir()):
-        if path.is_dir():
-            copy(path, into / path.name)
+        if fnmatch(path.name, without):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            copy(path, into / path.name, without)
         else:
-            shutil.copy(path, into / path.name)
+            shutil.copy(path, into / path.name, follow_symlinks=False)
 
 
 def remove(path: Path) -> None:

@@ -137,8 +137,10 @@ def saved(*tags: str) -> Iterator[tarfile.TarFile]:
     # without a tag, all tags of that name are saved
     tags = tuple(tag if ":" in tag.rpartition("/")[2] else f"{tag}:latest" for tag in tags)
     with tempfile.NamedTemporaryFile(dir=paths.scratch(), prefix=f"image-{marks.RUN}-", suffix=".tar") as file:
-        _save(tags, file)
-        if said := _complaint(file):
+        with disk.named(file.name):
+            _save(tags, file)
+            said = _complaint(file)
+        if said:
             raise _unsaved(said)
         file.seek(0)
         try:

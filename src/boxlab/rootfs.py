@@ -21,7 +21,7 @@ from typing import Any
 from docker.models.containers import Container as SdkContainer
 
 from boxlab import builder, engine, images, marks, paths, progress
-from boxlab.disk import remove
+from boxlab.disk import named, remove
 from boxlab.errors import BuildError, of_system
 from boxlab.interrupts import deferred
 from boxlab.language import _
@@ -180,7 +180,8 @@ def made_once(folder: Path, name: str, key: str, make: Callable[[Path], None]) -
         return final
     draft = paths.scratch() / f"{final.name}.{marks.RUN}"
     try:
-        make(draft)
+        with named(draft):
+            make(draft)
         folder.mkdir(parents=True, exist_ok=True)
         for older in set(folder.glob(f"{name}-*")) - {final}:
             try:

@@ -2,13 +2,14 @@
 
 import errno
 import os
+import shutil
 import signal
 import sys
 from types import SimpleNamespace
 
 import pytest
 
-from boxlab import builder, client, marks
+from boxlab import builder, client, errors, marks
 from boxlab.builder import Way
 from boxlab.errors import EngineError
 
@@ -85,6 +86,18 @@ def test_further_files_and_folders_join_a_context_which_is_gone_afterwards(conte
     with builder.staged(context, {"more/file": b"3", "empty": None}) as folder:
         assert (folder / "more" / "file").read_bytes() == b"3" and (folder / "empty").is_dir()
     assert not folder.parent.exists() and not (context / "more").exists()
+
+
+def test_a_context_that_does_not_fit_on_the_disk_names_the_first_file_and_its_fix(context, monkeypatch):
+    def full(source, target, **_options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source), None, str(target))
+
+    for name in ("copy", "copy2"):
+        monkeypatch.setattr(shutil, name, full)
+    with pytest.raises(OSError) as caught, builder.staged(context):
+        pytest.fail("it was staged")
+    said = errors.of_system(caught.value)
+    assert said.args[0].endswith("/link: No space left on device") and said.fix.startswith("make room on the disk")
 
 
 def test_steps_are_known_however_much_a_build_prints():

@@ -47,6 +47,18 @@ def test_a_copy_has_all_and_names_the_first_error(tmp_path):
         disk.copy(tmp_path / "a", tmp_path / "copy")
 
 
+def test_a_copy_has_links_as_links_also_those_to_nothing_and_leaves_out_what_it_is_told_to(tmp_path):
+    (tmp_path / "a" / "b" / "__pycache__").mkdir(parents=True)
+    for name, target in (("folder", "b"), ("nowhere", "gone")):
+        (tmp_path / "a" / name).symlink_to(target)
+    disk.copy(tmp_path / "a", tmp_path / "copy", without="__pycache__")
+    assert {name: os.readlink(tmp_path / "copy" / name) for name in ("folder", "nowhere")} == {
+        "folder": "b",
+        "nowhere": "gone",
+    }
+    assert os.listdir(tmp_path / "copy" / "b") == []
+
+
 SPOIL = {
     "permissions taken from a folder": "os.makedirs('a/b/c'); os.chmod('a/b', 0); os.chmod('a', 0)",
     "a folder that may only be read": "os.mkdir('a'); open('a/x', 'w').close(); os.chmod('a', 0o555)",

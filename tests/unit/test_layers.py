@@ -1,5 +1,6 @@
 """Layers are read alike from what each image store saves; no engine."""
 
+import errno
 import gzip
 import io
 import json
@@ -53,6 +54,17 @@ def saves(monkeypatch, tmp_path):
         monkeypatch.setattr(layers, "_save", lambda tags, file: file.write(data))
 
     return use
+
+
+def test_an_archive_that_does_not_fit_on_the_disk_names_its_path(monkeypatch, tmp_path):
+    def full(_tags, _file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(layers.paths, "SCRATCH", tmp_path)
+    monkeypatch.setattr(layers, "_save", full)
+    with pytest.raises(OSError) as caught, layers.saved("x"):
+        pytest.fail("it was saved")
+    assert caught.value.filename.startswith(str(tmp_path / "image-"))
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["overlay2", "containerd"])

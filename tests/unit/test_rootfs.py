@@ -1,5 +1,6 @@
 """How what is made once comes about and goes, and how files are unpacked, without an engine."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -36,6 +37,15 @@ def test_an_older_version_stays_as_long_as_another_process_uses_it(tmp_path):
         other.stdin.close()
     newest = rootfs.made_once(folder, "disk", "of that engine, later", lambda path: path.touch())
     assert list(folder.glob("disk-*")) == [newest], "nobody else uses what was there"
+
+
+def test_what_does_not_fit_on_the_disk_names_its_path(tmp_path):
+    def make(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError) as caught:
+        rootfs.made_once(tmp_path / "disks", "disk", "key", make)
+    assert caught.value.filename.startswith(str(tmp_path / "scratch" / "disk-"))
 
 
 FULL_DISK = """#!/bin/sh

@@ -1,5 +1,6 @@
 """One at a time, whoever waits for whom; on files that others may have laid as a trap."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -89,6 +90,15 @@ def test_who_has_the_turn_and_what_it_starts_does_not_wait_for_itself():
         with pytest.raises(turns.Held):
             turns.take("measuring")
     os.close(turns.take("measuring"))
+
+
+def test_a_disk_without_room_for_a_note_keeps_nobody_from_a_turn(monkeypatch):
+    def full(*_arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with turns.turn("measuring", "it is our turn"), pytest.raises(turns.Held, match="another checkout"):
+        turns.take("measuring")
 
 
 def test_two_turns_are_two():
