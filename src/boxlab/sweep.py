@@ -22,6 +22,9 @@ KILLED_S = 10
 """How long a killed process may take to go."""
 
 
+KEPT = "lab"
+"""What images that a lab keeps have in place of a run. A container with it has it from its image: a reader has started it."""
+
 PODMANS = frozenset(
     "aardvark-dns catatonit conmon fuse-overlayfs pasta pasta.avx2 rootlessport rootlessport-child slirp4netns".split()
 )
@@ -107,6 +110,7 @@ def _running(run: str = "") -> list[Leftover]:
     found = [
         Leftover("container", c.name or "", partial(_remove_container, c))
         for c in client.containers.list(all=True, filters=made_by_us, ignore_removed=True)
+        if c.labels.get(engine.RUN_LABEL) != KEPT
     ]
     found += [
         Leftover("network", n.name or "", partial(engine.remove_network, n.id or ""))

@@ -205,6 +205,22 @@ def test_what_builds_of_others_left_without_a_name_is_not_ours():
         client.images.remove(image.id)
 
 
+def test_what_a_reader_starts_from_the_image_of_a_lab_stays():
+    client = engine.connect()
+    name = images.passing(f"lab-probe-{marks.RUN}")
+    made = client.containers.create(images.ensure("base").tag, ["cat"], labels=engine.labels(sweep.KEPT))
+    kept, theirs = made.commit(name), None
+    try:
+        made.remove()
+        theirs = client.containers.create(name, ["cat"], name=f"mine-{marks.RUN}")
+        assert theirs.labels[engine.RUN_LABEL] == sweep.KEPT
+        assert theirs.name not in {item.name for item in sweep.leftovers()}
+    finally:
+        if theirs:
+            theirs.remove(force=True)
+        client.images.remove(kept.id, force=True)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a control group")
 def test_a_control_group_of_another_owners_is_not_ours():
     place = next(path for path in (cgroups.ROOT / "pids", cgroups.ROOT) if path.is_dir())

@@ -2,11 +2,13 @@
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from boxlab import leftover
+from boxlab import builder, engine, leftover, sweep
 from boxlab.errors import BoxlabError
+from boxlab.labs import build
 from boxlab.waiting import HANG_S
 
 
@@ -19,6 +21,22 @@ def test_images_go_together_and_everything_else_in_its_order():
     went = leftover.remove(lambda: [there.pop(name) for name in list(there)])
     assert [item.name for item in went] == ["image-0", "image-1", "image-2", "image-3", "first", "second"]
     assert order == ["first", "second"]
+
+
+def test_a_container_that_a_reader_starts_from_the_image_of_a_lab_is_not_ours(monkeypatch, tmp_path):
+    """It has the image's labels; a container of ours says its run."""
+    built = []
+    monkeypatch.setattr(builder, "build", lambda *_, labels, **__: built.append(labels))
+    build._built(tmp_path, "tag", 1, None, None)
+    [inherited] = built
+    there = [
+        SimpleNamespace(name="mine", labels=inherited),
+        SimpleNamespace(name="ours", labels=inherited | engine.labels()),
+    ]
+    listed = SimpleNamespace(list=lambda **_: [])
+    client = SimpleNamespace(containers=SimpleNamespace(list=lambda **_: there), networks=listed, volumes=listed)
+    monkeypatch.setattr(engine, "connect", lambda: client)
+    assert [item.name for item in sweep._running()] == ["ours"]
 
 
 @pytest.mark.parametrize("allowed", [0, 1])
