@@ -51,6 +51,8 @@ def _one_line_errors() -> Iterator[None]:
         _complain(errors.of_system(error), INFRASTRUCTURE)
     except (KeyboardInterrupt, click.Abort):
         _complain(interrupts.INTERRUPTED, interrupts.STATUS)
+    except RuntimeError as error:
+        _complain(errors.of_threads(error), INFRASTRUCTURE)
 
 
 def _complain(what: BoxlabError | str, status: int) -> NoReturn:

@@ -185,8 +185,10 @@ class _SshConnection(urllib3.connection.HTTPConnection):
         near, far = socket.socketpair()
         try:
             self._ended = _Ended([*command, "--", self._ssh.hostname or "", *remote], far)
-        except FileNotFoundError as error:
+        except BaseException as error:
             near.close()
+            if not isinstance(error, FileNotFoundError):
+                raise
             fix = "`sudo apt-get install openssh-client`"
             raise EngineError(_("the engine is behind ssh, which is not installed"), fix) from error
         finally:
@@ -232,7 +234,12 @@ class _Ended(threading.Thread):
             errors="replace",
             start_new_session=True,
         )
-        self.start()
+        try:
+            self.start()
+        except RuntimeError:  # no further thread is allowed: nobody would wait for it
+            with self._process:
+                self._process.kill()
+            raise
 
     def run(self) -> None:
         with self._process as process:

@@ -106,3 +106,18 @@ def of_system(error: OSError, where: str = "") -> BoxlabError:
     named = isinstance(path, (str, bytes, os.PathLike))
     path = os.fsdecode(path) if named else _("file descriptor {number}", number=path)
     return BoxlabError(f"{path}: {words}", _REMEDIES.get(error.errno or 0, _("try again; if it stays so, report it")))
+
+
+NO_THREAD = "can't start new thread"
+"""What Python says where no further thread is allowed: of an error of the system it makes one without a number."""
+
+
+def of_threads(error: RuntimeError) -> BoxlabError:
+    """What it means that no further thread is allowed.
+
+    Raises:
+        RuntimeError: it is another error.
+    """
+    if str(error) != NO_THREAD:
+        raise error
+    return of_system(OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)))

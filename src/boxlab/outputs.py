@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from boxlab import disk, engine, labels, names, provenance
-from boxlab.errors import BoxlabError, EngineError, Unavailable
+from boxlab.errors import BoxlabError, EngineError, Unavailable, of_threads
 from boxlab.language import _
 from boxlab.runtimes import accelerator
 
@@ -188,7 +188,7 @@ async def _execute(
     client: "NotebookClient", path: Path, env: dict[str, str], on_cell: Callable[[], None], said: BinaryIO
 ) -> None:
     """Run a notebook's cells; what the kernel itself prints goes to `said`."""
-    from nbclient.exceptions import CellExecutionError
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
 
     manager: Any = client.create_kernel_manager()
     where = f"notebooks/{path.stem}"
@@ -208,6 +208,8 @@ async def _execute(
     except TimeoutError as error:
         raise CellFailed(_("{where}: it did not end within {seconds} s", where=where, seconds=CELL_S)) from error
     except RuntimeError as error:
+        if not isinstance(error, DeadKernelError) and not str(error).startswith("Kernel "):  # as who waits for it says
+            raise of_threads(error) from error
         said.seek(0)
         raise CellFailed(_("{where}: its kernel ended", where=where), said.read().decode(errors="replace")) from error
     finally:

@@ -63,6 +63,21 @@ def test_an_output_that_is_full_or_unread_is_no_traceback(option):
     assert (ended.returncode, ended.stderr) == (cli.PIPE, "")
 
 
+def test_a_machine_that_allows_no_further_thread_is_no_traceback_as_a_mistake_of_ours_is(monkeypatch):
+    error = RuntimeError("can't start new thread")
+
+    def raises(again):
+        raise error
+
+    monkeypatch.setattr(doctor, "examine", raises)
+    result = run("doctor")
+    assert result.exit_code == cli.INFRASTRUCTURE
+    assert re.fullmatch(r"boxlab: the system: .*\n  fix: close other programs: .*`ulimit -u`.*\n", result.output)
+    error = RuntimeError("generator raised StopIteration")
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        run("doctor")
+
+
 @pytest.mark.parametrize("command", ["prepare", "clean", *EXPERIMENTS])
 def test_without_an_engine_one_line_and_its_fix_and_status_3(no_engine, command, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))  # nor the docker command

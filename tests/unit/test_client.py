@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from docker.errors import NotFound
 from fake_engine import fake_engine, make_certificates
 
-from boxlab import builder, client, doctor, engine, experiments, images, layers, paths, progress, provenance
+from boxlab import builder, client, connection, doctor, engine, experiments, images, layers, paths, progress, provenance
 from boxlab.errors import BoxlabError, EngineError
 from boxlab.labs.checks import printed
 
@@ -158,6 +159,27 @@ def test_an_ssh_that_leads_nowhere_is_one_line(monkeypatch, tmp_path, ssh, says)
     monkeypatch.setenv("DOCKER_HOST", "ssh://me@there")
     error = refused()
     assert says in str(error)
+
+
+def test_an_ssh_for_which_no_thread_is_allowed_does_not_stay(monkeypatch, tmp_path):
+    folder = command(tmp_path / "bin", "ssh", "#!/bin/sh\nexec sleep 600\n")
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.setenv("DOCKER_HOST", "ssh://me@there")
+    started, popen = [], connection.subprocess.Popen
+
+    def noted(*arguments, **options):
+        started.append(popen(*arguments, **options))
+        return started[-1]
+
+    def refused(_thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(connection.subprocess, "Popen", noted)
+    monkeypatch.setattr(connection._Ended, "start", refused)
+    with pytest.raises(RuntimeError, match="new thread"):
+        engine.connect()
+    [ssh] = started
+    assert ssh.returncode == -signal.SIGKILL
 
 
 def meta(home, name, content):

@@ -2,15 +2,17 @@
 
 import importlib
 import signal
+import threading
 from types import SimpleNamespace
 
 import pytest
 
+from boxlab import waiting
 from boxlab.errors import EngineError, NotReady
 
 # The package has the functions of these names.
-reach, storage, transfer = (
-    importlib.import_module(f"boxlab.experiments.{name}") for name in ("reach", "storage", "transfer")
+density, reach, storage, transfer = (
+    importlib.import_module(f"boxlab.experiments.{name}") for name in ("density", "reach", "storage", "transfer")
 )
 
 
@@ -105,3 +107,30 @@ def test_where_the_engine_does_not_see_our_folders_it_is_said_why(monkeypatch, t
     reason = storage._unseen("image", tmp_path)
     assert ("no such folder" if refused is EngineError else "it ended before 'seen'") in reason and "fix" not in reason
     assert len(stopped) == (refused is NotReady) and list(tmp_path.iterdir()) == []
+
+
+def test_boxes_that_have_started_do_not_stay_where_no_further_thread_is_allowed(monkeypatch):
+    refused, start, there, threads = threading.Event(), threading.Thread.start, [], []
+
+    class Box:
+        def __init__(self):
+            there.append(self)
+
+        def stop(self):
+            there.remove(self)
+
+    def begin(_workload):
+        assert refused.wait(waiting.HANG_S)
+        return Box()
+
+    def only_one(thread):
+        if threads:
+            refused.set()
+            raise RuntimeError("can't start new thread")
+        threads.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", only_one)
+    with pytest.raises(RuntimeError, match="new thread"):
+        density.start_at_once(SimpleNamespace(start=begin), None, 3)
+    assert there == []

@@ -1,13 +1,16 @@
 """What outputs depend on, and whether they still hold."""
 
+import asyncio
 import json
 import shutil
+from types import SimpleNamespace
 
 import nbformat
 import pytest
+from nbclient.exceptions import DeadKernelError
 
 from boxlab import engine, outputs, paths, provenance, records
-from boxlab.errors import EngineError
+from boxlab.errors import BoxlabError, EngineError
 from boxlab.runtimes import accelerator
 
 STORED = sorted((paths.ROOT / "notebooks").glob("*.ipynb"))
@@ -189,3 +192,26 @@ def test_stored_outputs_say_on_what_they_were_measured(path):
     for run in map(records.load, stored):
         assert (provenance.in_words(run.provenance), run.profile) == (facts["machine"], facts["profile"])
         assert run.created >= facts["created"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("can't start new thread"), "no further process is allowed"),
+        (RuntimeError("Kernel died before replying to kernel_info"), "its kernel ended"),
+        (DeadKernelError("Kernel died"), "its kernel ended"),
+    ],
+)
+def test_a_kernel_has_ended_only_where_it_has(tmp_path, monkeypatch, error, said):
+    class Client:
+        kc = None
+
+        def create_kernel_manager(self):
+            return SimpleNamespace(has_kernel=False)
+
+        async def async_start_new_kernel(self, **_options):
+            raise error
+
+    with pytest.raises(BoxlabError) as caught, (tmp_path / "said").open("w+b") as printed:
+        asyncio.run(outputs._execute(Client(), tmp_path / "01-x.ipynb", {}, lambda: None, printed))
+    assert said in str(caught.value)

@@ -121,15 +121,15 @@ def density(
 
 def start_at_once(runtime: Runtime, workload: Workload, count: int) -> list[Box]:
     """Start several boxes; either all are there, or none and the first error is raised."""
-    with ThreadPoolExecutor(count) as threads:
-        starts = [threads.submit(runtime.start, workload) for _ in range(count)]
-        try:
-            return [start.result() for start in starts]
-        except BaseException:  # Ctrl-C as well: nothing may stay
-            for start in starts:
-                if not start.exception():  # waits for it
-                    start.result().stop()
-            raise
+    started: list[Box] = []
+    try:
+        with ThreadPoolExecutor(count) as threads:
+            list(threads.map(lambda _number: started.append(runtime.start(workload)), range(count)))
+    except BaseException:  # Ctrl-C as well, and a thread that is not allowed: nothing may stay
+        for box in started:
+            box.stop()
+        raise
+    return started
 
 
 def allowance(runtime: Runtime, workload: Workload) -> int:
