@@ -317,11 +317,15 @@ def _helper_trouble(command: str) -> str:
     return ""
 
 
+def is_here(host: str) -> bool:
+    """Whether a name or address of a machine is this machine's own, which no other can reach."""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
 def proxies(url: str) -> dict[str, str]:
     """The proxy on the way to an engine, by scheme: as for the docker command, none to this very machine."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    if host in ("localhost", "::1") or host.startswith("127.") or proxy_bypass_environment(parts.netloc):
+    if is_here(parts.hostname or "") or proxy_bypass_environment(parts.netloc):
         return {}
     return {scheme: proxy for scheme, proxy in getproxies_environment().items() if scheme == parts.scheme}
 

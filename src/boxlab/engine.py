@@ -3,12 +3,14 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import docker
 import docker.utils
@@ -17,7 +19,8 @@ import urllib3
 from docker.models.images import Image as SdkImage
 
 from boxlab import client, connection, marks, progress, waiting
-from boxlab.errors import EngineError
+from boxlab.errors import EngineError, Unavailable
+from boxlab.interrupts import deferred, signal_group
 from boxlab.language import _
 
 LABEL = "org.containers-measured"
@@ -335,6 +338,20 @@ def is_local() -> bool:
         return connect().info().get("KernelVersion") == os.uname().release
 
 
+def require_ports_here() -> None:
+    """See that what is published at 127.0.0.1 can be this machine's.
+
+    Raises:
+        Unavailable: the engine is on another machine.
+    """
+    address = urlsplit(host())
+    if address.scheme != "unix" and not client.is_here(address.hostname or ""):
+        raise Unavailable(
+            _("the engine at {address} does not publish ports at this machine's 127.0.0.1", address=host()),
+            _("use an engine of this machine: `unset DOCKER_HOST`, `docker context use default`"),
+        )
+
+
 def ping(timeout_s: float = 5) -> None:
     """Ask the engine whether it is there, without waiting for long.
 
@@ -412,23 +429,30 @@ def docker_call(*arguments: str, **variables: str) -> tuple[list[str], dict[str,
 
 
 def docker_command(*arguments: str, seconds: float = TIMEOUT_S, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the docker command to its end; arguments as for `docker_call`.
+    """Run the docker command to its end, in a session of its own: a terminal's Ctrl-C is for us, who then end it and its plug-in.
+
+    Arguments as for `docker_call`.
 
     Raises:
         EngineError: there is no such command, or it does not end.
     """
     command, environment = docker_call(*arguments, **variables)
+    process = None
     try:
         with progress.waiting(f"`docker {arguments[0]}`"):
-            return subprocess.run(
-                command,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=seconds,
-            )
+            with deferred():
+                process = subprocess.Popen(
+                    command,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    errors="replace",
+                    start_new_session=True,
+                )
+            said = process.communicate(timeout=seconds)
+            return subprocess.CompletedProcess(command, process.returncode, *said)
     except FileNotFoundError as error:
         raise EngineError(_("the docker command is missing"), _("install Docker's command line")) from error
     except OSError as error:
@@ -440,3 +464,7 @@ def docker_command(*arguments: str, seconds: float = TIMEOUT_S, **variables: str
             _("`docker {command}` did not end within {seconds:g} s", command=arguments[0], seconds=seconds),
             _("restart the engine"),
         ) from error
+    finally:
+        if process and process.returncode is None:
+            signal_group(process.pid, signal.SIGKILL)
+            process.communicate()

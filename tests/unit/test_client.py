@@ -9,15 +9,29 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from docker.errors import NotFound
 from fake_engine import fake_engine, make_certificates
 
-from boxlab import builder, client, connection, doctor, engine, experiments, images, layers, paths, progress, provenance
-from boxlab.errors import BoxlabError, EngineError
+from boxlab import (
+    builder,
+    client,
+    connection,
+    doctor,
+    engine,
+    experiments,
+    images,
+    layers,
+    paths,
+    progress,
+    provenance,
+    waiting,
+)
+from boxlab.errors import BoxlabError, EngineError, Unavailable
 from boxlab.labs.checks import printed
 
 REMEMBERED = (engine.connect, engine.is_local, engine.is_podman, engine.keeps_packed)
@@ -618,3 +632,50 @@ def test_a_docker_command_that_is_missing_does_not_run_or_hangs_is_said(monkeypa
     command(tmp_path / "bin", "docker", "#!/bin/sh\nexec /bin/sleep 60\n")
     with pytest.raises(EngineError, match="did not end"):
         engine.docker_command("version", seconds=0.1)
+
+
+GROUP = """#!/bin/sh
+trap 'echo heard >>{log}' INT
+/bin/sleep 600 &
+echo $$ $(/bin/ps -o pgid= -p $$) $! >{log}.new
+mv {log}.new {log}
+wait
+"""
+
+
+def test_what_is_typed_at_the_terminal_ends_the_docker_command_with_all_it_has_started_by_us_alone(
+    monkeypatch, tmp_path
+):
+    """As Compose, which is a plug-in's own process, and holds what the command prints."""
+    log = tmp_path / "log"
+    folder = command(tmp_path / "bin", "docker", GROUP.format(log=log))
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def interrupt():
+        waiting.until(log.exists)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    told = threading.Thread(target=interrupt)
+    told.start()
+    with pytest.raises(KeyboardInterrupt):
+        engine.docker_command("compose", "up")
+    told.join()
+    leader, group, plugin = map(int, log.read_text().split())
+    assert leader == group
+    with suppress(psutil.NoSuchProcess):
+        waiting.until(lambda: psutil.Process(plugin).status() == psutil.STATUS_ZOMBIE)
+
+
+@pytest.mark.parametrize(
+    ("address", "here"),
+    [
+        ("unix:///var/run/docker.sock", True),
+        ("tcp://127.0.0.1:2375", True),
+        ("tcp://server:2376", False),
+        ("ssh://me@server", False),
+    ],
+)
+def test_whether_an_engine_publishes_at_this_machine(monkeypatch, address, here):
+    monkeypatch.setattr(engine, "host", lambda: address)
+    with nullcontext() if here else pytest.raises(Unavailable, match="127.0.0.1"):
+        engine.require_ports_here()

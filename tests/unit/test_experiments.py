@@ -8,11 +8,12 @@ from types import SimpleNamespace
 import pytest
 
 from boxlab import waiting
-from boxlab.errors import EngineError, NotReady
+from boxlab.errors import EngineError, NotReady, Unavailable
 
 # The package has the functions of these names.
-density, reach, storage, transfer = (
-    importlib.import_module(f"boxlab.experiments.{name}") for name in ("density", "reach", "storage", "transfer")
+density, reach, storage, transfer, waits = (
+    importlib.import_module(f"boxlab.experiments.{name}")
+    for name in ("density", "reach", "storage", "transfer", "waits")
 )
 
 
@@ -134,3 +135,27 @@ def test_boxes_that_have_started_do_not_stay_where_no_further_thread_is_allowed(
     with pytest.raises(RuntimeError, match="new thread"):
         density.start_at_once(SimpleNamespace(start=begin), None, 3)
     assert there == []
+
+
+def test_what_waits_has_brought_up_goes_also_where_a_second_interrupt_comes(monkeypatch, tmp_path):
+    taken_down = []
+
+    def docker(*words):
+        if "up" in words:
+            raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
+        taken_down.append("down" in words)
+
+    monkeypatch.setattr(waits.paths, "SCRATCH", tmp_path)
+    monkeypatch.setattr(waits.engine, "docker_command", docker)
+    with pytest.raises(KeyboardInterrupt):
+        waits._started({}, wait=False)
+    assert taken_down == [True] and list(tmp_path.iterdir()) == []
+
+
+def test_a_service_is_asked_at_this_machine_only_where_the_engine_is_on_it(monkeypatch):
+    monkeypatch.setattr(waits.engine, "connect", lambda: None)
+    monkeypatch.setattr(waits.engine, "host", lambda: "ssh://me@server")
+    monkeypatch.setattr(waits.engine, "docker_command", lambda *_: pytest.fail("it began"))
+    with pytest.raises(Unavailable, match=r"ssh://me@server"):
+        waits.waits()

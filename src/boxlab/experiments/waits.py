@@ -11,6 +11,7 @@ from docker.models.containers import Container
 from boxlab import engine, images, marks, paths, records
 from boxlab.errors import NotReady, Unavailable
 from boxlab.experiments import blocks
+from boxlab.interrupts import deferred
 from boxlab.language import _
 
 DELAY_S = 1
@@ -76,10 +77,11 @@ def waits(**options: Unpack[blocks.Options]) -> records.Record:
     """Start the service and its database in each way, and ask until it answers. Arguments as for `startup`.
 
     Raises:
-        Unavailable: Docker Compose is missing.
+        Unavailable: Docker Compose is missing, or the engine is on another machine.
         EngineError: the engine does not answer.
     """
     engine.connect()
+    engine.require_ports_here()
     if engine.docker_command("compose", "version").returncode:
         raise Unavailable(_("Docker Compose is missing"), _("`make doctor` says what this machine lacks"))
     web, db = images.ensure("web").tag, images.ensure("postgres").tag
@@ -173,8 +175,9 @@ def _started(compose: dict[str, Any], wait: bool) -> dict[str, float]:
         took = time.monotonic() - began
         return {"unanswered": failed, "seconds": took, "returned": returned, "restarts": web.attrs["RestartCount"]}
     finally:
-        engine.docker_command(*call, "down", "--timeout", "5")
-        path.unlink()
+        with deferred():
+            engine.docker_command(*call, "down", "--timeout", "5")
+            path.unlink()
 
 
 def _answers(web: Container) -> bool:
