@@ -114,10 +114,13 @@ machines: $(INSTALLED) ## authors: try the book on each machine of tests/machine
 
 clean: ## remove what was made here: containers, caches, the rendered book, the labs' images
 	@rm -rf _build .*_cache
-	@if [ -x $(BIN)/boxlab ]; then $(BIN)/boxlab clean --images; fi
-	@if [ -d .cache/engine ]; then tools/engine.sh remove; fi
-	@for machine in .cache/machines/*/; do if [ -d "$$machine" ]; then tools/machines.sh "$$(basename "$$machine")" remove; fi; done
-	@rm -rf .cache
+	@# Without an engine (status 3) all goes but what is on it, and the names by which that is found later.
+	@status=0; keep=; \
+	  if [ -x $(BIN)/boxlab ]; then $(BIN)/boxlab clean --images || { status=$$?; keep=names; [ $$status = 3 ] || exit $$status; }; fi; \
+	  if [ -d .cache/engine ]; then tools/engine.sh remove || exit; fi; \
+	  for machine in .cache/machines/*/; do if [ -d "$$machine" ]; then tools/machines.sh "$$(basename "$$machine")" remove || exit; fi; done; \
+	  for path in .cache/* .cache/.[!.]*; do [ "$$path" = ".cache/$$keep" ] || rm -rf "$$path"; done; \
+	  rmdir .cache 2>/dev/null; exit $$status
 
 host:
 	@tools/setup.sh host $(PARTS)

@@ -10,6 +10,7 @@ unset CDPATH # or `cd` may go to a folder of that name elsewhere
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 export PIP_USER=0 # with 1, pip installs nothing into an environment
+unset PIP_TARGET PIP_PREFIX UV_SYSTEM_PYTHON UV_PYTHON # which send pip and uv elsewhere than into ours
 PATH=$PATH:/usr/sbin:/sbin # where Debian keeps dockerd, and a reader who is not root has no look
 PYTHONS="python3.14 python3.13 python3.12 python3.11"
 PLUGINS=/usr/local/lib/docker/cli-plugins

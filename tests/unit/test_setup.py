@@ -31,7 +31,7 @@ cat >.venv/bin/python <<'END'
 if [ "$1" = -c ]; then
   echo "$(cd "$(dirname "$0")/.." && pwd -P) {version}"
 else
-  [ "${{PIP_USER:-0}}" = 0 ] || exit 1
+  [ "${{PIP_USER:-0}}$PIP_TARGET$PIP_PREFIX$UV_SYSTEM_PYTHON$UV_PYTHON" = 0 ] || exit 1
   echo "python $*" >>"$LOG"
   case "$*" in *--editable*) exit "${{INSTALL_STATUS:-0}}" ;; "-m uv"*) exit "${{UV_STATUS:-0}}" ;; esac
 fi
@@ -246,9 +246,10 @@ def test_pip_installs_where_uv_does_not_get_through(machine):
     assert "python -m pip install --quiet --require-hashes --requirement requirements.txt" in machine.took()
 
 
-def test_pip_installs_into_the_environment_whatever_it_is_told_elsewhere(machine):
+@pytest.mark.parametrize("variable", ["PIP_USER", "PIP_TARGET", "PIP_PREFIX", "UV_SYSTEM_PYTHON", "UV_PYTHON"])
+def test_pip_and_uv_install_into_the_environment_whatever_they_are_told_elsewhere(machine, variable):
     machine.python("python3", "3.14")
-    assert machine.run("venv", PIP_USER="1").returncode == 0
+    assert machine.run("venv", **{variable: "1"}).returncode == 0
 
 
 @pytest.mark.parametrize("fails", ["update", "install"])
@@ -414,3 +415,18 @@ def test_the_supported_pythons_are_the_same_everywhere():
     assert f"(3, {low}) <= sys.version_info < (3, {high})" in script
     for page in ("README.md", "book/index.md"):
         assert f"Python 3.{low} to 3.{int(high) - 1}" in (paths.ROOT / page).read_text()
+
+
+@pytest.mark.parametrize(("status", "stays"), [(0, set()), (3, {"names"}), (130, {"names", "kernels", ".used"})])
+def test_make_clean_goes_on_without_an_engine_and_keeps_the_names_of_what_is_on_it(tmp_path, status, stays):
+    shutil.copy(paths.ROOT / "Makefile", tmp_path)
+    boxlab = tmp_path / ".venv" / "bin" / "boxlab"
+    for folder in (boxlab.parent, tmp_path / ".cache" / "names", tmp_path / ".cache" / "kernels", tmp_path / "_build"):
+        folder.mkdir(parents=True)
+    (tmp_path / ".cache" / ".used").touch()
+    boxlab.write_text(f"#!/bin/sh\nexit {status}\n")
+    boxlab.chmod(0o755)
+    made = subprocess.run(["make", "clean"], cwd=tmp_path, capture_output=True, text=True)
+    assert (made.returncode != 0) == (status != 0) and (not status or f"Error {status}" in made.stderr)
+    assert not (tmp_path / "_build").exists()
+    assert {path.name for path in tmp_path.glob(".cache/*")} == stays
