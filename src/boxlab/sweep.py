@@ -154,8 +154,24 @@ def _is_passing(name: str, *beginnings: str) -> bool:
 def _built() -> list[Leftover]:
     """What experiments built for themselves, and images without a name that a build of ours has left behind."""
     client = engine.connect()
-    return _named(lambda name: _is_passing(name, *images.PASSING)) + [
-        Leftover("image", identity, partial(client.images.remove, identity)) for identity in builder.unnamed()
+    return (
+        _named(lambda name: _is_passing(name, *images.PASSING))
+        + _pushed()
+        + [Leftover("image", identity, partial(client.images.remove, identity)) for identity in builder.unnamed()]
+    )
+
+
+@engine.plain_errors()
+def _pushed() -> list[Leftover]:
+    """Names at a registry on this machine of what runs of ours built: an experiment that pushes was killed. What a reader builds on
+    the image of a lab has that one's labels, which say no run."""
+    client = engine.connect()
+    return [
+        Leftover("image", name, partial(client.images.remove, name))
+        for row in engine.listed(filters={"label": f"{engine.OWNER_LABEL}={marks.owner()}"})
+        if (row["Labels"] or {}).get(engine.RUN_LABEL, KEPT) != KEPT
+        for name in engine.tags(row)
+        if name.startswith("localhost:")
     ]
 
 

@@ -342,6 +342,16 @@ def test_a_layer_that_has_not_changed_does_not_travel_again(monkeypatch):
     assert len(moved) == 3 and all(min(values) > bulk for values in moved.values())
 
 
+def test_a_name_at_a_registry_that_a_killed_push_has_left_is_removed():
+    client, name = engine.connect(), "localhost:9/code-last"
+    made = client.containers.create(images.ensure("base").tag, ["true"], labels=engine.labels())
+    made.commit(name, "latest")
+    made.remove()
+    assert f"{name}:latest" in {item.name for item in sweep.leftovers()}
+    sweep.remove_built()
+    assert engine.images(name=name) == []
+
+
 def test_a_push_that_a_registry_refuses_is_told():
     with pytest.raises(EngineError, match="the push to localhost:9/nothing:latest failed"):
         transfer._push(images.ensure("base").tag, "localhost:9/nothing:latest")

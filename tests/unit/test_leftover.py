@@ -39,6 +39,22 @@ def test_a_container_that_a_reader_starts_from_the_image_of_a_lab_is_not_ours(mo
     assert [item.name for item in sweep._running()] == ["ours"]
 
 
+def test_the_name_under_which_a_killed_run_pushed_an_image_is_ours_and_one_that_a_reader_gave_is_not(monkeypatch):
+    rows = [
+        {"RepoTags": ["localhost:49153/code-last:latest"], "Labels": engine.labels()},
+        {"RepoTags": ["localhost:5050/mine:latest"], "Labels": engine.labels(sweep.KEPT)},
+        {"RepoTags": ["mine:latest"], "Labels": engine.labels()},
+    ]
+    removed = []
+    client = SimpleNamespace(images=SimpleNamespace(remove=removed.append))
+    monkeypatch.setattr(engine, "connect", lambda: client)
+    monkeypatch.setattr(engine, "listed", lambda filters, **_: rows if "label" in filters else [])
+    monkeypatch.setattr(builder, "unnamed", set)
+    for item in sweep._built():
+        item.remove()
+    assert removed == ["localhost:49153/code-last:latest"]
+
+
 @pytest.mark.parametrize("allowed", [0, 1])
 def test_where_no_further_thread_is_allowed_each_goes_by_itself(monkeypatch, allowed):
     gone, there, start, started = [], ["a", "b", "c"], threading.Thread.start, []
