@@ -24,6 +24,7 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 import docker.errors
 import requests
@@ -181,6 +182,15 @@ def proxies() -> dict[str, str]:
     return client.configured_proxies() | named
 
 
+def _direct(proxied: dict[str, str]) -> list[str]:
+    """What a docker command with a build's proxies in its environment reaches without them: where we reach the engine so, as well."""
+    hosts = [proxied.get("NO_PROXY") or proxied.get("no_proxy") or ""]
+    if (found := client.endpoint()).address.startswith("tcp://"):
+        url = found.address.replace("tcp", "https" if found.certificates else "http", 1)
+        hosts += [] if client.proxies(url) else [urlsplit(url).hostname or ""]
+    return [*filter(None, hosts)]
+
+
 def remove_unused(image_id: str) -> bool:
     """Remove an image, unless it has a name or something uses it; returns whether it is a container that does."""
     client = engine.connect()
@@ -327,12 +337,14 @@ def _by_command(
     variables |= {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"} | proxied
     variables |= {f"{_SECRET}{number}": secret for number, secret in enumerate(secrets.values())}
     verb = ["buildx", "build", "--load"] if way is Way.BUILDX else ["build", "--force-rm"]
+    variables |= {"NO_PROXY": ",".join(_direct(proxied))} if proxied else {}  # of the command, not of the build
     command, environment = engine.docker_call(*verb, **variables)
     if way is Way.BUILDX:  # the engine's own builder, whatever other one the reader has chosen
         command += [f"--builder={'default' if environment.get('DOCKER_HOST') else client.context_name()}"]
     command += [f"--tag={tag}", *(f"--label={name}={value}" for name, value in labels.items())]
     command += [f"--build-arg={name}={value}" for name, value in arguments.items()]
-    command += [f"--build-arg={name}" for name in proxied]  # no value: everybody can read a command line
+    # Of proxies, which may hold a password, no value: everybody can read a command line.
+    command += [f"--build-arg={n}={v}" if n.lower() == "no_proxy" else f"--build-arg={n}" for n, v in proxied.items()]
     command += [f"--secret=id={name},env={_SECRET}{number}" for number, name in enumerate(secrets)]
     command += [f"--target={target}"] if target else []
     command += [f"--network={network}"] if network else []

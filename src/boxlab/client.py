@@ -350,15 +350,17 @@ def require_proxies() -> None:
     for scheme, proxy in sorted(getproxies_environment().items()):
         if scheme not in ("http", "https"):
             continue
-        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        host: str | None = proxy.rpartition("@")[2]
         try:
+            parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+            host = parts.hostname
             port = parts.port or {"https": 443, "socks5": 1080, "socks5h": 1080}.get(parts.scheme, 80)
-            socket.create_connection((parts.hostname, port), timeout=HELPER_S).close()
+            socket.create_connection((host, port), timeout=HELPER_S).close()
         except (OSError, ValueError) as error:
             raise EngineError(
                 _(
                     "the proxy {host} of {variable} does not answer: {why}",
-                    host=parts.hostname,
+                    host=host,
                     variable=f"{scheme.upper()}_PROXY",
                     why=error,
                 ),

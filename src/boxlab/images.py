@@ -433,15 +433,22 @@ def unbuilt(
 
 def _network_fix() -> str:
     """What to look at where a build does not reach the network; of a proxy its place alone, never its password."""
-    if not (set_to := {k: urlsplit(v) for k, v in builder.proxies().items() if k.lower() != "no_proxy" and v}):
+    if not (set_to := {k: v for k, v in builder.proxies().items() if k.lower() != "no_proxy" and v}):
         return _("is the network there? a container must reach it, too")
-    named = ", ".join(
-        f"{name} ({place.hostname or _('no address')}:{place.port or ''})" for name, place in set_to.items()
-    )
+    named = ", ".join(f"{name} ({_place(proxy)})" for name, proxy in set_to.items())
     return _(
         "does the proxy answer, from a container as well? it is set by {variables}; `unset` that where none is needed",
         variables=named,
     )
+
+
+def _place(proxy: str) -> str:
+    """A proxy's host and port."""
+    try:
+        parts = urlsplit(proxy)
+        return f"{parts.hostname or _('no address')}:{parts.port or ''}"
+    except ValueError:
+        return _("no address")
 
 
 def _parent(name: str) -> str | None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -203,6 +204,23 @@ def test_a_proxys_password_is_not_on_the_command_line(said, monkeypatch):
         arguments, environment = said(way, proxied=builder.proxies())
         assert "--build-arg=http_proxy" in arguments and "secret" not in str(arguments)
         assert environment["http_proxy"] == "http://me:secret@proxy:1"
+
+
+@pytest.mark.parametrize("hosts", ["", "inner.example"])
+@pytest.mark.parametrize("own", [False, True], ids=["configured", "of the environment"])
+def test_proxies_for_builds_are_none_between_the_docker_command_and_the_engine(said, monkeypatch, own, hosts):
+    """What the environment says itself holds for the command as well."""
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(client, "endpoint", lambda: client.Endpoint("tcp://server:2376", "DOCKER_HOST", Path("/certs")))
+    proxied = {"HTTPS_PROXY": "http://proxy:1"} | ({"NO_PROXY": hosts} if hosts else {})
+    for name, value in proxied.items() if own else ():
+        monkeypatch.setenv(name, value)
+    for way in (Way.BUILDX, Way.CLASSIC):
+        arguments, environment = said(way, proxied=proxied)
+        given = [word.removeprefix("--build-arg=") for word in arguments if word.startswith("--build-arg=")]
+        assert given == ["HTTPS_PROXY", *([f"NO_PROXY={hosts}"] if hosts else [])]
+        assert environment["NO_PROXY"] == ",".join(filter(None, [hosts, "" if own else "server"]))
 
 
 def test_a_secret_is_mounted_by_its_id_and_is_not_on_the_command_line(said):

@@ -401,6 +401,17 @@ def test_proxies_of_the_configuration_reach_builds_and_the_environment_goes_firs
     assert builder.proxies() == {"HTTP_PROXY": "http://configured:1", "HTTPS_PROXY": "http://said:3"}
 
 
+@pytest.mark.parametrize("proxy", ["http://user:secret@[::1:3128", "http://user:secret@p:abc", "user:secret@[::1:3128"])
+def test_a_proxy_that_is_no_address_is_one_line_without_its_password(monkeypatch, surroundings, proxy):
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    with pytest.raises(EngineError, match="HTTP_PROXY does not answer") as caught:
+        client.require_proxies()
+    assert "secret" not in str(caught.value)
+    unreached = builder.Build("unable to connect", "failed", 1)
+    fix = images.unbuilt("workload", unreached).fix
+    assert "HTTP_PROXY (no address" in fix and "secret" not in fix
+
+
 def test_no_error_holds_a_password():
     assert "secret" not in str(BoxlabError("no way to http://user:secret@proxy:3128/x and https://u:se@cret@h"))
     assert "me@there" in str(BoxlabError("ssh://me@there"))
