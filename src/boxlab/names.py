@@ -6,6 +6,7 @@ a ledger file of its run: what has such a name from then on is the run's.
 
 import ast
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -218,10 +219,12 @@ def declare(
             taken_by = "; ".join(what for what, _fix in held)
             _stop_cells(taken_by)
             raise BoxlabError(taken_by, "; ".join(dict.fromkeys(fix for _what, fix in held)))
-        for kind, name in new:
-            ledger.names.setdefault(kind, []).append(name)
-        ledger.before = ledger.before or sorted({thing.id for thing in things if thing.kind == "image"})
-        ledger.save()
+        with _alone():
+            ledger = next(_ledgers(here, marks.RUN), ledger)
+            for kind, name in new:
+                ledger.names.setdefault(kind, []).append(name)
+            ledger.before = ledger.before or sorted({thing.id for thing in things if thing.kind == "image"})
+            ledger.save()
     except BaseException:
         for key, handle in taken.items():
             turns.give(_turn(here, *key.split(" ", 1)), handle)
@@ -276,7 +279,8 @@ def release() -> None:
     for ledger in _ledgers(here, marks.RUN):
         if ended := _beats.pop(ledger.path, None):
             ended.set()
-        ledger.path.unlink()
+        with _alone():
+            ledger.path.unlink()
     for key, handle in _held.items():
         turns.give(_turn(here, *key.split(" ", 1)), handle)
     _held.clear()
@@ -295,7 +299,10 @@ def made(run: str = "") -> list[Leftover]:
     for ledger in ledgers:
         if ledger.lives():
             ledger.see(things)
-            ledger.save()
+            with _alone():  # its run may have released it meanwhile, or have declared more
+                for current in _ledgers(run=ledger.run):
+                    current.see(things)
+                    current.save()
     return [
         Leftover(thing.kind, thing.name or thing.id, thing.remove)
         for thing in things
@@ -350,6 +357,19 @@ def _ledgers(here: str = "", run: str = "") -> Iterator[_Ledger]:
             ledger = _Ledger(**{each.name: found[each.name] for each in fields(_Ledger) if each.name in found})
             if ledger.owner == marks.owner() and here in ("", ledger.engine):
                 yield ledger
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """One process of this owner at a time changes what is in a ledger."""
+    paths.NAMES.mkdir(parents=True, exist_ok=True)
+    handle = os.open(paths.NAMES, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # no locks in this file system
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _new(here: str, info: dict[str, Any]) -> _Ledger:
@@ -512,17 +532,22 @@ def _let_cells_run() -> None:
 
 
 def _before_cell(*_: object) -> None:
-    for ledger in _ledgers(run=marks.RUN):
-        ledger.until = None
-        ledger.save()
+    with _alone():
+        for ledger in _ledgers(run=marks.RUN):
+            ledger.until = None
+            ledger.save()
 
 
 def _after_cell(*_: object) -> None:
-    for ledger in _ledgers(run=marks.RUN):
-        try:
-            with engine.plain_errors():
-                ledger.see(_things())
-        except EngineError:
-            return  # then the ledger says that a cell still runs, and all that has the names is the run's
-        ledger.until = time.time() + ledger.ahead
-        ledger.save()
+    if not _files(marks.RUN):
+        return
+    try:
+        with engine.plain_errors():
+            things = list(_things())
+    except EngineError:
+        return  # then the ledger says that a cell still runs, and all that has the names is the run's
+    with _alone():
+        for ledger in _ledgers(run=marks.RUN):
+            ledger.see(things)
+            ledger.until = time.time() + ledger.ahead
+            ledger.save()

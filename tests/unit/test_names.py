@@ -107,6 +107,29 @@ def test_a_name_that_is_taken_is_refused_in_one_line_that_says_by_what(there):
     names.declare(containers=["train", "free"])
 
 
+@pytest.mark.parametrize("does", ["releases", "declares more"])
+def test_what_a_run_does_with_its_names_while_another_process_looks_is_not_undone(there, monkeypatch, does):
+    names.declare(containers=["train"])
+    there.add("container", "train")
+    [path] = paths.NAMES.glob("*.json")
+    declared = path.read_text()
+
+    def things():
+        if does == "releases":
+            path.unlink()
+        else:
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"names": {"container": ["train", "test"]}}))
+        return list(there.things)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(names, "_things", things)
+        names.made()
+    assert path.exists() == (does != "releases")
+    for ledger in names._ledgers():
+        assert ledger.names == {"container": ["train", "test"]} and ledger.ids == {"container train": ["train"]}
+    path.write_text(declared)  # which is what this run has still to release
+
+
 def test_declared_twice_by_one_run_is_fine(there):
     names.declare(containers=["train"])
     there.add("container", "train")
