@@ -74,7 +74,7 @@ def _median_texts(record: Record, kind: str, kinds: list[str]) -> dict[str, str]
                 texts[f"{kind}_{mark}_took"] = seconds(sample.marks[mark] - before)
         before = sample.marks.get(mark)
     for other in kinds:
-        if other != kind and record.kept(kind).keys() & record.kept(other).keys():
+        if other != kind and record.together(kind, other):
             texts[f"{kind}_vs_{other}"] = with_interval(record.ratio(kind, other))
     return texts
 

@@ -129,11 +129,14 @@ class Record:
             )
         return stats.median(values)
 
+    def together(self, kind: str, other: str, metric: str | None = None) -> list[int]:
+        """The rounds in which both of two arms succeeded: without one they have no `ratio`."""
+        return sorted(self.kept(kind, metric).keys() & self.kept(other, metric).keys())
+
     def ratio(self, kind: str, to: str, metric: str | None = None) -> stats.Estimate:
         """Ratio of the medians of two arms, over the rounds in which both succeeded."""
         one, other = self.kept(kind, metric), self.kept(to, metric)
-        rounds = sorted(one.keys() & other.keys())
-        if not rounds:
+        if not (rounds := self.together(kind, to, metric)):
             raise RecordError(_("no round in which both {arm} and {other} were measured", arm=kind, other=to))
         return stats.ratio([one[r] for r in rounds], [other[r] for r in rounds])
 

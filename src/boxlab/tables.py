@@ -30,7 +30,7 @@ def summary(record: Record, reference: str | None = "container") -> pd.DataFrame
                 _("middle half"): f"{say(low)} – {say(high)}",
                 _("stable"): "; ".join(stats.instability(values)) or _("yes"),
             }
-            if reference and kind != reference and record.kept(reference):
+            if reference and kind != reference and record.together(kind, reference):
                 row[f"× {record.name(reference, '')}"] = with_interval(record.ratio(kind, reference))
         shown = [
             name

@@ -69,6 +69,17 @@ def test_the_discarded_round_and_failures_do_not_count():
     assert prose.texts(run)["microvm_failed"] == "1"
 
 
+def test_two_arms_that_never_succeeded_in_one_round_have_a_table_without_their_ratio():
+    run = runs.run(rounds=2)
+    for sample in run.samples:
+        if (sample.arm == "container") == (sample.round == 1):
+            sample.values, sample.error = {}, "hung"
+    row = tables.summary(run).loc["microVM (TCG)"]
+    assert row["n"] == 1 and row.get("× container", "–") == "–" and row["median"] != "–"
+    assert not run.together("microvm", "container")
+    assert prose.texts(run)["microvm_vs_container"] == prose.NOT_MEASURED
+
+
 def test_what_a_failed_start_has_measured_on_its_way_does_not_count():
     run = runs.run(rounds=3)
     run.samples[-1].values, run.samples[-1].error = {"machine_cpu": 60.0}, "hung"
