@@ -1,10 +1,12 @@
 """Two records of one experiment side by side: two machines, two accelerators, before and after."""
 
+from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import pandas as pd
 
-from boxlab import provenance, records, stats
+from boxlab import labels, provenance, records, stats
 from boxlab.errors import RecordError
 from boxlab.formatting import times, with_interval
 from boxlab.language import _
@@ -66,6 +68,10 @@ def differences(a: records.Record, b: records.Record) -> list[str]:
         )
     if provenance.in_words(a.provenance) != provenance.in_words(b.provenance):
         found.append(_("the machines differ"))
+    found += _other_arms(a, b)
+    runtimes = [record.provenance["engine"].get("default_runtime") for record in (a, b)]
+    if all(runtimes) and runtimes[0] != runtimes[1]:
+        found.append(_("the engine's runtime was {a} in A and {b} in B", a=runtimes[0], b=runtimes[1]))
     files = [record.plan.get("files_sha256") for record in (a, b)]
     if files[0] != files[1]:
         found.append(_("the boxes ran from other files (another base image, or another version of the book)"))
@@ -77,6 +83,31 @@ def differences(a: records.Record, b: records.Record) -> list[str]:
         if not record.complete
     ]
     return found
+
+
+def _other_arms(a: records.Record, b: records.Record) -> Iterator[str]:
+    """How arms of one name were others in B; what runs virtual machines is said for all of them."""
+    said: dict[tuple[str, str, str], list[str]] = {}
+    for kind in common(a, b):
+        one, other = (record.arm(kind)["details"] for record in (a, b))
+        for key in one.keys() & other.keys() - {"accelerator", "qemu_in_container"}:
+            if one[key] != other[key]:
+                said.setdefault((key, _value(one[key]), _value(other[key])), []).append(a.name(kind, ""))
+    for (key, here, there), arms in sorted(said.items()):
+        facts = {"arms": ", ".join(arms), "what": labels.DETAILS.get(key, key)}
+        if here and there:
+            yield _("{arms}: {what} {a} in A and {b} in B", a=here, b=there, **facts)
+        else:
+            yield _("{arms}: {what} is another in B", **facts)
+
+
+def _value(found: Any) -> str:
+    """What a plan says, in words; nothing where that is a list, which is long."""
+    if isinstance(found, list | tuple):
+        return ""
+    if isinstance(found, bool):
+        return _("yes") if found else _("no")
+    return _("by default") if found is None else str(found)
 
 
 def table(a: records.Record, b: records.Record) -> pd.DataFrame:

@@ -50,6 +50,38 @@ PHASES = {
 ACCELERATORS = {"kvm": "KVM", "hvf": "HVF", "tcg": _("software emulation (TCG)")}
 
 
+DETAILS = {
+    "builder": _("builder"),
+    "bulk_mib": _("data in MiB"),
+    "cgroup_version": _("version of control groups"),
+    "command": _("QEMU's command"),
+    "cpus": _("processors"),
+    "delay_s": _("delay in s"),
+    "dockerfile": "Dockerfile",
+    "engine": _("second engine"),
+    "file_mib": _("file in MiB"),
+    "grace_s": _("time to end in s"),
+    "guest_kernel": _("the guest's kernel"),
+    "handler": _("handler"),
+    "init": "--init",
+    "line": _("edited line"),
+    "machine": _("QEMU's machine"),
+    "memory_mib": _("memory in MiB"),
+    "namespaces": _("namespaces"),
+    "network": _("network"),
+    "oci_runtime": _("OCI runtime"),
+    "pids": _("most processes"),
+    "pulled_by": _("second engine"),
+    "python_on_host": _("Python on the host"),
+    "qemu": "QEMU",
+    "shell": _("shell form"),
+    "signal": _("signal"),
+    "user_namespace": _("user namespace"),
+    "version": _("version"),
+}
+"""What an arm's plan says of it; how it ran a virtual machine, `accelerator` says."""
+
+
 def accelerator(details: dict[str, Any]) -> str:
     """What ran a virtual machine, from the details of its arm."""
     name = ACCELERATORS[details["accelerator"]["name"]]

@@ -45,6 +45,25 @@ def test_what_else_differs_is_said():
     assert comparison.differences(runs.run(), runs.run()) == []
 
 
+def test_what_an_arm_was_in_one_record_and_not_in_the_other_is_said():
+    a, b = runs.run(), runs.run()
+    for run, network, signals, own in ((a, "none", ["TERM"], False), (b, "bridge", ["INT"], True)):
+        for arm in run.plan["arms"]:
+            arm["details"] = arm["details"] | {"network": network, "pids": None, "user_namespace": own}
+        run.arm("microvm")["details"] |= {"command": signals, "boxes": int(own), "cpus": 1}
+        run.provenance = copy.deepcopy(run.provenance)
+        run.provenance["engine"]["default_runtime"] = "crun" if own else "runc"
+    b.arm("microvm")["details"]["accelerator"] |= {"boot_s": 3.0}
+    b.arm("microvm")["details"]["qemu"] = "7.2"  # which A does not say
+    assert comparison.differences(a, b) == [
+        "microVM: boxes 0 in A and 1 in B",
+        "microVM: QEMU's command is another in B",
+        "container, microVM: network none in A and bridge in B",
+        "container, microVM: user namespace no in A and yes in B",
+        "the engine's runtime was runc in A and crun in B",
+    ]
+
+
 def another_experiment(run):
     run.experiment = "memory"
 
