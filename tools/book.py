@@ -140,7 +140,9 @@ def keep(folder: Path) -> Path:
     """Make a folder of outputs, and of all others keep the few that were used last."""
     folder.mkdir(parents=True, exist_ok=True)
     os.utime(folder)
-    for old in sorted(MEASURED.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:]:
+    # A file browser may leave files of its own beside them.
+    folders = [path for path in MEASURED.iterdir() if path.is_dir()]
+    for old in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:]:
         shutil.rmtree(old)
     return folder
 

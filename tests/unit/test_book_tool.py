@@ -42,11 +42,29 @@ def test_a_reader_that_has_gone_is_no_error(at_work):
     assert (ended.returncode, ended.stderr) == (141, "")
 
 
-def kernels_terminal():
+def loaded():
     spec = importlib.util.spec_from_file_location("book_tool", TOOL)
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
-    return tool.kernel_environment()[progress.TERMINAL]
+    return tool
+
+
+@pytest.mark.parametrize("age", [100, -100], ids=["newest", "oldest"])
+def test_what_a_file_browser_leaves_beside_what_was_measured_neither_counts_nor_goes(monkeypatch, tmp_path, age):
+    tool = loaded()
+    monkeypatch.setattr(tool, "MEASURED", tmp_path)
+    for number in range(tool.KEPT):
+        (tmp_path / str(number)).mkdir()
+        os.utime(tmp_path / str(number), (0, number))
+    stray = tmp_path / ".DS_Store"
+    stray.touch()
+    os.utime(stray, (0, age))
+    tool.keep(tmp_path / "now")
+    assert {path.name for path in tmp_path.iterdir()} == {".DS_Store", "now", *map(str, range(1, tool.KEPT))}
+
+
+def kernels_terminal():
+    return loaded().kernel_environment()[progress.TERMINAL]
 
 
 @pytest.mark.parametrize("terminal", [kernels_terminal, runner._terminal])
