@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import re
 import secrets
+import shlex
 from functools import cache
+from pathlib import PurePosixPath
 from random import Random
 
 from boxlab.labs import AS_USUAL, Mismatch, Work, _, check, same
@@ -11,6 +14,15 @@ from boxlab.labs.traces import shows
 
 WORDS = 3
 """How many words are asked for; a number of six digits that was not read is right once in 10**6 times."""
+
+CACHE = re.compile(r"--mount=(\S*\btype=cache\b\S*)")
+"""What a line says of a cache that it mounts."""
+
+SEEN = """FROM containers-measured/base
+USER 0
+RUN --mount={mount} mkdir /seen && find {target} -type f -size -1024k -mmin -10 -exec cp --parents {{}} /seen ';' && : {nonce}
+"""
+"""Copies into a layer what a cache has that is new: others of this engine may have filled it for years. The nonce has it run anew."""
 
 
 def plant(folder, random: Random) -> None:
@@ -70,6 +82,25 @@ def in_settings(made, token: str) -> str:
     if not shows(made.described().encode(), token):
         return ""
     return _("it is in what `docker inspect` and `docker history` show")
+
+
+def in_caches(work: Work, token: str) -> str:
+    """In words, in which cache of the Dockerfile's lines a token is; empty where in none, or where it cannot be mounted on its own."""
+    for mount in sorted({*CACHE.findall(work.text("Dockerfile"))}):
+        options = dict(part.partition("=")[::2] for part in mount.split(","))
+        if "from" in options:
+            continue
+        target = PurePosixPath("/", *(options[name] for name in ("target", "dst", "destination") if name in options))
+        folder, nonce = work.copy(), secrets.token_hex(8)
+        text = SEEN.format(mount=mount, target=shlex.quote(str(target)), nonce=nonce)
+        (folder / "Dockerfile").write_text(text)
+        try:
+            made = work.build("seen", folder)
+        except Mismatch:  # a variable in it, or a quotation
+            continue
+        if in_layers(made, token):
+            return _("it is in the cache that a line mounts at {target}", target=target)
+    return ""
 
 
 def in_output(made, token: str) -> str:
@@ -133,7 +164,7 @@ def not_in_settings(work: Work) -> None:
 
 @check(points=2, needs=[not_in_layers, not_in_settings])
 def not_left_behind(work: Work) -> None:
-    """The token is in no earlier stage, which the build cache keeps, not in what the build prints, and need not be in the context."""
+    """The token is in no earlier stage and no cache mount, which the builder keeps, not in what the build prints, and need not be in the context."""
     token = sealed(work)[0]
     if in_output(image(work), token):
         raise Mismatch(
@@ -153,6 +184,13 @@ def not_left_behind(work: Work) -> None:
                 ),
                 _("mount the token in that stage, too, and neither copy it nor take it as an argument"),
             )
+    if found := in_caches(work, token):
+        raise Mismatch(
+            _("the token is in no cache mount"),
+            found,
+            _("a cache mount stays on the machine that builds, and each build there can mount it"),
+            _("let the line that has the token write it nowhere"),
+        )
     folder = work.copy()
     (folder / "token.txt").unlink()
     try:

@@ -1,0 +1,36 @@
+"""Which caches lab 11 looks into."""
+
+import importlib.util
+from types import SimpleNamespace
+
+import pytest
+
+from boxlab import paths
+from boxlab.labs import Mismatch
+
+_spec = importlib.util.spec_from_file_location("lab_11_secret", paths.LABS / "11-secret" / "checks.py")
+lab_11 = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(lab_11)
+
+SEVERAL = """FROM base AS one
+RUN --mount=type=secret,id=token \\
+    --mount=type=cache,id=packages,target=pip,sharing=locked true
+RUN --mount=target=/a,type=cache --mount=type=cache,dst=/b,uid=7 true
+RUN --mount=type=cache,from=one,target=/c true
+RUN --mount=type=bind,target=/cache true
+"""
+
+
+@pytest.mark.parametrize(
+    ("has", "told"), [("/a", "/a"), ("/b", "/b"), ("pip", "/pip"), ("", ""), ("/c", ""), ("/cache", "")]
+)
+def test_the_token_is_looked_for_in_each_cache_that_is_mounted(monkeypatch, tmp_path, has, told):
+    def build(name, folder):
+        text = (folder / "Dockerfile").read_text()
+        if "sharing=locked" in text and has != "pip":
+            raise Mismatch("it builds", "it does not", "", "")
+        return bool(has) and f"={has}" in text
+
+    monkeypatch.setattr(lab_11, "in_layers", lambda made, token: made)
+    found = lab_11.in_caches(SimpleNamespace(text=lambda _: SEVERAL, copy=lambda: tmp_path, build=build), "token")
+    assert found.endswith(f"at {told}") if told else not found
