@@ -21,7 +21,7 @@ BOMBS = 100
 OWN = 3
 """So many processes of its own container.py may have in the group."""
 
-SIGNALS = {"kill": 9, "fault": 7}
+SIGNALS = {"kill": 9, "late": 7}
 """The plays in which the command is killed, and Linux's number of the signal."""
 
 FEWEST, MOST = 12, 60
@@ -102,8 +102,7 @@ def attempt(work: Work, play: str) -> dict:
         "bomb": [BOMBS],
         "daemon": [],
         "kill": True,
-        "fault": [],
-        "late": [asked["text"], asked["status"]],
+        "late": [],
     }
     seen, trouble = None, None
     try:

@@ -164,7 +164,8 @@ def not_in_settings(work: Work) -> None:
 
 @check(points=2, needs=[not_in_layers, not_in_settings])
 def not_left_behind(work: Work) -> None:
-    """The token is in no earlier stage and no cache mount, which the builder keeps, not in what the build prints, and need not be in the context."""
+    """The token is in no earlier stage and no cache mount, which the builder keeps, not in what the build prints, and need not be in
+    the context."""
     token = sealed(work)[0]
     if in_output(image(work), token):
         raise Mismatch(

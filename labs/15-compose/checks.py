@@ -43,9 +43,9 @@ except OSError:
 READY = ["sh", "-c", "pg_isready --quiet --timeout=30 --host 127.0.0.1 && echo ready"]
 """Asks the database whether it takes connections over the network."""
 
-SOON_S, BY_THE_CLOCK_S = 6, 25
-"""How long making the database takes at least: more than a service needs to start, on a busy machine too; and where the service or what it waits for sleeps, more
-than anybody would wait for without looking."""
+SOON_S, BY_THE_CLOCK_S = 5, 25
+"""How long making the database takes at least: more than a service needs to start, on a busy machine too; and where the service or
+what it waits for sleeps, more than anybody would wait for without looking."""
 
 CONTROL = {
     "services": {

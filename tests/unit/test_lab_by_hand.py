@@ -27,7 +27,7 @@ def saw(monkeypatch):
         facts = {"pid": 1, "group": "/mine", "limits": LIMITS | (limits or {})}
         asked = {"memory": MEMORY, "processes": PROCESSES, "status": 7, "text": "abc"}
         seen = {"facts": facts, "asked": asked, "status": status, "output": "abc", "said": said, "trouble": ""}
-        others = {"end": {"status": 7}, "fault": {"status": fault}, "late": {"facts": facts | (late or {})}}
+        others = {"end": {"status": 7}, "late": {"status": fault, "facts": facts | (late or {})}}
         monkeypatch.setattr(lab_05, "attempt", lambda _, play: seen | others.get(play, {}))
 
     return pretend

@@ -45,10 +45,9 @@ class MicroVM(Runtime):
         return images.ensure(workload.image)
 
     def prepare(self, workload: Workload) -> None:
-        images.ensure(workload.image)  # which every box runs: what a machine has beyond it may be missing for it alone
         try:
             self._prepare(workload)
-        except BuildError as error:
+        except BuildError as error:  # what every box stands on, the others miss as well, and say so
             raise Unavailable(error.args[0], error.fix) from error
 
     def _prepare(self, workload: Workload) -> None:
