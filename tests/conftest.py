@@ -20,7 +20,7 @@ for number in (signal.SIGHUP, signal.SIGTERM):
 
 from census import census, disk, grown  # noqa: E402  # by then
 
-from boxlab import sweep  # noqa: E402
+from boxlab import layers, sweep  # noqa: E402
 
 ALL_LABS = "tests/labs/test_all_labs.py::"
 MEASURING = (
@@ -45,6 +45,14 @@ BEFORE = pytest.StashKey[set[str]]()
 DISK = pytest.StashKey[tuple[int, dict[str, int]]]()
 
 GARBAGE_S = 60
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers are saved and read in each test, whatever an earlier one has found them to be."""
+    monkeypatch.setattr(
+        layers, "_REMEMBERED", tmp_path_factory.getbasetemp() / f"layers-{os.getpid()}-{time.monotonic_ns()}.json"
+    )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -86,9 +86,9 @@ missing_for_host() {
 missing_for_tests() {
   have chromium || have google-chrome || have chromium-browser || echo chromium
   fc-list :lang=ko 2>/dev/null | grep -q . || echo fontconfig fonts-nanum
-  have ip || echo iproute2
   have java || echo default-jre-headless # for what checks the markup of pages
   [ "$(uname -s)" = Linux ] || return 0
+  have ip || echo iproute2
   ldconfig -p | grep 'libatomic\.so\.1' >/dev/null || echo libatomic1 # what drives the browser is linked against it
   have crun || echo crun
   have hyperfine || echo hyperfine

@@ -5,6 +5,7 @@ import json
 import re
 import secrets
 import shlex
+import time
 from functools import cache
 from pathlib import PurePosixPath
 from random import Random
@@ -20,9 +21,9 @@ CACHE = re.compile(r"--mount=(\S*\btype=cache\b\S*)")
 
 SEEN = """FROM containers-measured/base
 USER 0
-RUN --mount={mount} mkdir /seen && find {target} -type f -size -1024k -mmin -10 -exec cp --parents {{}} /seen ';' && : {nonce}
+RUN --mount={mount} mkdir /seen && find {target} -type f -size -1024k -mmin -{minutes:.2f} -exec cp --parents {{}} /seen ';' && : {nonce}
 """
-"""Copies into a layer what a cache has that is new: others of this engine may have filled it for years. The nonce has it run anew."""
+"""Copies into a layer what a cache has that is newer than the answer's build: the rest is of others. The nonce has it run anew."""
 
 
 def plant(folder, random: Random) -> None:
@@ -58,8 +59,15 @@ def given(token: str) -> dict[str, dict[str, str]]:
 
 
 @cache
+def began(work: Work) -> float:
+    """When the learner's files were given to the builder, by the clock that `time.monotonic` has."""
+    return time.monotonic()
+
+
+@cache
 def image(work: Work):
     """What the learner's files build; not from the cache, which does not ask whether a secret is another one."""
+    began(work)
     return work.build(**given(sealed(work)[0]), cached=False)
 
 
@@ -92,7 +100,8 @@ def in_caches(work: Work, token: str) -> str:
             continue
         target = PurePosixPath("/", *(options[name] for name in ("target", "dst", "destination") if name in options))
         folder, nonce = work.copy(), secrets.token_hex(8)
-        text = SEEN.format(mount=mount, target=shlex.quote(str(target)), nonce=nonce)
+        minutes = (time.monotonic() - began(work)) / 60 + 0.01
+        text = SEEN.format(mount=mount, target=shlex.quote(str(target)), minutes=minutes, nonce=nonce)
         (folder / "Dockerfile").write_text(text)
         try:
             made = work.build("seen", folder)

@@ -226,12 +226,13 @@ class Life:
         restarts: how often containers were started again until then.
         refused_first: whether the service had tried before the database was ready, and was started again within its container.
         too_early: whether `up --wait` had ended before the database was ready.
-        words: what was kept.
+        word: what was kept.
         again: what Compose said where it did not start after `down`.
         later: what there was after `down` and `up`.
         shown: what the engine says of each container.
         refused: what the database said to the right password, and to a wrong one.
         stored: whether the database has the word.
+        printed: the service's log of the first start.
     """
 
     up: str = ""

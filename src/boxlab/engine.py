@@ -18,7 +18,7 @@ import requests
 import urllib3
 from docker.models.images import Image as SdkImage
 
-from boxlab import client, connection, marks, progress, waiting
+from boxlab import client, connection, errors, marks, progress, waiting
 from boxlab.errors import EngineError, Unavailable
 from boxlab.interrupts import deferred, signal_group
 from boxlab.language import _
@@ -456,6 +456,8 @@ def docker_command(*arguments: str, seconds: float = TIMEOUT_S, **variables: str
     except FileNotFoundError as error:
         raise EngineError(_("the docker command is missing"), _("install Docker's command line")) from error
     except OSError as error:
+        if error.errno in errors.LIMITED:
+            raise
         raise EngineError(
             _("the docker command does not run: {why}", why=error.strerror), client.fix_for("GLIBC")
         ) from error

@@ -93,6 +93,9 @@ _REMEDIES = {
     errno.ENOENT: _("see that it is there, then try again"),
 }
 
+LIMITED = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""What keeps this machine from starting a program, whichever it is."""
+
 
 def of_system(error: OSError, where: str = "") -> BoxlabError:
     """What an error of the operating system means: what it is about, in its words, and the fix.

@@ -5,7 +5,7 @@ import tarfile
 import tempfile
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +71,7 @@ def layers(*tags: str, without: Collection[str] = frozenset()) -> list[Layer]:
                 for layer, file in layer_files(archive, have):
                     if layer not in without and layer not in sizes:
                         sizes[layer] = (*_sizes(file, _("{image}: compress", image=tag)), _length(file))
-        _remember(sizes)
+        _remember(sizes, wanted)
     owners: dict[str, list[str]] = {}
     for tag, have in wanted.items():
         for layer in have:
@@ -85,9 +85,12 @@ def _remembered() -> dict[str, tuple[int, int, int]]:
     return {layer: (size, compressed, stored) for layer, (size, compressed, stored) in _on_engines()[_here()].items()}
 
 
-def _remember(sizes: dict[str, tuple[int, int, int]]) -> None:
+def _remember(sizes: dict[str, tuple[int, int, int]], used: Mapping[str, Sequence[str]]) -> None:
+    """Keep the sizes of the layers that were used last, such as those of the images in `used`."""
     if here := _here():
-        disk.write(_REMEMBERED, json.dumps(_on_engines() | {here: dict([*sizes.items()][-_MOST:])}))
+        last = {layer for layers in used.values() for layer in layers}
+        kept = sorted(sizes, key=last.__contains__)[-_MOST:]
+        disk.write(_REMEMBERED, json.dumps(_on_engines() | {here: {layer: sizes[layer] for layer in kept}}))
 
 
 def _on_engines() -> dict[str, dict[str, list[int]]]:

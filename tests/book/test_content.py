@@ -148,7 +148,6 @@ def test_pictures_have_words_for_those_who_do_not_see(pages):
 
 
 CHAPTERS = [path for path in PROSE if path.name[0].isdigit()]
-"""By the style that begins with commands; the others await it."""
 
 
 def test_each_chapter_has_its_parts():
@@ -179,7 +178,7 @@ def test_a_chapter_has_commands_a_guess_and_exercises(path):
 
 
 def test_each_chapter_takes_twelve_to_twenty_five_minutes():
-    """By 200 words a minute, which is slow reading of technical text, with time for its tables and plots."""
+    """By 100 to 200 words a minute, which is slow reading of technical text, with time for its tables and plots."""
     for path in PROSE:
         if path.parent.name == "book" and path.name[0].isdigit():
             words = len(re.findall(r"\w+", " ".join(line for _, line in paragraphs(path.read_text()))))

@@ -355,10 +355,7 @@ def test_an_engine_that_is_lost_in_the_middle_is_infrastructure(proxied, loss, m
     host = engine.host()
     thread = threading.Thread(target=check, args=({"DOCKER_HOST": proxy.address},))
     thread.start()
-    deadline = time.monotonic() + toy_lab.HANG_S
-    while not (paths.SCRATCH / "running").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(0.3)
+    assert waiting.until((paths.SCRATCH / "running").exists, "the check runs")
     if loss == "cut":
         proxy.cut()
     else:

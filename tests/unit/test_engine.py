@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import os
 import shutil
@@ -10,7 +11,7 @@ import psutil
 import pytest
 import requests
 
-from boxlab import client, engine, leftover, marks, names, paths, sweep, waiting
+from boxlab import client, engine, errors, leftover, marks, names, paths, sweep, waiting
 from boxlab.errors import EngineError
 from boxlab.runtimes.spawn import HostProcess
 
@@ -243,6 +244,17 @@ def test_what_an_engine_has_not_is_no_fault_of_the_docker_command():
     assert "content digest" in said.args[0] and said.fix == ""
     for line in ("sh: 1: docker: not found", "bash: docker: command not found", "version `GLIBC_2.34' not found"):
         assert "command line anew" in client.fix_for(line)
+
+
+def test_a_machine_that_starts_no_further_program_needs_no_other_docker_command(monkeypatch):
+    def refused(*_, **__):
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere")
+    monkeypatch.setattr(subprocess, "Popen", refused)
+    with pytest.raises(OSError) as caught:
+        engine.docker_command("version")
+    assert "ulimit -u" in errors.of_system(caught.value).fix
 
 
 def test_what_the_reader_says_of_a_project_or_a_platform_is_not_said_of_ours(monkeypatch):

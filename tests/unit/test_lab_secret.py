@@ -32,5 +32,6 @@ def test_the_token_is_looked_for_in_each_cache_that_is_mounted(monkeypatch, tmp_
         return bool(has) and f"={has}" in text
 
     monkeypatch.setattr(lab_11, "in_layers", lambda made, token: made)
+    monkeypatch.setattr(lab_11, "began", lambda work: 0)
     found = lab_11.in_caches(SimpleNamespace(text=lambda _: SEVERAL, copy=lambda: tmp_path, build=build), "token")
     assert found.endswith(f"at {told}") if told else not found

@@ -123,6 +123,7 @@ def test_an_index_that_lacks_a_speech_does_not_slip_through(tmp_path):
         assert math.comb(right, lab_08.WORDS) / math.comb(len(known), lab_08.WORDS) < 1e-8
 
 
+@pytest.mark.linux  # reads /proc
 def test_a_process_that_ends_while_users_are_read_is_none():
     seen = f"import os; os.listdir = lambda _: ['{os.getpid()}', '{10**9}']\n"
     assert len(command.run(sys.executable, "-c", seen + lab_08.USERS).stdout.split()) == 4

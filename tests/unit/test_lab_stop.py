@@ -50,6 +50,7 @@ def test_a_signal_that_is_not_known_may_be_heard():
     assert lab_12.hears(SHELL, "SIGRTMIN+3")
 
 
+@pytest.mark.linux  # reads /proc
 def test_a_process_hears_what_has_a_handler():
     assert not lab_12.hears(own_status(), "SIGUSR2")
     before = signal.signal(signal.SIGUSR2, lambda *_: None)
@@ -59,6 +60,7 @@ def test_a_process_hears_what_has_a_handler():
         signal.signal(signal.SIGUSR2, before)
 
 
+@pytest.mark.linux  # reads /proc
 def test_a_process_hears_what_it_keeps_waiting():
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
     try:

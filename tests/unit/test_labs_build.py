@@ -63,6 +63,7 @@ RUN --mount=type=secret,id=token,env=MODEL_TOKEN true
 onbuild copy --link a /
 COPY --mount=type=secret,id=token b /
 RUN --chmod=755 true
+HEALTHCHECK --start-interval=1s CMD true
 """
 
 
@@ -74,6 +75,7 @@ RUN --chmod=755 true
         ("the --chmod option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/", True),
         ("Dockerfile parse error line 2: Unknown flag: mount", True),
         ("dockerfile parse error on line 3: unknown flag: --link (did you mean from?)", True),
+        ("dockerfile parse error on line 6: unknown flag: start-interval", True),
         ("dockerfile parse error on line 4: unknown flag: mount", False),
         ("dockerfile parse error on line 5: unknown flag: --chmod", False),
         ("dockerfile parse error on line 2: unknown flag: mounted", False),

@@ -56,6 +56,7 @@ exec timeout 10 sh -c "
 """
 
 
+@pytest.mark.linux  # has timeout
 def test_a_full_disk_ends_the_unpacking_with_its_fix(tmp_path, monkeypatch):
     """Tar says so of each file, while we still write to it."""
     (tmp_path / "bin").mkdir()

@@ -289,7 +289,9 @@ def test_a_path_that_works(machine, tmp_path, name):
 
 
 @pytest.mark.parametrize("part", ["venv", "host"])
-@pytest.mark.parametrize("name", ["a:b", 'a"b', "a$HOME", "a`b", "a\\b", "a\nb", "a\tb", b"a\xffb"])
+@pytest.mark.parametrize(
+    "name", ["a:b", 'a"b', "a$HOME", "a`b", "a\\b", "a\nb", "a\tb", pytest.param(b"a\xffb", marks=pytest.mark.linux)]
+)
 def test_a_path_that_cannot_work_is_named_before_anything_is_done(machine, tmp_path, name, part):
     machine.python("python3", "3.14")
     machine.folder = machine.folder.rename(tmp_path / os.fsdecode(name))
@@ -374,6 +376,7 @@ def test_what_is_left_to_a_user_without_rights_fits_what_is_there(machine, there
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 1 and says in done.stdout
 
 
+@pytest.mark.linux  # has timeout
 def test_an_engine_that_never_answers_is_not_waited_for(machine):
     machine.command("docker", "case $1 in version) exec sleep 1000 ;; esac")
     done = machine.functions('as_root() { echo "$@"; }; start_engine no', ANSWER_S="0.1")

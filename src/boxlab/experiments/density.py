@@ -126,8 +126,9 @@ def start_at_once(runtime: Runtime, workload: Workload, count: int) -> list[Box]
         with ThreadPoolExecutor(count) as threads:
             list(threads.map(lambda _number: started.append(runtime.start(workload)), range(count)))
     except BaseException:  # Ctrl-C as well, and a thread that is not allowed: nothing may stay
-        for box in started:
-            box.stop()
+        with ExitStack() as stack:  # one that fails does not keep the others
+            for box in started:
+                stack.callback(box.stop)
         raise
     return started
 

@@ -37,6 +37,7 @@ FLAGS = {
     "RUN": {"device", "mount", "network", "security"},
     "COPY": {"chmod", "exclude", "link", "parents"},
     "ADD": {"checksum", "chmod", "exclude", "keep-git-dir", "link", "unpack"},
+    "HEALTHCHECK": {"start-interval"},
 }
 """What an instruction can have, as the newest builders know it, and older ones do not."""
 

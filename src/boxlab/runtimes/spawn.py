@@ -211,8 +211,8 @@ class EngineContainer:
         """The processes in the container by the engine host's numbers; the first alone where those are not ours to see."""
         first = self.inspect()["State"]["Pid"]
         cgroup = Path(f"/proc/{first}/cgroup")
-        path = cgroup.read_text(errors="replace") if cgroup.exists() else ""
-        seen = self.id in path or path.startswith("0::/\n")
+        says = cgroup.read_text(errors="replace") if cgroup.exists() else ""
+        seen = self.id in says or says.startswith("0::/\n")
         return _with_children(first) if seen else [first]
 
     def inspect(self) -> dict[str, Any]:
