@@ -2,7 +2,7 @@
 
 import pytest
 
-from boxlab import formatting
+from boxlab import formatting, stats
 
 
 @pytest.mark.parametrize(
@@ -20,9 +20,29 @@ def test_seconds_have_three_digits(value, text):
     assert formatting.seconds(value) == text
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.112, "0.11"), (1.0, "1"), (12.4, "12")])
+@pytest.mark.parametrize(("value", "text"), [(0.112, "0.11"), (0.79, "0.79"), (1.25, "1.2"), (12.4, "12")])
 def test_times_have_two_digits(value, text):
     assert formatting.times(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.8, "0.80"),
+        (1.0, "1.00"),
+        (1.034, "1.03"),
+        (1.004, "1.004"),
+        (0.9996, "0.9996"),
+        (0.995, "0.99"),
+        (1.2, "1.20"),
+    ],
+)
+def test_times_near_1_say_on_which_side_of_it_they_lie(value, text):
+    assert formatting.times(value) == text
+
+
+def test_each_number_of_an_interval_has_its_own_digits():
+    assert formatting.with_interval(stats.Estimate(1.034, 1.0009, 1.4)) == "1.03 (1.0009 – 1.4)"
 
 
 @pytest.mark.parametrize(
