@@ -197,6 +197,15 @@ def test_rows_are_named_above_themselves_on_a_phone_and_panels_stand_below_each_
     )
 
 
+@pytest.mark.parametrize(("rounds", "drawn"), [(5, 0), (6, 1)])
+def test_a_bar_is_an_interval_and_no_range_is_drawn_as_one(rounds, drawn, figures):
+    run = runs.run(rounds=rounds)
+    for figure in (*figures(plots.startup, run), *figures(plots.compare, run, run)):
+        [axes] = figure.axes
+        bars = [line for line in axes.lines if len(set(line.get_ydata())) == 1]
+        assert len(bars) == drawn * len(axes.get_yticks())
+
+
 def test_a_phone_gets_the_narrow_drawing_and_whatever_has_no_style_sheet_the_wide_one_alone():
     plot = plots.startup(runs.run())
     assert plot.narrow != plot.svg and "<text" in plot.narrow

@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 from boxlab import comparison, prose, records
 from boxlab.language import _
-from boxlab.plots.style import Page, Plot, colour, finish, log_scale, name
+from boxlab.plots.style import Page, Plot, colour, finish, interval, log_scale, name
 
 
 def compare(a: records.Record, b: records.Record) -> Plot:
@@ -27,14 +27,13 @@ def compare(a: records.Record, b: records.Record) -> Plot:
         page.rows(axes, [line[0] for line in lines])
         for row, (_label, record, kind, estimate, hollow) in enumerate(lines):
             paint = colour(record, kind)
-            axes.plot([estimate.low, estimate.high], [row, row], color=paint, linewidth=2)
+            interval(axes, estimate, row, color=paint, linewidth=2)
             axes.scatter(
                 [estimate.value], [row], s=36, facecolors="none" if hollow else paint, edgecolors=paint, zorder=3
             )
             said = record.say(record.main, estimate.value)
-            axes.annotate(
-                said, (max(estimate.value, estimate.high), row), xytext=(8, 0), textcoords="offset points", va="center"
-            )
+            end = estimate.value if estimate.is_range else max(estimate.value, estimate.high)
+            axes.annotate(said, (end, row), xytext=(8, 0), textcoords="offset points", va="center")
         metric = _("{metric}, slope", metric=a.label(a.main)) if a.levels else a.label(a.main)
         axes.set_xlabel(_("{metric} (logarithmic)", metric=metric))
         return figure

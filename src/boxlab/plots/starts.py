@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from boxlab import labels, records
 from boxlab.formatting import seconds
 from boxlab.language import _
-from boxlab.plots.style import BAR, Page, Plot, colour, finish, linear_scale, log_scale, name, spread
+from boxlab.plots.style import BAR, Page, Plot, colour, finish, interval, linear_scale, log_scale, name, spread
 from boxlab.prose import caption
 
 PHASE_SHADES = (1.0, 0.55)
@@ -85,8 +85,7 @@ def draw_dots(
     axes.scatter(x[thrown], y[thrown], s=22, facecolors="none", edgecolors=paint, linewidths=1.1, zorder=3)
     median = record.median(kind, metric)
     line: dict[str, Any] = {"color": paint, "solid_capstyle": "butt", "zorder": 2}
-    if median.low < median.high:  # of one sample there is no interval
-        axes.plot([median.low, median.high], [row - 0.33] * 2, linewidth=2.4, **line)
+    interval(axes, median, row - 0.33, linewidth=2.4, **line)
     axes.plot([median.value] * 2, [row - 0.42, row + 0.26], linewidth=1.6, **line)
     value = record.say(metric, median.value)
     note = (_("{value}, {count} failed", value=value, count=failed) if failed else value) + remark

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, MultipleLocator, NullFormatter
 
-from boxlab import records
+from boxlab import records, stats
 from boxlab.language import _
 
 COLOURS = {
@@ -230,6 +230,12 @@ def short(value: float, unit: str) -> str:
 def spread(n: int) -> np.ndarray:
     """Heights for n dots of a row: the order of measurement, top to bottom, between -1 and 1."""
     return np.linspace(-1, 1, n) if n > 1 else np.zeros(n)
+
+
+def interval(axes: Axes, estimate: stats.Estimate, y: float, **line: Any) -> None:
+    """The interval of an estimate as a bar at a height; a mere range of samples is none, and has no bar."""
+    if not estimate.is_range:
+        axes.plot([estimate.low, estimate.high], [y, y], **line)
 
 
 def name(record: records.Record, kind: str) -> str:
