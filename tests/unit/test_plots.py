@@ -248,6 +248,15 @@ def test_what_an_image_mends_is_said_in_words():
     )
 
 
+def test_a_rung_that_was_never_built_again_is_drawn_with_its_size():
+    run = records.load(paths.RESULTS / "08-dockerfile.json")
+    for sample in run.samples:
+        if sample.values.pop("rebuild", None):
+            sample.error = "repeated"
+    plot = plots.dockerfile(run)
+    assert "never ready" in plot.svg and re.search(r"1 as written: \S+ MiB;", plot.alt)
+
+
 def test_what_is_not_alive_each_time_has_its_share():
     run = records.load(paths.RESULTS / "10-kill.json")
     assert matrices.part(run, "proxy", "address") == 1 and matrices.part(run, "proxy", "localhost") == 0

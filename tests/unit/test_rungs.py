@@ -1,12 +1,13 @@
 """The Dockerfiles of chapters 08 and 11, and what the book's own records say of them."""
 
+import contextlib
 import importlib
 import re
 
 import pytest
 
-from boxlab import builder, images, paths, records
-from boxlab.errors import BoxlabError, BuildError
+from boxlab import builder, images, layers, paths, records
+from boxlab.errors import BoxlabError, BuildError, NotReady
 
 # The package has the functions of these names.
 dockerfile, edit, learning = (
@@ -57,7 +58,8 @@ def test_what_is_built_stands_on_this_checkouts_own_images(tmp_path):
 @pytest.mark.parametrize(
     ("output", "tries"), [("ERROR: parent snapshot sha256:1 does not exist", 2), ("no such file", 1)]
 )
-def test_a_build_is_done_again_only_where_containerd_has_lost_a_snapshot(monkeypatch, tmp_path, output, tries):
+@pytest.mark.parametrize("timed", [False, True])
+def test_a_build_is_done_again_only_where_containerd_has_lost_a_snapshot(monkeypatch, tmp_path, output, tries, timed):
     ends = [builder.Build(output, "failed", 1), builder.Build("", "", 2)]
     tried = []
 
@@ -67,12 +69,43 @@ def test_a_build_is_done_again_only_where_containerd_has_lost_a_snapshot(monkeyp
 
     monkeypatch.setattr(builder, "build", build)
     monkeypatch.setattr(dockerfile.engine, "labels", dict)
-    if tries == 2:
+    if tries == 2 and timed:
+        with pytest.raises(NotReady, match="in the cache"):
+            dockerfile.built(tmp_path, "tag", timed=True)
+    elif tries == 2:
         assert dockerfile.built(tmp_path, "tag", cached=True) == 2
     else:
         with pytest.raises(BuildError, match="no such file"):
             dockerfile.built(tmp_path, "tag", cached=True)
     assert len(tried) == tries
+
+
+def test_what_an_edit_makes_new_is_noted_of_each_arms_first_build_that_is_no_failure(monkeypatch, tmp_path):
+    ready = {kind: edit.Edited(kind.partition("-")[0], builder.Way.BUILDX) for kind in ("env-buildkit", "run-buildkit")}
+    tags = [images.passing(f"edit-{kind}") for kind in ready]
+    lost, was, samples = [NotReady("repeated")], {}, []
+
+    def built(*_arguments, timed, **_options):
+        if lost and timed:
+            raise lost.pop()
+        return 2.0
+
+    new = layers.Layer("new", 3, 2, 3, tuple(tags))
+    monkeypatch.setattr(edit, "built", built)
+    monkeypatch.setattr(edit, "lay_out", lambda *_: None)
+    monkeypatch.setattr(edit.layers, "hashes", lambda _tag: ["old"])
+    monkeypatch.setattr(edit.layers, "layers", lambda *_tags, without: [new])
+    for number in (1, 2):
+        for kind in ready:
+            sample = records.Sample(kind, number, 0, False)
+            with contextlib.suppress(NotReady):
+                edit._measure(tmp_path, ready, was, None, sample)
+                samples.append(sample)
+    assert [(s.arm, s.round, s.values.get("layers")) for s in samples] == [
+        ("run-buildkit", 1, 1),
+        ("env-buildkit", 2, 1),
+        ("run-buildkit", 2, None),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -108,9 +108,13 @@ def edit(**options: Unpack[blocks.Options]) -> records.Record:
 
 
 def _measure(
-    folder: Path, ready: dict[str, Edited], was: dict[str, list[str]], record: records.Record, sample: records.Sample
+    folder: Path,
+    ready: dict[str, Edited],
+    was: dict[str, tuple[records.Sample, list[str]]],
+    record: records.Record,
+    sample: records.Sample,
 ) -> None:
-    """Build an arm's image again after an edit of its line; `was` notes of each arm which layers it had before."""
+    """Build an arm's image again after an edit of its line; `was` notes its first sample, and which layers it had before."""
     arm, tag = ready[sample.arm], images.passing(f"edit-{sample.arm}")
     if sample.discarded:
         with engine.plain_errors():
@@ -118,19 +122,19 @@ def _measure(
         return
     before = layers.hashes(tag)
     lay_out(folder / sample.arm, {arm.line: f"edited-{marks.RUN}-{sample.round}"})
-    sample.values["seconds"] = built(folder / sample.arm, tag, way=arm.way, labelled=True)
-    if sample.round == 1:  # what is new is the same in every round
-        was[sample.arm] = before
+    sample.values["seconds"] = built(folder / sample.arm, tag, way=arm.way, labelled=True, timed=True)
+    if sample.arm not in was:  # what is new is the same in every round
+        was[sample.arm] = sample, before
         if len(was) == len(ready):  # the last: what they share is saved once
-            _note_new([each for each in (*record.samples, sample) if each.round == 1], was)
+            _note_new(was)
 
 
-def _note_new(samples: list[records.Sample], was: dict[str, list[str]]) -> None:
+def _note_new(was: dict[str, tuple[records.Sample, list[str]]]) -> None:
     """Note in each arm's sample how many layers its image has that it had not before, and how large they are."""
-    tags = {sample.arm: images.passing(f"edit-{sample.arm}") for sample in samples}
-    found = layers.layers(*tags.values(), without=set.intersection(*map(set, was.values())))
-    for sample in samples:
-        new = [layer for layer in found if tags[sample.arm] in layer.images and layer.id not in was[sample.arm]]
+    tags = {kind: images.passing(f"edit-{kind}") for kind in was}
+    found = layers.layers(*tags.values(), without=set.intersection(*(set(before) for _sample, before in was.values())))
+    for kind, (sample, before) in was.items():
+        new = [layer for layer in found if tags[kind] in layer.images and layer.id not in before]
         sample.values["sent"] = sum(layer.compressed for layer in new)
         sample.values["layers"] = len(new)
 

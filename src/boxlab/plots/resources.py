@@ -195,7 +195,7 @@ def dockerfile(record: records.Record) -> Plot:
 
     def draw(page: Page) -> Figure:
         figure, [sizes, times] = page.canvas(len(record.arms), 0.42, 1.0, panels=2)
-        for axes, longest, unit in ((sizes, max(values), "B"), (times, max(rebuilds), "s")):
+        for axes, longest, unit in ((sizes, max(values), "B"), (times, max(rebuilds, default=1), "s")):
             linear_scale(page, axes, longest, unit)
             page.rows(axes, [record.name(kind) for kind in record.arms])
         for row, (kind, value) in enumerate(zip(record.arms, values, strict=True)):
@@ -207,7 +207,8 @@ def dockerfile(record: records.Record) -> Plot:
         return figure
 
     described = "; ".join(
-        f"{record.name(kind)}: {formatting.size(record.median(kind, size).value)}, {formatting.seconds(record.median(kind).value)}"
+        f"{record.name(kind)}: {formatting.size(record.median(kind, size).value)}"
+        + (f", {formatting.seconds(record.median(kind).value)}" if record.kept(kind) else "")
         for kind in record.arms
     )
     what = _(
