@@ -2,9 +2,11 @@
 
 import io
 import json
+import shutil
 import signal
 import tarfile
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 
 from boxlab import images, marks, paths, progress, rootfs, runtimes, turns
 from boxlab.errors import NotReady, Unavailable
-from boxlab.runtimes import accelerator, qemu, snapshot
+from boxlab.runtimes import Box, accelerator, qemu, snapshot, spawn
 from boxlab.runtimes.spawn import HostProcess
 from boxlab.waiting import HANG_S
 
@@ -111,6 +113,22 @@ def test_a_machine_that_is_killed_as_it_starts_leaves_no_file_of_its_disk(unlink
     assert b"vl." in process.read(HANG_S)
     process.stop(grace_s=0)
     process.stop(grace_s=0)
+    assert list(paths.SCRATCH.iterdir()) == []
+
+
+def test_what_is_removed_after_a_machine_is_no_part_of_its_end(unlinks_late, monkeypatch):
+    process, removed, remove = qemu.started(unlinks_late), [], shutil.rmtree
+    assert b"vl." in process.read(HANG_S)
+
+    def noted(folder):
+        removed.append((time.monotonic(), folder.exists()))
+        remove(folder)
+
+    monkeypatch.setattr(spawn.shutil, "rmtree", noted)
+    began = time.monotonic()
+    took = Box("microvm", None, process, {}, "").stop()
+    [(at, there)] = removed
+    assert there and began + took <= at
     assert list(paths.SCRATCH.iterdir()) == []
 
 

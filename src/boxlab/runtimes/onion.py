@@ -63,7 +63,6 @@ class _Cleaned(HostProcess):
 
     def stop(self, grace_s: float | None = None) -> None:
         super().stop(grace_s)
-        self.times["ended"] = time.monotonic()
         self._clean()
 
 

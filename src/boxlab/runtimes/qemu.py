@@ -18,11 +18,11 @@ from boxlab.runtimes.spawn import EngineContainer, HostProcess
 _WATCH = """
 exec 3<&0
 trap 'kill $vm' TERM # before there is a machine that can be told to end
-"$@" < <(exec 2>/dev/null; cat <&3; kill 0) & vm=$!
+"$@" < <(exec 2>/dev/null; cat <&3; [ -z "$BOXLAB_WORKPLACE" ] || : >"$BOXLAB_WORKPLACE/left"; kill 0) & vm=$!
 exec 2>/dev/null # the shell would say how the machine ended, and the machine's own last words are what helps
 wait $vm; status=$?
 wait $vm # the first one also returns when the trap has run, and then the machine is not gone yet
-[ -z "$BOXLAB_WORKPLACE" ] || rm -rf -- "$BOXLAB_WORKPLACE" # whoever gave it may have been killed
+[ ! -e "$BOXLAB_WORKPLACE/left" ] || rm -rf -- "$BOXLAB_WORKPLACE" # whoever gave it was killed; if not, they do, after what is timed
 exit $status
 """
 

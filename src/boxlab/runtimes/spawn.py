@@ -43,7 +43,7 @@ class HostProcess:
         workplace: a folder for its files, removed when it has been stopped or could not be started.
 
     Attributes:
-        times: as for `EngineContainer`; here there are no calls to time.
+        times: as for `EngineContainer`; here there are no calls to time, but when it had "ended", once it was stopped.
         id: of the container that it stands for, if it does.
     """
 
@@ -116,6 +116,7 @@ class HostProcess:
         )  # else it is deaf to SIGTERM, and not to the next line
         signal_group(self.pid, signal.SIGKILL)  # what it started itself is gone, too
         self._process.wait()
+        self.times["ended"] = time.monotonic()  # what follows is our own
         with contextlib.suppress(BrokenPipeError):  # what it was sent last, nobody will read
             self._input.close()
         while self._workplace and self.read(STOP_S):  # until all that was killed is gone: none makes a file
@@ -126,7 +127,7 @@ class HostProcess:
     def _clear(self) -> None:
         workplace, self._workplace = self._workplace, None
         if workplace:
-            with contextlib.suppress(FileNotFoundError):  # it may have done so itself
+            with contextlib.suppress(FileNotFoundError):  # a machine's watch does so where our end of its input closes
                 shutil.rmtree(workplace)
 
     def _ends_within(self, seconds: float) -> bool:
