@@ -3,18 +3,24 @@
 import importlib
 import signal
 import threading
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 
-from boxlab import waiting
+from boxlab import provenance, waiting
 from boxlab.errors import EngineError, NotReady, Unavailable
 
 # The package has the functions of these names.
-density, reach, storage, transfer, waits = (
+density, learning, reach, scale, storage, transfer, waits = (
     importlib.import_module(f"boxlab.experiments.{name}")
-    for name in ("density", "reach", "storage", "transfer", "waits")
+    for name in ("density", "learning", "reach", "scale", "storage", "transfer", "waits")
 )
+
+
+@pytest.fixture
+def no_provenance(monkeypatch):
+    monkeypatch.setattr(provenance, "collect", lambda: {"host": {}, "engine": {}, "images": {}, "code": {}})
 
 
 class Networks:
@@ -63,7 +69,9 @@ def test_a_network_that_comes_to_be_as_we_are_told_to_end_does_not_stay(networks
 
 
 @pytest.mark.parametrize("answers", [True, False], ids=["answers", "has gone"])
-def test_a_way_that_the_engine_refuses_has_failures_and_one_that_has_gone_ends_the_run(networks, monkeypatch, answers):
+def test_a_way_that_the_engine_refuses_has_failures_and_one_that_has_gone_ends_the_run(
+    networks, monkeypatch, no_provenance, answers
+):
     """Docker Desktop's does not start a container whose port is to be at an address that only its machine has."""
     networks.config = [{"Subnet": "172.19.0.0/16", "Gateway": "172.19.0.1"}]
     refusal, gone = EngineError("cannot assign requested address"), EngineError("no engine answers")
@@ -79,9 +87,6 @@ def test_a_way_that_the_engine_refuses_has_failures_and_one_that_has_gone_ends_t
 
     monkeypatch.setattr(reach, "_asked", asked)
     monkeypatch.setattr(reach.engine, "ping", ping)
-    monkeypatch.setattr(
-        reach.blocks.provenance, "collect", lambda: {"host": {}, "engine": {}, "images": {}, "code": {}}
-    )
     if not answers:
         with pytest.raises(EngineError) as caught:
             reach.reach(rounds=1)
@@ -90,6 +95,46 @@ def test_a_way_that_the_engine_refuses_has_failures_and_one_that_has_gone_ends_t
     record = reach.reach(rounds=1)
     assert set(record.failures("address")) == {str(refusal)} and not record.kept("address")
     assert all(record.kept(kind) for kind in reach.ARMS if kind != "address")
+
+
+def test_the_first_run_of_an_image_is_not_counted(monkeypatch, no_provenance, tmp_path):
+    done = []
+
+    def ran(_tag):
+        done.append("run")
+        return "42", float(len(done))
+
+    monkeypatch.setattr(learning, "_beneath", tuple)
+    monkeypatch.setattr(learning, "_above", lambda _beneath: [])
+    monkeypatch.setattr(learning, "_build", lambda _folder, _kind: done.append("build"))
+    monkeypatch.setattr(learning, "_ran", ran)
+    monkeypatch.setattr(learning, "workplace", lambda: nullcontext(tmp_path))
+    monkeypatch.setattr(learning.builder, "chosen", lambda: "a builder")
+    record = learning.learning(rounds=1)
+    arms = len(learning.ARMS)
+    assert done == ["build"] * arms + ["run"] * (1 + arms)
+    times = [sample.values["run"] for sample in record.samples if "run" in sample.values]
+    assert times == [arms + 2 + n for n in range(arms)]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_first_replica_of_each_kind_is_not_counted(monkeypatch, no_provenance, fails):
+    asked = []
+
+    def up_and_down(runtime, _workload, count):
+        asked.append((runtime, count))
+        if fails and len(asked) == 1:
+            raise NotReady("it hung")
+        return {"up": 1.0, "down": 1.0}
+
+    plan = {"emulated": False, "phases": {}, "details": {}}
+    monkeypatch.setattr(scale.blocks, "prepared", lambda arms, _workload: ({kind: kind for kind in arms}, {}))
+    monkeypatch.setattr(scale.blocks, "plan_of", lambda kind: {"kind": kind} | plan)
+    monkeypatch.setattr(scale, "up_and_down", up_and_down)
+    record = scale.scale(["process", "microvm"], levels=[2, 4], rounds=2)
+    first = {kind: next(count for runtime, count in asked if runtime == kind) for kind in record.arms}
+    assert first == {"process": 1, "microvm": 1} and len(asked) == 2 + len(record.samples)
+    assert len(record.samples) == 8 and not any(sample.error for sample in record.samples)
 
 
 @pytest.mark.parametrize("refused", [EngineError, NotReady])
