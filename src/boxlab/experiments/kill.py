@@ -7,6 +7,7 @@ from typing import Unpack
 from boxlab import images, records
 from boxlab.errors import EngineError, NotReady
 from boxlab.experiments import blocks
+from boxlab.experiments.killing import ASK_S
 from boxlab.language import _
 from boxlab.second_engine import SecondEngine
 
@@ -37,7 +38,9 @@ ALIVE = [metric for metric in METRICS if metric != "seconds"]
 
 MEASURES = (
     "A container answers on a published port, started by a `docker run` that shows its output. t0: one process gets SIGKILL. "
-    "t1: the engine answers, and either runs a command in the container or says that it has ended. Then: program, the same process "
+    "t1: the engine answers, and either runs a command in the container or says that it has ended. "
+    f"Whether the process has died, and then the engine by `docker inspect` and `docker exec`, is asked every {ASK_S} s: that wait, and "
+    "what an answer takes, are in the time also where nothing has to recover. Then: program, the same process "
     "is alive; logs, `docker logs` has a line printed after t1; localhost and address, it answers on the published port at 127.0.0.1 "
     "and at the machine's own address; command, `docker run` is alive and shows that line. dockerd and containerd are started "
     "again as soon as they have died."

@@ -38,6 +38,9 @@ http.server.HTTPServer(("", int(sys.argv[1])), Answers).serve_forever()
 WAIT_S = 60
 """How long an event may take to come; only what never comes takes as long."""
 
+ASK_S = 0.05
+"""How long until it is asked again whether it has come."""
+
 
 def until(happens: Callable[[], bool]) -> bool:
     """Whether something happens before the wait is over."""
@@ -45,7 +48,7 @@ def until(happens: Callable[[], bool]) -> bool:
     while not happens():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.05)
+        time.sleep(ASK_S)
     return True
 
 
