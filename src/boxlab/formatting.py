@@ -53,14 +53,18 @@ def times(value: float) -> str:
 
 
 def interval(estimate: "Estimate", say: Callable[[float], str]) -> str:
-    """The ends of an interval as text, each by `say`, and "(range)" where that is all it is."""
+    """The ends of an interval as text, each by `say`, and "(range)" where that is all it is; a dash where there is none (NaN)."""
+    if math.isnan(estimate.low):
+        return "–"
     ends = f"{say(estimate.low)} – {say(estimate.high)}"
     return _("{ends} (range)", ends=ends) if estimate.is_range else ends
 
 
 def with_interval(estimate: "Estimate", say: Callable[[float], str] = times) -> str:
-    """A value, by default a ratio, and its interval as text: both ends in brackets, and "range" before a mere range."""
+    """A value, by default a ratio, and its interval as text: both ends in brackets, and "range" before a mere range; of one sample the value alone."""
     value, ends = say(estimate.value), f"{say(estimate.low)} – {say(estimate.high)}"
+    if math.isnan(estimate.low):
+        return value
     return _("{value} (range {ends})", value=value, ends=ends) if estimate.is_range else f"{value} ({ends})"
 
 

@@ -3,6 +3,7 @@
 import importlib
 import signal
 import threading
+import zlib
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -12,9 +13,9 @@ from boxlab import provenance, waiting
 from boxlab.errors import EngineError, NotReady, Unavailable
 
 # The package has the functions of these names.
-density, learning, reach, scale, storage, transfer, waits = (
+density, isolation, learning, reach, scale, storage, transfer, waits = (
     importlib.import_module(f"boxlab.experiments.{name}")
-    for name in ("density", "learning", "reach", "scale", "storage", "transfer", "waits")
+    for name in ("density", "isolation", "learning", "reach", "scale", "storage", "transfer", "waits")
 )
 
 
@@ -135,6 +136,27 @@ def test_the_first_replica_of_each_kind_is_not_counted(monkeypatch, no_provenanc
     first = {kind: next(count for runtime, count in asked if runtime == kind) for kind in record.arms}
     assert first == {"process": 1, "microvm": 1} and len(asked) == 2 + len(record.samples)
     assert len(record.samples) == 8 and not any(sample.error for sample in record.samples)
+
+
+def test_a_loop_that_was_held_up_is_not_taken_for_long_enough(monkeypatch):
+    clock, asked = [0.0], []
+
+    def ask(line):
+        asked.append(int(line.split()[-1]))
+        held_up = len(asked) == 1
+        clock[0] += asked[-1] * 1e-6 + (1.0 if held_up else 0.0)
+
+    monkeypatch.setattr(isolation.time, "monotonic", lambda: clock[0])
+    assert isolation._per_round(SimpleNamespace(ask=ask), "stat") == pytest.approx(1e-6)
+    assert max(asked) * 1e-6 >= isolation.LOOP_S
+
+
+def test_the_file_of_a_bind_mount_is_no_easier_to_keep_than_that_of_the_image(monkeypatch, tmp_path):
+    monkeypatch.setattr(storage, "FILE_MIB", 1)
+    (tmp_path / "new").touch()
+    storage._fill(tmp_path)
+    [file] = tmp_path.iterdir()
+    assert len(zlib.compress(file.read_bytes())) > 1 << 20
 
 
 @pytest.mark.parametrize("refused", [EngineError, NotReady])

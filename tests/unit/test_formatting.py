@@ -45,6 +45,11 @@ def test_each_number_of_an_interval_has_its_own_digits():
     assert formatting.with_interval(stats.Estimate(1.034, 1.0009, 1.4)) == "1.03 (1.0009 – 1.4)"
 
 
+def test_one_sample_has_no_interval():
+    once = stats.median([1.5])
+    assert (formatting.with_interval(once), formatting.interval(once, formatting.times)) == ("1.5", "–")
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0, "0 B"), (512, "512 B"), (3.42 * 2**20, "3.42 MiB"), (2**30, "1.00 GiB"), (-2048, "-2.00 KiB")],

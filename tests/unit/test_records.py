@@ -121,7 +121,7 @@ def test_an_arm_that_did_not_run_has_texts_all_the_same():
 def test_one_sample_has_no_interval_and_no_traceback():
     run = runs.run(rounds=1)
     assert prose.texts(run)["container_low"] == "–"
-    assert tables.summary(run).loc["container", "95 % interval"] == "– – – (range)"
+    assert tables.summary(run).loc["container", "95 % interval"] == "–"
 
 
 def test_the_discarded_rounds_stop_does_not_count():

@@ -25,7 +25,7 @@ METRICS = {
 
 MEASURES = (
     "Start as in the startup experiment. Memory as in the memory experiment. System calls: loops in the program, timed on "
-    f"the host's clock from request to answer, long enough to take {LOOP_S} s, less the same loop around a function of the "
+    f"the host's clock from request to answer, the shorter of two, long enough to take {LOOP_S} s, less the same loop around a function of the "
     "interpreter that asks nothing of the kernel; for stat, making the result that Python returns is in it."
 )
 
@@ -77,10 +77,13 @@ def isolation(
 
 def _per_round(box: Box, call: str) -> float:
     """Seconds that one round of a loop takes inside a box, on our clock; the loop is lengthened until it is long enough."""
-    count = 1000
-    while True:
+
+    def took() -> float:
         began = time.monotonic()
         box.ask(f"call {call} {count}")
-        if (took := time.monotonic() - began) >= LOOP_S:
-            return took / count
-        count *= 10 if took < LOOP_S / 20 else 2
+        return time.monotonic() - began
+
+    count = 1000
+    while (shorter := min(took(), took())) < LOOP_S:  # or one that was held up would pass for long enough
+        count *= 10 if shorter < LOOP_S / 20 else 2
+    return shorter / count

@@ -53,8 +53,8 @@ ARMS = {MANY_KIND: _("{count} containers", count=MANY)}
 MEASURES = (
     "Everything on disk by allocated blocks. Container: the image's files as `du` counts them inside one, and the compressed "
     "layers as well where the engine keeps them beside the files; what running instances have written by the engine's own "
-    "count. Virtual machine: kernel and disk by the blocks of their files; no initial RAM disk is needed; what it has written "
-    "by the blocks of QEMU's temporary file. To transfer: gzip, level 6, as a registry stores a layer."
+    "count. Virtual machine: kernel and disk by the blocks of their files; no initial RAM disk is needed; what a microVM has written, "
+    "by the blocks of QEMU's temporary file, where those can be seen. A full one isn't booted for that, and its total is without it. To transfer: gzip, level 6, as a registry stores a layer."
 )
 
 

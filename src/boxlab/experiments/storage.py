@@ -1,6 +1,7 @@
 """What does a write cost, by the place that it goes to: the container's own layer, a volume, a folder of the host, or memory?"""
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -87,7 +88,7 @@ METRICS = {
 
 MEASURES = (
     f"A new container each time, of an image with a file of {FILE_MIB} MiB; the volume is new and filled from the image, and the "
-    "folder of the bind mount holds a copy. After a sync, a program in the container appends one byte to the file, twice (open, "
+    "folder of the bind mount holds one like it, of random bytes too. After a sync, a program in the container appends one byte to the file, twice (open, "
     f"write, close), writes a new file of {FILE_MIB} MiB with one fsync at its end, and writes 4 KiB with fsync {FSYNCS} times, "
     "of which the median counts. All by the clock of the container."
 )
@@ -153,10 +154,10 @@ def _folder() -> Iterator[Path]:
 
 
 def _fill(folder: Path) -> None:
-    """Lay the file into the folder as it is in the image."""
+    """Lay a file into the folder like that of the image: of bytes that no file system makes smaller."""
     for name in ("new", "small"):
         (folder / name).unlink(missing_ok=True)
-    (folder / "there").write_bytes(bytes(FILE_MIB << 20))
+    (folder / "there").write_bytes(os.urandom(FILE_MIB << 20))
 
 
 def _options(kind: str, folder: Path) -> dict[str, Any]:
