@@ -74,6 +74,7 @@ DETAILS = {
     "pulled_by": _("second engine"),
     "python_on_host": _("Python on the host"),
     "qemu": "QEMU",
+    "read_by": _("memory read by"),
     "shell": _("shell form"),
     "signal": _("signal"),
     "user_namespace": _("user namespace"),

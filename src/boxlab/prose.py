@@ -119,6 +119,8 @@ def caption(record: Record) -> str:
     parts = [often, provenance.in_words(record.provenance)]
     if accelerator := record.accelerator():
         parts.append(_("VMs by {accelerator}", accelerator=accelerator))
+    if any(arm["details"].get("read_by") == "container" for arm in record.plan["arms"]):
+        parts.append(_("memory read by a container"))
     parts.append(record.created[:10])
     if not record.complete:
         parts.append(_("INTERRUPTED, fewer rounds than planned"))

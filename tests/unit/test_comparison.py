@@ -64,6 +64,16 @@ def test_what_an_arm_was_in_one_record_and_not_in_the_other_is_said():
     ]
 
 
+def test_what_was_read_from_a_container_is_said():
+    a, b = runs.levels(), runs.levels()
+    for run, reader in ((a, "process"), (b, "container")):
+        for arm in run.plan["arms"]:
+            arm["details"] = arm["details"] | {"read_by": reader}
+    assert comparison.differences(a, b) == ["container, microVM: memory read by process in A and container in B"]
+    assert "memory read by a container" not in plots.density(a).caption
+    assert "memory read by a container" in plots.density(b).caption
+
+
 def another_experiment(run):
     run.experiment = "memory"
 

@@ -9,8 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from boxlab import provenance, waiting
+from boxlab import engine, meter, provenance, waiting
 from boxlab.errors import EngineError, NotReady, Unavailable
+from boxlab.experiments import blocks
+from boxlab.runtimes import Container, MicroVM
 
 # The package has the functions of these names.
 density, isolation, learning, reach, scale, storage, transfer, waits = (
@@ -96,6 +98,19 @@ def test_a_way_that_the_engine_refuses_has_failures_and_one_that_has_gone_ends_t
     record = reach.reach(rounds=1)
     assert set(record.failures("address")) == {str(refusal)} and not record.kept("address")
     assert all(record.kept(kind) for kind in reach.ARMS if kind != "address")
+
+
+@pytest.mark.parametrize("name", ["memory", "density", "guest_tax", "isolation", "limits"])
+def test_whatever_reads_memory_says_what_read_it(monkeypatch, name):
+    module, planned = importlib.import_module(f"boxlab.experiments.{name}"), []
+    monkeypatch.setattr(meter, "open_meter", lambda: nullcontext(meter.Meter(None)))
+    monkeypatch.setattr(blocks, "prepared", lambda *_arguments: ({"container": Container()}, {}))
+    monkeypatch.setattr(blocks, "lack", lambda *_arguments: "")
+    monkeypatch.setattr(blocks, "run", lambda _name, arms, *_arguments, **_options: planned.extend(arms))
+    monkeypatch.setattr(MicroVM, "details", lambda _self: {"accelerator": {"name": "kvm"}})
+    monkeypatch.setattr(engine, "require_limits", lambda *_names: None)
+    getattr(module, name)()
+    assert planned and {arm["details"]["read_by"] for arm in planned} == {"process"}
 
 
 def test_the_first_run_of_an_image_is_not_counted(monkeypatch, no_provenance, tmp_path):

@@ -11,7 +11,7 @@ from boxlab.errors import NotReady
 from boxlab.experiments import engine_figure
 from boxlab.experiments.memory import figures
 from boxlab.meter import agent
-from boxlab.runtimes import Workload
+from boxlab.runtimes import Container, Process, Workload
 from boxlab.runtimes.spawn import EngineContainer
 
 ROLLUP = """55d0-7ffe ---p 00000000 00:00 0    [rollup]
@@ -194,7 +194,7 @@ def test_many_processes_of_one_box_do_not_stand_for_another_that_has_ended(proc)
 
 
 @pytest.mark.linux
-@pytest.mark.parametrize(("inside", "reads"), [(False, "itself"), (True, "in a container")])
+@pytest.mark.parametrize(("inside", "reads"), [(False, "process"), (True, "container")])
 def test_root_in_a_container_leaves_it_to_another_one_to_read(monkeypatch, inside, reads):
     """It has the engine's socket and kernel, and none of the other containers' processes."""
     made = SimpleNamespace(stop=lambda grace_s: None)
@@ -204,6 +204,7 @@ def test_root_in_a_container_leaves_it_to_another_one_to_read(monkeypatch, insid
     monkeypatch.setattr(meter.os, "geteuid", lambda: 0)
     monkeypatch.setattr(meter.images, "ensure", lambda name: SimpleNamespace(tag=name))
     monkeypatch.setattr(meter, "EngineContainer", lambda *_arguments, **_options: made)
-    monkeypatch.setattr(meter, "Meter", lambda spawned: "in a container" if spawned else "itself")
+    monkeypatch.setattr(meter, "Console", lambda *_: SimpleNamespace(wait_for=lambda *_: ""))
     with meter.open_meter() as opened:
-        assert opened == reads
+        assert opened.read_by(Container()) == reads
+        assert opened.read_by(Process()) == "process"

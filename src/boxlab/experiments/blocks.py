@@ -86,9 +86,9 @@ def check_that_some(ready: dict[str, Any], left_out: dict[str, dict[str, Any]]) 
         )
 
 
-def plan_of(runtime: Runtime) -> dict[str, Any]:
-    """What a record says of a runtime's arm."""
-    details = runtime.details()
+def plan_of(runtime: Runtime, **more: Any) -> dict[str, Any]:
+    """What a record says of a runtime's arm, with `more` details."""
+    details = runtime.details() | more
     return {
         "kind": runtime.kind,
         "emulated": details.get("accelerator", {}).get("name") == "tcg",

@@ -105,7 +105,7 @@ def density(
 
         return blocks.run(
             "density",
-            [blocks.plan_of(runtime) for runtime in ready.values()],
+            [blocks.plan_of(runtime, read_by=gauge.read_by(runtime)) for runtime in ready.values()],
             measure,
             metrics=METRICS,
             measures=MEASURES,

@@ -27,6 +27,7 @@ def guest_tax(
     for size, runtime in sizes.items():
         blocks.prepared([runtime], Workload(memory_mib=size), meter.refusal)
     with meter.open_meter() as gauge:
+        runtime = next(iter(sizes.values()))
 
         def measure(record: records.Record, sample: records.Sample) -> None:
             assert sample.level is not None  # as the plan has levels
@@ -39,7 +40,7 @@ def guest_tax(
 
         return blocks.run(
             "guest-tax",
-            [blocks.plan_of(next(iter(sizes.values())))],
+            [blocks.plan_of(runtime, read_by=gauge.read_by(runtime))],
             measure,
             metrics=METRICS,
             measures="The size given to the machine, less MemTotal as its kernel states it once the workload is ready.",

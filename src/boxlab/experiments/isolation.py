@@ -65,7 +65,7 @@ def isolation(
 
         return blocks.run(
             "isolation",
-            [blocks.plan_of(runtime) for runtime in ready.values()],
+            [blocks.plan_of(runtime, read_by=gauge.read_by(runtime)) for runtime in ready.values()],
             measure,
             metrics=METRICS,
             measures=MEASURES,

@@ -120,7 +120,7 @@ def limits(
     Raises:
         EngineError: the engine discards a limit that a container is to be tried at.
     """
-    ready, plans, left_out = {}, [], {}
+    ready, left_out = {}, {}
     wanted = trials() if wanted is None else wanted
     if any(isinstance(trial.runtime, Container) for trial in wanted):
         engine.require_limits(*engine.LIMITS)
@@ -129,11 +129,18 @@ def limits(
             left_out[trial.kind] = {"reason": reason, "phases": []}
             continue
         ready[trial.kind] = trial
-        limit = {"memory_mib": trial.workload.memory_mib, "cpus": trial.workload.cpus}
-        plan = blocks.plan_of(trial.runtime)
-        plans.append(plan | {"kind": trial.kind, "details": plan["details"] | limit})
     blocks.check_that_some(ready, left_out)
     with meter.open_meter() as gauge:
+        plans = [
+            blocks.plan_of(
+                trial.runtime,
+                memory_mib=trial.workload.memory_mib,
+                cpus=trial.workload.cpus,
+                read_by=gauge.read_by(trial.runtime),
+            )
+            | {"kind": kind}
+            for kind, trial in ready.items()
+        ]
 
         def measure(record: records.Record, sample: records.Sample) -> None:
             trial = ready[sample.arm]

@@ -53,7 +53,7 @@ def memory(
 
         return blocks.run(
             "memory",
-            [blocks.plan_of(runtime) for runtime in ready.values()],
+            [blocks.plan_of(runtime, read_by=gauge.read_by(runtime)) for runtime in ready.values()],
             measure,
             metrics=METRICS,
             measures=MEASURES,

@@ -19,7 +19,7 @@ from boxlab.errors import NotReady
 from boxlab.interrupts import deferred
 from boxlab.language import _
 from boxlab.meter import agent
-from boxlab.runtimes import Box, MicroVM, Runtime, qemu
+from boxlab.runtimes import Box, Container, MicroVM, Runtime, qemu
 from boxlab.runtimes.console import Console
 from boxlab.runtimes.spawn import EngineContainer
 
@@ -87,6 +87,12 @@ class Meter:
         self._console = Console(spawned, {"ready": "meter: ready"}, time.monotonic()) if spawned else None
         if self._console:
             self._console.wait_for("ready", ANSWER_S)
+
+    def read_by(self, runtime: Runtime) -> str:
+        """What reads a runtime's boxes, as the details of its arm say it: this process, or a container of ours, whose program
+        shares pages of files with the boxes, and so makes their proportional sets smaller."""
+        contained = isinstance(runtime, Container) or (isinstance(runtime, MicroVM) and qemu.in_container())
+        return "container" if self._spawned and contained else "process"
 
     def read(self, *boxes: Box) -> Reading:
         """Some boxes together, or the machine alone.
