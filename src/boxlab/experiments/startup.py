@@ -20,7 +20,9 @@ METRICS: dict[str, dict[str, Any]] = {
 
 MEASURES = (
     "t0: the call that starts the box. t1: the arrival of the workload's first useful output at the caller. "
-    "Both on the caller's monotonic clock. Images, disks, kernel and snapshot are there before; the page cache is warm."
+    "Both on the caller's monotonic clock. Images, disks, kernel and snapshot are there before; the page cache is warm. "
+    "What a container prints before the engine's call that starts it has returned is stamped then, so that part of the interpreter's "
+    "time may count as the engine's."
 )
 
 
