@@ -263,15 +263,6 @@ def lab_images() -> list[Leftover]:
     return _named(lambda name: _is_passing(name, images.LAB_PREFIX))
 
 
-def remove_images(*names: str) -> None:
-    """Remove images of the book under all their names, whichever checkout gave them.
-
-    Raises:
-        EngineError: the engine does not answer, or something uses them.
-    """
-    leftover.remove(lambda: _shared(names))
-
-
 def _shared(names: Iterable[str]) -> list[Leftover]:
     wanted = {images.PREFIX + name for name in names}
     return _named(lambda name: name.partition(":")[0] in wanted)

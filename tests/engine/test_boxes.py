@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from boxlab import builder, engine, images, marks, paths, records, runtimes, sweep, turns
+from boxlab import builder, engine, images, leftover, marks, paths, records, runtimes, sweep, turns
 from boxlab.errors import BuildError, NotReady
 from boxlab.runtimes.box import WORKLOAD_MARKS
 from boxlab.runtimes.console import Console
@@ -214,7 +214,7 @@ def test_pip_installs_a_package_inside_a_build(tmp_path, monkeypatch):
         assert images.ensure("probe").fresh
         assert replaced.id not in builder.unnamed(engine.LABEL)
     finally:
-        sweep.remove_images("probe")
+        leftover.remove(lambda: sweep._shared(["probe"]))
 
 
 def test_a_dockerfile_that_does_not_build_is_named_with_its_last_words(tmp_path, monkeypatch):

@@ -17,6 +17,7 @@ from boxlab import (
     experiments,
     images,
     layers,
+    leftover,
     marks,
     meter,
     paths,
@@ -360,7 +361,10 @@ def test_a_push_that_a_registry_refuses_is_told():
 def test_a_container_needs_its_shim_and_a_daemon_that_keeps_it():
     run = experiments.kill(rounds=1)
     assert not [sample.error for sample in run.samples if sample.error]
-    alive = {kind: "".join(str(int(run.median(kind, metric).value)) for metric in kill.ALIVE) for kind in run.arms}
+    alive = {
+        kind: "".join(str(int(run.median(kind, metric).value)) for metric in kill.METRICS if metric != "seconds")
+        for kind in run.arms
+    }
     assert alive == {
         "command": "11110",
         "dockerd": "00000",
@@ -479,7 +483,7 @@ def broken_workload(tmp_path, monkeypatch):
         return Workload("broken-app")
 
     yield make
-    sweep.remove_images("broken-app")
+    leftover.remove(lambda: sweep._shared(["broken-app"]))
 
 
 @pytest.mark.parametrize("experiment", [experiments.startup, experiments.memory, experiments.density])

@@ -7,7 +7,7 @@ import sys
 import psutil
 import pytest
 
-from boxlab import engine, experiments, labels, marks, paths, runtimes, sweep, waiting
+from boxlab import engine, experiments, labels, leftover, marks, paths, runtimes, sweep, waiting
 from boxlab.errors import NotReady, Unavailable
 from boxlab.experiments.limits import trials
 from boxlab.runtimes import accelerator, qemu
@@ -167,7 +167,7 @@ def qemu_in_a_container(monkeypatch, tmp_path):
     yield
     qemu.version.cache_clear()
     accelerator._judged.cache_clear()
-    sweep.remove_images("vm-workload", "qemu")
+    leftover.remove(lambda: sweep._shared(["vm-workload", "qemu"]))
 
 
 def test_a_host_without_qemu_needs_nothing_but_the_engine(qemu_in_a_container, container_files):

@@ -33,9 +33,6 @@ METRICS = {
     "command": {"unit": "1", "label": "docker run"},
 }
 
-ALIVE = [metric for metric in METRICS if metric != "seconds"]
-"""What is alive or not: 1 or 0."""
-
 MEASURES = (
     "A container answers on a published port, started by a `docker run` that shows its output. t0: one process gets SIGKILL. "
     "t1: the engine answers, and either runs a command in the container or says that it has ended. "
