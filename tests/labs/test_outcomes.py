@@ -12,6 +12,9 @@ from boxlab import paths
 from boxlab.errors import BoxlabError
 from boxlab.labs import report, runner
 
+SCRATCH = paths.SCRATCH
+"""That of the commands and processes that a test starts, which know no `places`."""
+
 
 def test_a_report_as_text_html_and_json_says_the_same(toy):
     found = runner.run(toy, toy.starter, 1)
@@ -87,6 +90,28 @@ def after(work):
     assert words.strip() in f"{middle.reason}; {middle.fix}"
     assert "Traceback" not in found.to_text() + capfd.readouterr().err
     assert not list((places / "cache" / "scratch").iterdir())
+
+
+def test_what_is_after_a_check_that_was_killed_has_its_files(places, monkeypatch):
+    monkeypatch.setattr(paths, "SCRATCH", SCRATCH)
+    checks = """
+import os, signal
+from boxlab.labs import check, same
+
+@check()
+def killed(work):
+    'It is killed.'
+    os.kill(os.getpid(), signal.SIGKILL)
+
+@check(points=2)
+def after(work):
+    'It reads a file of the answer.'
+    same("hello", work.text("answer.txt").splitlines()[0], why="w", next="n")
+"""
+    toy = toy_lab.make(places / "labs", checks)
+    found = runner.run(toy, toy.solution, 1)
+    assert [result.outcome for result in found.results] == ["infrastructure", "pass"]
+    assert not list(SCRATCH.glob("lab-01-toy-*"))
 
 
 def test_a_check_whose_need_failed_is_skipped_and_says_why(toy, places):
@@ -221,10 +246,7 @@ def refuses(work):
     assert not any(
         "forged = json" in " ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])
     )
-    theirs = (
-        os.environ.get("BOXLAB_SCRATCH") or paths.ROOT / ".cache" / "scratch"
-    )  # of the command, which knows no `places`
-    assert [name for name in os.listdir(theirs) if name.startswith("program-")] == []
+    assert not list(SCRATCH.glob("program-*"))
 
 
 def test_no_argument_of_the_process_that_judges_holds_its_job(places):

@@ -167,10 +167,12 @@ def _plant(job: dict[str, Any], say: Callable[..., None]) -> None:
 
 
 def _clear(job: dict[str, Any], say: Callable[..., None]) -> None:
-    """Remove what a run has left that could not clean up after itself."""
-    from boxlab import sweep
+    """Remove what a run has left that could not clean up after itself, but for the folder that its job keeps."""
+    from boxlab import leftover, sweep
 
-    sweep.sweep_run(job["run"], "engine" in job["needs"])
+    run, on_engine = job["run"], "engine" in job["needs"]
+    leftover.remove(lambda: sweep.processes(run))
+    leftover.remove(lambda: [item for item in sweep.of_run(run, on_engine) if item.name != job["keep"]])
     say(done=True)
 
 

@@ -201,8 +201,9 @@ class _Checks:
             child.allow(END_S)
 
     def _clear(self) -> "Trouble | None":
-        """Remove what a killed process has left."""
-        trouble = _do({"do": "clear", "run": self.run, "needs": self.job["needs"]}, CLEAR_S)
+        """Remove what a killed process has left, but for the folder, which those that follow need."""
+        place = Path(self.job["folder"]).parent
+        trouble = _do({"do": "clear", "run": self.run, "needs": self.job["needs"], "keep": str(place)}, CLEAR_S)
         if trouble and trouble.reason == SILENT:
             what = _("what the check has left could not be removed: the engine does not answer")
             return Trouble(what, _("`boxlab clean`, later"))
