@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import subprocess
 from importlib import import_module
 
 import pytest
@@ -171,6 +172,45 @@ def test_names_become_the_projects_and_what_contradicts_how_it_is_held_goes(tmp_
         "lab_default",
         "lab_data",
     ]
+
+
+@pytest.fixture
+def linked(tmp_path, monkeypatch):
+    """A project, one of whose containers has put a link to elsewhere in the place of a folder that it mounts."""
+    monkeypatch.setattr(paths, "SCRATCH", tmp_path)
+    (tmp_path / "work" / "a").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    mounts = [{"type": "bind", "source": str(tmp_path / "work" / name), "target": "/x"} for name in ("", "a")]
+    project = compose.Project(model(volumes=mounts), tmp_path / "work")
+    (tmp_path / "work" / "a").rmdir()
+    (tmp_path / "work" / "a").symlink_to(tmp_path / "elsewhere")
+    return project
+
+
+def test_a_folder_that_became_a_link_is_started_no_more(linked, monkeypatch):
+    monkeypatch.setattr(compose.engine, "docker_command", lambda *_, **__: pytest.fail("it was started"))
+    with pytest.raises(Mismatch) as caught:
+        linked.up(1)
+    assert caught.value.actual.startswith("volumes: ") and caught.value.actual.endswith("work/a")
+
+
+def test_a_folder_that_became_a_link_is_not_opened(linked, tmp_path, monkeypatch):
+    box = {"Mounts": [{"Type": "bind", "Source": str(tmp_path / "work" / "a")}]}
+    monkeypatch.setattr(linked, "containers", lambda: {"db": box})
+    monkeypatch.setattr(
+        compose.engine, "docker_command", lambda *call, **_: subprocess.CompletedProcess(call, 0, "", "")
+    )
+    monkeypatch.setattr(compose.engine, "connect", lambda: pytest.fail("it was opened"))
+    linked.remove()
+
+
+def test_a_folder_that_holds_what_is_mounted_cannot_be_written_to(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "SCRATCH", tmp_path)
+    mounts = [{"type": "bind", "source": str(tmp_path / name), "target": "/x"} for name in ("", "a", "a/b", "c")]
+    own = model(volumes=mounts)
+    own["secrets"] = {"key": {"file": str(tmp_path / "c" / "key.txt")}}
+    compose.Project(own, tmp_path)
+    assert [mount["read_only"] for mount in mounts] == [True, True, False, True]
 
 
 def test_a_project_without_networks_is_one(tmp_path, monkeypatch):

@@ -316,6 +316,25 @@ def _short(value: object) -> str:
     return " ".join(text.split())[:200]
 
 
+def _binds(model: dict[str, Any]) -> list[dict[str, Any]]:
+    """The mounts of what lies in the folder."""
+    services = model["services"].values()
+    return [mount for service in services for mount in service.get("volumes") or () if mount.get("type") == "bind"]
+
+
+def _used(model: dict[str, Any]) -> Iterator[tuple[str, Path]]:
+    """Key and path of what a model lays into containers, or builds."""
+    for mount in _binds(model):
+        yield "volumes", Path(mount["source"])
+    for kind in ("configs", "secrets"):
+        for settings in (model.get(kind) or {}).values():
+            if file := (settings or {}).get("file"):
+                yield kind, Path(file)
+    for service in model["services"].values():
+        if context := (service.get("build") or {}).get("context"):
+            yield "build", Path(context)
+
+
 class Project:
     """What a model describes, in containers, networks and volumes of this run's own.
 
@@ -351,6 +370,11 @@ class Project:
             service |= self.HELD | {"security_opt": ["no-new-privileges:true"], "init": True}
         for network in (model.get("networks") or {}).values():
             network["internal"] = True
+        for mount in _binds(model):  # or a container might put a link where another's begins, which the engine follows
+            mount["read_only"] = mount.get("read_only", False) or any(
+                Path(mount["source"]).resolve() in path.resolve().parents for _key, path in _used(model)
+            )
+        self._model, self._folder = model, folder
         self._volumes: set[str] = set()
         self._folders: set[str] = set()
         self._path = paths.scratch() / f"{self.name}-{marks.RUN}.json"
@@ -362,8 +386,10 @@ class Project:
         """Start it as `docker compose up --wait` does; returns what Compose says where it fails, or that it goes on.
 
         Raises:
+            Mismatch: what it has run has put a link that leads out of the folder where a mount begins.
             EngineError: there is no docker command, or it does not run.
         """
+        _refuse((key, str(path)) for key, path in _used(self._model) if not _inside(self._folder, path))
         try:
             ran = engine.docker_command(*self._call, "up", "--detach", "--wait", "--pull", "never", seconds=seconds)
         except EngineError as error:
@@ -405,7 +431,9 @@ class Project:
 
     def _open_folders(self) -> None:
         """Let whoever runs this remove what containers have written into folders, as users that own it now."""
-        for folder in filter(os.path.isdir, sorted(self._folders)):
+        for folder in sorted(self._folders):
+            if not (os.path.isdir(folder) and _inside(self._folder, folder)):
+                continue
             with engine.plain_errors(), deferred():
                 engine.connect().containers.run(
                     f"{images.PREFIX}base",
