@@ -251,7 +251,7 @@ def _unlike(line: str, names: list[str]) -> str:
     """What keeps a line from being an answer."""
     try:
         answers = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):  # brackets without end
         return _("the last line is no JSON")
     for name in names:
         answer = answers.get(name) if isinstance(answers, dict) else None

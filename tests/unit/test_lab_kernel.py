@@ -149,3 +149,8 @@ def test_interrupts_are_asked_for_one_by_one():
     disguise = lab_04.Disguise(looks.get, looks.get, below)
     assert asked == [f"/proc/{name}" for name in ("1", "uptime", "irq/0", "irq/1", "irq/default_smp_affinity")]
     assert disguise.look("/proc/irq") == looks["/proc/irq"]
+
+
+@pytest.mark.parametrize("line", ["", "no JSON", "[" * 100_000])
+def test_what_is_no_json_is_told(line):
+    assert lab_04._unlike(line, ["one"]) == "the last line is no JSON"

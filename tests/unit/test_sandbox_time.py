@@ -1,4 +1,4 @@
-"""What counts of the time that a program may take: what the machine was awake."""
+"""What counts of the time that a program may take, and what of what it prints: without a program."""
 
 import itertools
 
@@ -24,12 +24,15 @@ class Spawned:
         self.now += timeout_s if took is None else took
         return piece
 
+    def send(self, data):
+        pytest.fail("it is told something")
+
 
 @pytest.fixture
 def listen(monkeypatch):
-    def listen(*pieces):
+    def listen(*pieces, serve=None):
         talk = sandbox._Talk("/folder")
-        sandbox._listen(Spawned(monkeypatch, pieces), talk, ENDED, sandbox.Limits(seconds=5), None)
+        sandbox._listen(Spawned(monkeypatch, pieces), talk, ENDED, sandbox.Limits(seconds=5), serve)
         return talk
 
     return listen
@@ -46,3 +49,13 @@ def test_a_program_that_does_not_end_is_late(listen):
 
 def test_time_in_which_it_prints_counts(listen):
     assert listen(*itertools.repeat((0.9, b"x\n"), 6), (None, None)).trouble == sandbox.LATE
+
+
+def test_what_is_printed_behind_the_last_line_is_nobodys(listen):
+    talk = listen((0.0, b"one\n" + ENDED + b'{"status": 3}\nlate\n'))
+    assert (talk.status, talk.output) == (3, b"one\n")
+
+
+def test_a_question_of_brackets_without_end_is_output(listen):
+    asked = sandbox.ASKS + b"[" * 100_000 + b"\n"
+    assert listen((0.0, asked), (0.0, ENDED + b"{}\n"), serve=str).output == asked

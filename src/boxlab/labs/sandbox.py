@@ -287,7 +287,8 @@ def _listen(box: _Box, talk: _Talk, ended: bytes, limits: Limits, serve: Serve |
         else:
             rest += chunk
             before, found, last = rest.partition(ended)
-            if found and last.endswith(b"\n"):
+            last, whole, _after = last.partition(b"\n")  # what it has left in the background may print once more
+            if found and whole:
                 talk.output += before
                 for key, value in json.loads(last).items():
                     setattr(talk, key, value)
@@ -305,7 +306,7 @@ def _answered(box: _Box, talk: _Talk, data: bytes, serve: Serve) -> bytes:
     *lines, rest = data.split(b"\n")
     for line in lines:
         if line.startswith(ASKS):
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):  # brackets without end
                 box.spawned().send(json.dumps(serve(json.loads(line[1:]))).encode() + b"\n")
                 if (
                     talk.output.endswith(b"\n\n") or talk.output == b"\n"
