@@ -1,9 +1,15 @@
 """What counts of the time that a program may take, and what of what it prints: without a program."""
 
 import itertools
+import json
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import pytest
 
+from boxlab.errors import BoxlabError
 from boxlab.labs import sandbox
 
 ENDED = b"!ended "
@@ -59,3 +65,44 @@ def test_what_is_printed_behind_the_last_line_is_nobodys(listen):
 def test_a_question_of_brackets_without_end_is_output(listen):
     asked = sandbox.ASKS + b"[" * 100_000 + b"\n"
     assert listen((0.0, asked), (0.0, ENDED + b"{}\n"), serve=str).output == asked
+
+
+def ended(bound, argv, before="true", **job):
+    """What launch.py says of a program, where a shell has taken something from it before."""
+    whole = {"argv": argv, "environment": dict(os.environ), "memory_mib": 1024, "processes": None, "files": {}}
+    head = json.dumps(whole | {"input": "", "secret": "s"} | job).encode()
+    ran = subprocess.run(
+        [*bound, "sh", "-c", f'{before}; exec "$@"', "sh", sys.executable, "-c", sandbox.LAUNCH],
+        input=b"%010d" % len(head) + head,
+        capture_output=True,
+        check=True,
+    )
+    return json.loads(ran.stdout.rpartition(sandbox.ENDED + b"s")[2])
+
+
+@pytest.mark.parametrize("less", ["ulimit -v 921600", "ulimit -f 8"])
+def test_a_machine_that_allows_less_runs_a_program(bound, less):
+    assert ended(bound, ["true"], less).keys() == {"status", "seconds"}
+
+
+@pytest.mark.parametrize("argv", [["nowhere"], ["/etc/passwd"], ["/etc/passwd/x"], ["a\0b"]])
+def test_what_is_not_there_is_the_learners(bound, argv):
+    assert "failed" in ended(bound, argv)
+
+
+@pytest.mark.linux
+def test_what_keeps_a_program_from_starting_is_the_machines(bound):
+    assert "kept" in ended(bound, ["true"], memory_mib=-1 << 44)
+    assert "kept" in ended(bound, ["true"] + 40 * ["x" * 100_000])
+
+
+def test_a_program_that_was_kept_from_starting_is_no_mistake(monkeypatch):
+    spawned = Spawned(
+        monkeypatch, [(0.0, sandbox.ENDED + b'{"status": 127, "kept": "true: Cannot allocate memory"}\n')]
+    )
+    spawned.send = lambda data: None
+    monkeypatch.setattr(sandbox.secrets, "token_hex", lambda size: "")
+    spawned.folder, spawned.environment, spawned.processes, spawned.end = "/folder", {}, None, lambda: None
+    box = SimpleNamespace(start=lambda limits: spawned, python="python3")
+    with pytest.raises(BoxlabError, match="Cannot allocate memory"):
+        sandbox.run(box, ["true"], {})

@@ -2,10 +2,11 @@
 
 Its input is ten digits, the length of the JSON that follows: `argv`, `environment`, `memory_mib`, `processes` (None: no limit),
 `files` (name to content, in Latin-1, which has all bytes), `input` (None: the program reads what follows), `secret`. Its output is the program's, and then one line that only it can write: the secret, and as JSON the exit status (negative
-for a signal), the seconds, and why the program could not be started. It uses Python 3.11 and the standard library alone.
+for a signal), the seconds, and if the program could not be started, why: it `failed`, or was `kept` from it by the machine. It uses Python 3.11 and the standard library alone.
 """
 
 import ctypes
+import errno
 import json
 import os
 import resource
@@ -23,6 +24,9 @@ MARK = b"\n\x1e"
 
 FILE_MIB = 256
 """The largest file that a program may write."""
+
+NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ENOEXEC)
+"""What the kernel says where there is no such program."""
 
 
 def take(count: int) -> bytes:
@@ -42,28 +46,38 @@ def hide() -> None:
         ctypes.CDLL(None).prctl(4, 0)  # PR_SET_DUMPABLE, linux/prctl.h; ends with exec
 
 
+def limit(kind: int, most: int) -> None:
+    """Hold what this process may take, or leave it at less, where the machine allows no more."""
+    allowed = resource.getrlimit(kind)[1]
+    most = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
+    resource.setrlimit(kind, (most, most))
+
+
 def become(job: dict[str, Any], failed: int) -> None:
-    """In the new process: be the program, or write to `failed` why not."""
+    """In the new process: be the program, or write to `failed` why not, after whose fault that is."""
+    ready = False
     try:
         os.setsid()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)  # whoever runs the checks may have them ignored
         memory, most = job["memory_mib"] << 20, job["processes"]
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_MIB << 20, FILE_MIB << 20))
+        limit(resource.RLIMIT_CORE, 0)
+        limit(resource.RLIMIT_FSIZE, FILE_MIB << 20)
         if sys.platform == "linux":  # macOS does not hold it
-            resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+            limit(resource.RLIMIT_AS, memory)
         if most is not None:
-            resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
+            limit(resource.RLIMIT_NPROC, most)
         if job["input"] is not None:
             with tempfile.TemporaryFile() as file:
                 file.write(job["input"].encode())
                 file.seek(0)
                 os.dup2(file.fileno(), 0)
         os.dup2(1, 2)
+        ready = True
         os.execvpe(job["argv"][0], job["argv"], job["environment"])
     except BaseException as error:
-        os.write(failed, f"{job['argv'][0]}: {getattr(error, 'strerror', None) or error}".encode())
+        whose = "failed" if ready and getattr(error, "errno", errno.ENOENT) in NOT_THERE else "kept"
+        os.write(failed, f"{whose} {job['argv'][0]}: {getattr(error, 'strerror', None) or repr(error)}".encode())
     finally:
         os._exit(127)
 
@@ -90,7 +104,7 @@ def main() -> None:
     if not child:
         become(job, writes)
     os.close(writes)
-    failed = os.read(reads, 1000).decode(errors="replace")
+    whose, _, why = os.read(reads, 1000).decode(errors="replace").partition(" ")
     threading.Thread(target=end_with_input, args=[child], daemon=True).start()
     while True:
         pid, status = (
@@ -98,11 +112,11 @@ def main() -> None:
         )  # in a container it is the first process, and whatever loses its parent becomes its child
         if pid == child:
             break
-    ended = {
+    ended: dict[str, Any] = {
         "status": os.waitstatus_to_exitcode(status),
         "seconds": time.monotonic() - began,
-        "failed": failed,
     }
+    ended |= {whose: why} if whose else {}
     os.write(1, MARK + f"{job['secret']}{json.dumps(ended)}\n".encode())
 
 

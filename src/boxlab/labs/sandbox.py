@@ -218,7 +218,7 @@ class _Talk:
 
     Attributes:
         trouble: why we stopped listening before its end.
-        status, seconds, failed: what launch.py says in the end; the last is why it was not started.
+        status, seconds, failed, kept: what launch.py says in the end; the last two are why it was not started.
     """
 
     folder: str
@@ -227,6 +227,7 @@ class _Talk:
     status: int = 0
     seconds: float = 0
     failed: str = ""
+    kept: str = ""
 
 
 def _let_run(
@@ -235,7 +236,7 @@ def _let_run(
     """Run a program until it ends or has to be ended.
 
     Raises:
-        BoxlabError: it could not be started, held or removed.
+        BoxlabError: the machine kept it from being started, held or removed.
     """
     secret = secrets.token_hex(16)
     with deferred():
@@ -254,6 +255,11 @@ def _let_run(
         head = json.dumps(job).encode()
         box.spawned().send(b"%010d" % len(head) + head)
         _listen(box, talk, ENDED + secret.encode(), limits, serve)
+        if talk.kept:
+            raise BoxlabError(
+                _("this machine keeps a program from starting: {reason}", reason=talk.kept),
+                _("allow more, as `ulimit -a` shows it, and check again"),
+            )
         return talk
     except NotReady as error:
         raise BoxlabError(
