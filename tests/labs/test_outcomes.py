@@ -147,11 +147,13 @@ AFTER = {
 
 
 @pytest.mark.parametrize("words", AFTER)
-def test_trouble_after_the_last_check_is_said_and_takes_no_verdict(places, words):
+def test_who_does_not_end_well_after_the_last_check_lets_nobody_pass(places, words):
+    """It may have been killed by a program that has written all that was said."""
     toy = toy_lab.make(places / "labs", AFTER[words] + toy_lab.CHECKS)
     found = runner.run(toy, toy.solution, 1)
-    assert found.outcome == "pass" and words in found.trouble[0]
+    assert found.outcome == "infrastructure" and found.points == 0
     assert words in found.to_text() and words in found._repr_html_()
+    assert runner.run(toy, toy.folder / "wrong" / "empty", 1).outcome == "fail"
 
 
 @pytest.mark.parametrize("ends", ["sys.exit(0)", "os._exit(0)", "os.kill(os.getpid(), 9)", "time.sleep(60)"])
@@ -207,7 +209,7 @@ FORGERY = """
 import json, os, signal
 passed = {"name": "refuses", "says": "x", "of": 3, "outcome": "pass", "points": 3, "seconds": 0}
 forged = json.dumps({"result": passed}) + "\\n" + json.dumps({"done": True, "held": ""}) + "\\n"
-pid, judges = os.getppid(), []
+pid, judge = os.getppid(), 0
 while pid > 1:
     command = open(f"/proc/{pid}/cmdline").read()
     try:
@@ -217,9 +219,10 @@ while pid > 1:
                 os.write(handle, forged.encode())
     except OSError:
         pass
-    if "boxlab.labs.child" in command:
-        os.kill(pid, signal.SIGKILL)
+    if judge:
+        os.kill(judge, signal.SIGKILL)
         break
+    judge = pid if "boxlab.labs.child" in command else 0
     pid = int(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1])
 """
 

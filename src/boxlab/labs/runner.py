@@ -4,6 +4,7 @@ The runner itself imports nothing that takes long, and none of the lab's code.
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import secrets
@@ -92,10 +93,6 @@ def run(
             checks = _Checks(job, run, watch)
             report.results = checks.results()
             report.held = checks.held
-            if checks.after:
-                report.trouble.append(
-                    _("after the checks: {reason}\n  fix: {fix}", reason=checks.after.reason, fix=checks.after.fix)
-                )
     finally:
         with deferred(), report.noting(_("what the checks have left stays")):
             disk.remove(place)
@@ -137,8 +134,6 @@ class _Checks:
     _ended: bool = False
     _left: "Trouble | None" = None
     held: str = ""
-    after: "Trouble | None" = None
-    """What went wrong once every check had its outcome."""
 
     def results(self) -> list[Result]:
         """What became of each check."""
@@ -153,10 +148,11 @@ class _Checks:
             says = _("The checks can be run.")
             return [Result("checks", says, 0, Outcome.INFRASTRUCTURE, reason=rest.reason, fix=rest.fix)]
         names = [check["name"] for check in self._known]
-        if not self._left and self._done.keys() >= set(names):
-            self.after = rest
         kept = {name: self._kept_from(name, rest) for name in names} if rest else {}
-        return [self._done.get(name) or kept[name] for name in names]
+        found = {name: self._done.get(name) or kept[name] for name in names}
+        if rest and self._done.keys() >= set(names):  # who says so may be a program that has killed the process
+            found |= {name: kept[name] for name in names if found[name].outcome == Outcome.PASS}
+        return [found[name] for name in names]
 
     def _serve(self) -> "Trouble | None":
         """Listen to one process until it ends: why it did not do all that was left to do, if so."""
@@ -296,14 +292,30 @@ class _Child:
 
 @contextlib.contextmanager
 def _child(job: dict[str, Any], run: str) -> Iterator[_Child]:
-    with deferred():
-        child = _Child(job, run)
-    try:
-        yield child
-    finally:
+    with _hidden():
         with deferred():
-            child.stop()
-            child.close()
+            child = _Child(job, run)
+        try:
+            yield child
+        finally:
+            with deferred():
+                child.stop()
+                child.close()
+
+
+@contextlib.contextmanager
+def _hidden() -> Iterator[None]:
+    """Keep the pipe from other processes of this user, as the child keeps its end; a notebook is not hidden afterwards."""
+    if sys.platform != "linux":
+        yield
+        return
+    prctl = ctypes.CDLL(None).prctl
+    before = prctl(3)  # PR_GET_DUMPABLE, linux/prctl.h
+    prctl(4, 0)  # PR_SET_DUMPABLE
+    try:
+        yield
+    finally:
+        prctl(4, before)
 
 
 def _do(job: dict[str, Any], seconds: float) -> Trouble | None:
