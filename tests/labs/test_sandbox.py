@@ -98,6 +98,12 @@ def test_a_mismatch_of_whoever_serves_it_ends_it(box):
         run(box, "print('\\x1e1', flush=True); input(); input()", serve=refuse)
 
 
+def test_who_asks_and_never_reads_is_late(box, patient):
+    with pytest.raises(Mismatch) as caught:
+        run(box, "while True: print('\\x1e1', flush=True)", serve=str, seconds=4)
+    assert caught.value.actual.startswith(sandbox.LATE)
+
+
 def test_signals_reach_it_whatever_we_have_ignored(box):
     script = "import signal; print([n for n in (1, 2, 3, 15) if signal.getsignal(n) == signal.SIG_IGN])"
     before = [signal.signal(number, signal.SIG_IGN) for number in (1, 2, 3, 15)]

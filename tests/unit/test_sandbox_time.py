@@ -11,6 +11,7 @@ import pytest
 
 from boxlab.errors import BoxlabError
 from boxlab.labs import sandbox
+from boxlab.runtimes import spawn
 
 ENDED = b"!ended "
 
@@ -29,6 +30,10 @@ class Spawned:
         took, piece = next(self._pieces)
         self.now += timeout_s if took is None else took
         return piece
+
+    def takes(self, timeout_s):
+        self.now += timeout_s
+        return False
 
     def send(self, data):
         pytest.fail("it is told something")
@@ -55,6 +60,37 @@ def test_a_program_that_does_not_end_is_late(listen):
 
 def test_time_in_which_it_prints_counts(listen):
     assert listen(*itertools.repeat((0.9, b"x\n"), 6), (None, None)).trouble == sandbox.LATE
+
+
+def test_time_in_which_it_does_not_read_what_it_asked_for_counts(listen):
+    asked = []
+    talk = listen((0.0, 3 * (sandbox.ASKS + b"1\n")), serve=asked.append)
+    assert talk.trouble == sandbox.LATE and asked == [1]
+
+
+@pytest.mark.parametrize("size", [1, spawn.PIECE, 10 * spawn.PIECE])
+def test_a_long_answer_comes_whole_to_who_reads_it(size):
+    box = SimpleNamespace(spawned=lambda: cat)
+    cat = spawn.HostProcess(["cat"], dict(os.environ))
+    try:
+        sandbox._tell(box, sandbox._Talk("/folder", left=60), size * b"x")
+        told = b""
+        while len(told) < size:
+            told += cat.read(60)
+    finally:
+        cat.stop(grace_s=0)
+    assert told == size * b"x"
+
+
+@pytest.mark.parametrize("most", [spawn.PIECE, 1 << 20])
+def test_who_does_not_read_is_told_no_more_than_there_is_room_for(most):
+    sleeps = spawn.HostProcess(["sleep", "600"], dict(os.environ))
+    talk = sandbox._Talk("/folder", left=0.0 if most > spawn.PIECE else 60)
+    try:
+        sandbox._tell(SimpleNamespace(spawned=lambda: sleeps), talk, most * b"x")
+    finally:
+        sleeps.stop(grace_s=0)
+    assert talk.trouble == (sandbox.LATE if most > spawn.PIECE else "")
 
 
 def test_what_is_printed_behind_the_last_line_is_nobodys(listen):

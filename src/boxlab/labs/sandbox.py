@@ -217,17 +217,28 @@ class _Talk:
     """What passes between a program and us.
 
     Attributes:
+        left: seconds that it still has.
         trouble: why we stopped listening before its end.
         status, seconds, failed, kept: what launch.py says in the end; the last two are why it was not started.
     """
 
     folder: str
+    left: float = 0
     output: bytes = b""
     trouble: str = ""
     status: int = 0
     seconds: float = 0
     failed: str = ""
     kept: str = ""
+
+    def wait(self, look: Callable[[float], Any]) -> Any:
+        """What a look says, which is told how long it may take, and whose time is the program's; late where none is left."""
+        looked = time.monotonic()
+        found = look(min(LOOK_S, max(0.0, self.left)))
+        self.left -= min(LOOK_S, time.monotonic() - looked)
+        if found in (None, False) and self.left <= 0:
+            self.trouble = LATE
+        return found
 
 
 def _let_run(
@@ -278,19 +289,15 @@ def _listen(box: _Box, talk: _Talk, ended: bytes, limits: Limits, serve: Serve |
     """
     from boxlab.runtimes.spawn import OUT_OF_MEMORY
 
-    left, rest = limits.seconds, b""
+    talk.left, rest = limits.seconds, b""
     while True:
-        looked = time.monotonic()
-        chunk = box.spawned().read(min(LOOK_S, max(0.0, left)))
-        left -= min(LOOK_S, time.monotonic() - looked)
-        if chunk is None:
-            talk.trouble = LATE if left <= 0 else ""
-        elif not chunk:
+        chunk = talk.wait(box.spawned().read)
+        if chunk == b"":
             if (reason := box.spawned().exit_reason()) != OUT_OF_MEMORY:
                 said = printed(rest[-300:].decode(errors="replace"))
                 raise NotReady(_("it has ended: {reason}: {output}", reason=reason, output=said))
             talk.trouble = _("it took more than {size} MiB of memory", size=limits.memory_mib)
-        else:
+        elif chunk:
             rest += chunk
             before, found, last = rest.partition(ended)
             last, whole, _after = last.partition(b"\n")  # what it has left in the background may print once more
@@ -313,14 +320,31 @@ def _answered(box: _Box, talk: _Talk, data: bytes, serve: Serve) -> bytes:
     for line in lines:
         if line.startswith(ASKS):
             with contextlib.suppress(ValueError, RecursionError):  # brackets without end
-                box.spawned().send(json.dumps(serve(json.loads(line[1:]))).encode() + b"\n")
+                _tell(box, talk, json.dumps(serve(json.loads(line[1:]))).encode() + b"\n")
                 if (
                     talk.output.endswith(b"\n\n") or talk.output == b"\n"
                 ):  # who may have printed half a line ends it first
                     talk.output = talk.output[:-1]
+                if talk.trouble:
+                    break
                 continue
         talk.output += line + b"\n"
     return rest
+
+
+def _tell(box: _Box, talk: _Talk, data: bytes) -> None:
+    """Write to the program's input, which is full where it does not read, while it has time.
+
+    Raises:
+        NotReady: it has ended.
+    """
+    from boxlab.runtimes.spawn import PIECE
+
+    for at in range(0, len(data), PIECE):
+        while not talk.wait(box.spawned().takes):
+            if talk.trouble:
+                return
+        box.spawned().send(data[at : at + PIECE])
 
 
 SURROUNDINGS = {

@@ -28,6 +28,10 @@ STOP_S = 10
 """How long something may take to end when told to, before it is killed."""
 
 
+PIECE = 512
+"""Bytes for which there is room wherever `select` says that there is any: POSIX's least PIPE_BUF."""
+
+
 KILLED = str(128 + signal.SIGKILL)
 """Exit status of a container that SIGKILL ended, as the engine notes it."""
 
@@ -87,6 +91,10 @@ class HostProcess:
     def read(self, timeout_s: float) -> bytes | None:
         ready = select.select([self._output], [], [], max(0.0, timeout_s))[0]
         return os.read(self._output.fileno(), 1 << 16) if ready else None
+
+    def takes(self, timeout_s: float) -> bool:
+        """Whether `send` need not wait for `PIECE` bytes, or no longer than that."""
+        return bool(select.select([], [self._input], [], max(0.0, timeout_s))[1])
 
     def send(self, data: bytes) -> None:
         """Write to its input.
@@ -244,6 +252,10 @@ class EngineContainer:
             self._socket.sendall(data)
         except OSError as error:
             raise NotReady(_("it has ended: {why}", why=self.exit_reason())) from error
+
+    def takes(self, timeout_s: float) -> bool:
+        """As for `HostProcess`."""
+        return bool(select.select([], [self._socket], [], max(0.0, timeout_s))[1])
 
     def exit_reason(self) -> str:
         """From the engine's log of events, once the container is gone, which it need not be when its output ends."""
