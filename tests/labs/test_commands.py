@@ -384,6 +384,15 @@ def test_two_checks_at_once_say_so_in_one_line(hanging):
     assert f"another command works on 01-toy (process {hanging.pid})" in result.output
 
 
+def test_where_a_file_system_has_no_locks_it_goes_without(toy, monkeypatch):
+    def refused(*_):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(workspace.fcntl, "flock", refused)
+    assert boxlab("start", "01").exit_code == 0
+    assert boxlab("check", "01").exit_code == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_ends_it_in_one_line_and_leaves_nothing(hanging, places, number):
     hanging.send_signal(number)
