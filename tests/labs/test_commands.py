@@ -191,8 +191,14 @@ def test_reset_of_a_lab_that_was_not_started_asks_nothing(toy):
     assert result.exit_code == 2 and "was not started" in result.output
 
 
-def test_the_list_names_the_next_lab(started):
+def test_the_list_names_the_next_lab(toy):
+    other = shutil.copytree(toy.folder, toy.folder.with_name("01-other"))
+    assert boxlab("labs").output.endswith("next: boxlab start 01-other\n")
+    shutil.rmtree(other)
     assert boxlab("labs").output.endswith("next: boxlab start 01\n")
+    started = paths.WORK / "01-toy"
+    boxlab("start", "01")
+    assert boxlab("labs").output.endswith("next: boxlab check 01\n")
     answer(started, toy_lab.SOLUTION)
     boxlab("check", "01")
     assert boxlab("labs").output.endswith("all passed\n")

@@ -39,6 +39,7 @@ def labs(as_json: bool) -> None:
     from boxlab.labs import lab, workspace
 
     rows: list[dict[str, Any]] = []
+    todo = ""
     for each in lab.every():
         state, started = workspace.progress(each), workspace.folder(each).is_dir()
         standing = "passed" if state.passed else "started" if started else "not started"
@@ -46,14 +47,16 @@ def labs(as_json: bool) -> None:
             {"id": each.id, "title": each.title, "minutes": each.minutes, "needs": list(each.needs), "state": standing}
             | {"points": state.points, "of": each.points, "hints": state.hints, "gave_up": state.gave_up}
         )
+        if standing != "passed":
+            todo = todo or f"boxlab {'check' if started else 'start'} {each.name}"
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
     for row in rows:
         standing = STATES[row["state"]]
         click.echo(f"{row['id']:<16} {standing:<12} {row['points']:>2}/{row['of']:<3} {_about(row)}")
-    if todo := [row["id"] for row in rows if row["state"] != "passed"]:
-        click.echo(_("next: {command}", command=f"boxlab start {todo[0].partition('-')[0]}"))
+    if todo:
+        click.echo(_("next: {command}", command=todo))
     else:
         click.echo(_("all passed") if rows else _("there are no labs yet"))
 
