@@ -271,6 +271,14 @@ def pipe(path):
     os.mkfifo(path)
 
 
+def script_of_windows(path):
+    path.write_bytes(b"#!/bin/sh\r\necho\r\n")
+
+
+def script_with_a_mark(path):
+    path.write_text("#!/bin/sh\n", encoding="utf-8-sig")
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -284,6 +292,8 @@ def pipe(path):
         (link, "it is a symbolic link"),
         (folder, "it is a folder"),
         (pipe, "it is a pipe or a device"),
+        (script_of_windows, "its lines end as on Windows (CRLF)"),
+        (script_with_a_mark, "a mark (BOM) stands before #!"),
     ],
 )
 def test_a_file_that_is_none_fails_in_clear_words(started, spoil, words):

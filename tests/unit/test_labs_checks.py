@@ -133,6 +133,11 @@ def test_what_is_no_toml_is_told(tmp_path, text):
     assert caught.value.expected == "start.toml is TOML" and caught.value.actual
 
 
+def test_toml_may_begin_with_a_mark(tmp_path):
+    (tmp_path / "start.toml").write_text("x = 1\n", encoding="utf-8-sig")
+    assert Work("99-toy", tmp_path, tmp_path, Planter(None, 0)).toml("start.toml") == {"x": 1}
+
+
 @pytest.fixture
 def call(tmp_path, monkeypatch):
     """Calls `answer` of a program without a sandbox."""

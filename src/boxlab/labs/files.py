@@ -92,6 +92,13 @@ def _take(name: str, source: Path, target: Path, required: bool, again: str) -> 
         )
     if wrong := _no_text(data):
         raise refuse(_("{name} is text in UTF-8", name=name), wrong, _("save it as plain text in UTF-8"))
+    if not name.endswith(".py") and (wrong := _no_script(data)):  # Python itself reads both
+        next = _(
+            "save it with line ends of Unix (LF), in UTF-8 without a mark (BOM): your editor's bottom line has both"
+        )
+        raise refuse(
+            _("{name} begins with {start} and ends its lines by a line feed", name=name, start="#!"), wrong, next
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     with disk.named(target):
         target.write_bytes(data)
@@ -132,6 +139,16 @@ def _no_text(data: bytes) -> str:
     except UnicodeDecodeError as error:
         at = error.start if at < 0 else at
     return _("byte {number} (0x{value:02x}) is no text", number=at, value=data[at]) if at >= 0 else ""
+
+
+def _no_script(data: bytes) -> str:
+    """Why Linux does not find what a script's first line names, if so: an editor for Windows has saved it."""
+    first = data.partition(b"\n")[0]
+    if first.startswith(codecs.BOM_UTF8 + b"#!"):
+        return _("a mark (BOM) stands before {start}", start="#!")
+    if first.startswith(b"#!") and first.endswith(b"\r"):
+        return _("its lines end as on Windows (CRLF)")
+    return ""
 
 
 def digest(path: Path) -> str:

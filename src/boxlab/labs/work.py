@@ -94,7 +94,7 @@ class Work:
             Mismatch: it is none.
         """
         try:
-            return tomllib.loads(self.text(name))
+            return tomllib.loads(self.text(name).removeprefix("\ufeff"))  # the mark of an editor for Windows
         except (ValueError, RecursionError) as error:  # of any number of digits, and brackets without end, Python's own
             raise Mismatch(
                 _("{file} is TOML", file=name),
