@@ -427,6 +427,25 @@ def test_a_runner_that_is_killed_takes_its_checks_with_it(hanging, places):
     assert left(places) == [], "and the next check removes what it has left"
 
 
+def test_what_a_killed_check_had_on_the_engine_goes_before_its_folder(started, places, monkeypatch):
+    left = places / "cache" / "scratch" / "lab-01-toy-0123456789ab"
+    left.mkdir(parents=True)
+    done, swept = runner._do, []
+
+    def silent(job, seconds):
+        swept.append((job["run"], left.is_dir()))
+        return runner.Trouble(runner.SILENT, "")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "_do", silent)
+        result = boxlab("check", "01")
+    assert swept == [("0123456789ab", True)] and left.is_dir()
+    assert result.exit_code == 3 and "2 of 3 points" in result.output and "the engine does not answer" in result.output
+    monkeypatch.setattr(runner, "_do", lambda job, seconds: done(job, seconds) or swept.append(job["keep"]))
+    assert boxlab("check", "01").exit_code == 1
+    assert swept[1:] == [str(left)] and not left.exists()
+
+
 def test_the_runner_imports_nothing_that_takes_long():
     script = "import sys, boxlab.cli, boxlab.labs.workspace; print([m for m in sys.modules if m in %r])"
     heavy = ("docker", "pandas", "numpy", "scipy", "matplotlib", "rich", "psutil", "requests")

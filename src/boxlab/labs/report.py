@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from boxlab.errors import of_system
+from boxlab.errors import BoxlabError, of_system
 from boxlab.labs.checks import Outcome, Result
 from boxlab.language import _, several
 
@@ -78,6 +78,8 @@ class Report:
             yield
         except OSError as error:
             self.trouble.append(f"{what}: {of_system(error)}")
+        except BoxlabError as error:
+            self.trouble.append(f"{what}: {error}")
 
     @property
     def outcome(self) -> Outcome:

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -114,11 +114,24 @@ def plant(lab: Lab, folder: Path, seed: int) -> None:
 def remove_left(lab: Lab) -> None:
     """Remove what checks of a lab have left that were killed: for whoever holds its lock, so that none of them goes on.
 
+    What they had on the engine goes first: of the folder's name alone we know of it.
+
     Raises:
-        OSError: something does not go.
+        OSError, BoxlabError: something does not go.
     """
     for path in paths.scratch().glob(f"lab-{lab.id}-{'[0-9a-f]' * 12}"):
+        if trouble := _swept(path.name.rpartition("-")[2], lab.needs, path):
+            raise BoxlabError(trouble.reason, trouble.fix)
         disk.remove(path)
+
+
+def _swept(run: str, needs: Sequence[str], place: Path) -> "Trouble | None":
+    """Remove what a run has left that was killed, but for its folder; what kept us from that, if so."""
+    trouble = _do({"do": "clear", "run": run, "needs": needs, "keep": str(place)}, CLEAR_S)
+    if trouble and trouble.reason == SILENT:
+        what = _("what the check has left could not be removed: the engine does not answer")
+        return Trouble(what, _("`boxlab clean`, later"))
+    return trouble
 
 
 @dataclass
@@ -170,8 +183,8 @@ class _Checks:
                 trouble = Trouble(_("the check did not end within {seconds:g} s", seconds=child.allowed), AGAIN)
             finally:
                 status = child.stop()
-                if status not in (0, INTERRUPTED):
-                    self._left = self._clear()
+                if status not in (0, INTERRUPTED):  # those that follow need the folder
+                    self._left = _swept(self.run, self.job["needs"], Path(self.job["folder"]).parent)
         if not trouble and (status or not self._ended):
             trouble = Trouble(_("the process of the checks ended by itself ({how})", how=_how(status)), AGAIN)
         if self._left:
@@ -195,15 +208,6 @@ class _Checks:
             result.outcome = Outcome(result.outcome)
             self._done[result.name], self._begun = result, ""
             child.allow(END_S)
-
-    def _clear(self) -> "Trouble | None":
-        """Remove what a killed process has left, but for the folder, which those that follow need."""
-        place = Path(self.job["folder"]).parent
-        trouble = _do({"do": "clear", "run": self.run, "needs": self.job["needs"], "keep": str(place)}, CLEAR_S)
-        if trouble and trouble.reason == SILENT:
-            what = _("what the check has left could not be removed: the engine does not answer")
-            return Trouble(what, _("`boxlab clean`, later"))
-        return trouble
 
     def _check(self, name: str) -> dict[str, Any]:
         return next(check for check in self._known if check["name"] == name)
