@@ -143,23 +143,29 @@ def test_reset_keeps_what_there_was(started):
     assert (started / "answer.txt").read_text().startswith("good day")
 
 
-@pytest.mark.parametrize("step", ["copy", "plant", "write", "rename"])
+@pytest.mark.parametrize("step", ["copy", "plant", "write", "rename", "move"])
 def test_a_reset_that_fails_at_any_step_leaves_the_old_copy_or_a_new_one(started, monkeypatch, step):
     """Also where the disk is full, and whatever comes then."""
     answer(started, "mine")
     boxlab("hint", "01")
 
+    renamed = type(started).rename
+
     def full(*_):
         raise OSError(28, "No space left on device", "x")
 
-    place = {"copy": workspace.disk, "plant": runner, "write": workspace.disk, "rename": type(started)}[step]
+    def moved(path, to):
+        return full() if path == started else renamed(path, to)
+
+    steps = {"copy": workspace.disk, "plant": runner, "write": workspace.disk, "rename": type(started)}
     with monkeypatch.context() as patched:
-        patched.setattr(place, step, full)
+        patched.setattr(*((type(started), "rename", moved) if step == "move" else (steps[step], step, full)))
         result = boxlab("reset", "01", "--yes")
     assert result.exit_code == 3 and "No space left on device" in result.output and "fix: make room" in result.output
     assert boxlab("start", "01").output.startswith("there already")
     assert (started / "answer.txt").read_text() == "mine"
     assert sorted(path.name for path in paths.WORK.iterdir()) == [".progress", "01-toy"]
+    assert json.loads(boxlab("labs", "--json").output)[0]["hints"] == 1
     assert boxlab("reset", "01", "--yes").exit_code == 0
 
 

@@ -106,12 +106,17 @@ def reset(lab: Lab) -> Path:
     """
     with _lock(lab):
         require_started(lab)
-        state = replace(progress(lab), hints=0)
+        before = progress(lab)
+        state = replace(before, hints=0)
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         backup = folder(lab).with_name(f"{lab.id}.{stamp}-{secrets.token_hex(2)}")
         with _fresh(lab, state) as new:
             _save(lab, state)
-            folder(lab).rename(backup)
+            try:
+                folder(lab).rename(backup)
+            except OSError:
+                _save(lab, before)
+                raise
             new.rename(folder(lab))
         return backup
 
