@@ -104,6 +104,17 @@ def test_spoiled_progress_is_said_in_one_line(started, toy):
     assert result.exit_code == 3 and "is not what we wrote" in result.output and "Traceback" not in result.output
 
 
+def test_spoiled_progress_of_one_lab_does_not_take_the_list_of_all(started, toy):
+    shutil.copytree(toy.folder, toy.folder.with_name("02-other"))
+    (paths.WORK / ".progress" / "01-toy.json").write_text("{")
+    data = boxlab("labs", "--json")
+    assert [row["state"] for row in json.loads(data.stdout)] == ["unreadable", "not started"]
+    text = boxlab("labs")
+    assert text.stdout.endswith("next: boxlab start 02\n")
+    for result in (data, text):
+        assert result.exit_code == 3 and "is not what we wrote" in result.stderr and "fix: remove it" in result.stderr
+
+
 @pytest.mark.parametrize(
     "text", ["[]", "null", '{"version": 1}', '{"version": 1, "seed": "x"}', '{"version": 0, "seed": 1}']
 )

@@ -28,7 +28,12 @@ _lab = click.argument("lab", metavar=_("LAB"))
 LAB = "LAB"
 """How the help calls that argument."""
 
-STATES = {"passed": _("passed"), "started": _("started"), "not started": _("not started")}
+STATES = {
+    "passed": _("passed"),
+    "started": _("started"),
+    "not started": _("not started"),
+    "unreadable": _("unreadable"),
+}
 NEEDS = {"engine": _("engine"), "root": _("root"), "vm": _("vm")}
 """How what is data elsewhere is called in the list of labs."""
 
@@ -39,26 +44,35 @@ def labs(as_json: bool) -> None:
     from boxlab.labs import lab, workspace
 
     rows: list[dict[str, Any]] = []
-    todo = ""
+    todo, trouble = "", []
     for each in lab.every():
-        state, started = workspace.progress(each), workspace.folder(each).is_dir()
-        standing = "passed" if state.passed else "started" if started else "not started"
+        started = workspace.folder(each).is_dir()
+        try:
+            state = workspace.progress(each)
+            standing = "passed" if state.passed else "started" if started else "not started"
+        except BoxlabError as error:
+            trouble.append(error)
+            state, standing = workspace.Progress(workspace.VERSION, 0), "unreadable"
         rows.append(
             {"id": each.id, "title": each.title, "minutes": each.minutes, "needs": list(each.needs), "state": standing}
             | {"points": state.points, "of": each.points, "hints": state.hints, "gave_up": state.gave_up}
         )
-        if standing != "passed":
+        if standing in ("started", "not started"):
             todo = todo or f"boxlab {'check' if started else 'start'} {each.name}"
     if as_json:
         click.echo(json.dumps(rows, indent=2))
-        return
-    for row in rows:
-        standing = STATES[row["state"]]
-        click.echo(f"{row['id']:<16} {standing:<12} {row['points']:>2}/{row['of']:<3} {_about(row)}")
-    if todo:
-        click.echo(_("next: {command}", command=todo))
     else:
-        click.echo(_("all passed") if rows else _("there are no labs yet"))
+        for row in rows:
+            standing = STATES[row["state"]]
+            click.echo(f"{row['id']:<16} {standing:<12} {row['points']:>2}/{row['of']:<3} {_about(row)}")
+        if todo:
+            click.echo(_("next: {command}", command=todo))
+        elif not trouble:
+            click.echo(_("all passed") if rows else _("there are no labs yet"))
+    for unreadable in trouble:
+        click.echo(f"boxlab: {unreadable}", err=True)
+    if trouble:
+        sys.exit(INFRASTRUCTURE)
 
 
 def _about(row: dict[str, Any]) -> str:
