@@ -7,13 +7,14 @@ import signal
 import stat
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import toy_lab
 from click.testing import CliRunner
 
 from boxlab import cli, paths
-from boxlab.labs import files, report, run, runner, workspace
+from boxlab.labs import commands, files, report, run, runner, workspace
 
 
 def boxlab(*arguments, **options):
@@ -70,6 +71,18 @@ def test_json_is_valid_by_its_schema(started):
     data = json.loads(boxlab("check", "01", "--json").output)
     report.validate(data)
     assert [check["outcome"] for check in data["checks"]] == ["pass", "fail", "pass"]
+
+
+def test_watch_waits_for_what_lasts_no_longer_and_for_nothing_else(started, toy, monkeypatch):
+    """What it waits for, it says with its fix; what does not change by itself ends it."""
+    kept = paths.WORK / ".progress" / "01-toy.json"
+    spoil = [lambda: started.rename(paths.WORK / "away"), lambda: (paths.WORK / "away").rename(started)]
+    spoil += [lambda: (kept.write_text("{"), answer(started, "new\ntrue\n")), lambda: None]
+    clock = SimpleNamespace(sleep=lambda seconds: spoil.pop(0)() if spoil else pytest.fail("it waits"))
+    monkeypatch.setattr(commands, "time", clock)
+    result = boxlab("check", "01", "--watch")
+    assert result.exit_code == 3 and "is not what we wrote" in result.stderr and "fix: remove it" in result.stderr
+    assert "waiting: 01-toy was not started\n  fix: `boxlab start 01`\n" in result.stderr
 
 
 def test_a_notebook_gets_the_same_report(started):

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from boxlab import terminal
-from boxlab.errors import BoxlabError, of_system
+from boxlab.errors import BoxlabError, UsageError
 from boxlab.language import _
 
 if TYPE_CHECKING:
@@ -124,15 +123,8 @@ def _watch(lab: "Lab", as_json: bool, seed: int | None) -> int:
                 said = ""
                 click.echo(_("watching; Ctrl-C ends"), err=True)
                 _wait_for_change(lab, seen)
-            except (
-                BoxlabError,
-                OSError,
-            ) as error:  # another command has the lab, or the copy is gone: it does not last
-                if isinstance(error, OSError):
-                    if error.filename == terminal.OUTPUT:
-                        raise
-                    error = of_system(error)
-                if said != (said := error.args[0]):
+            except (workspace.Busy, UsageError) as error:  # or the copy is gone: it does not last
+                if said != (said := str(error)):
                     click.echo(_("waiting: {reason}", reason=said), err=True)
                 time.sleep(POLL_S)
     except KeyboardInterrupt:

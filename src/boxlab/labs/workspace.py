@@ -21,6 +21,11 @@ from boxlab.language import _
 
 VERSION = 1
 
+
+class Busy(BoxlabError):
+    """Another command works on a lab."""
+
+
 _UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """Version -> what makes of a file's content that of the next version."""
 
@@ -83,7 +88,7 @@ def start(lab: Lab) -> bool:
     """Make the learner's copy, unless there is one; whether it was made.
 
     Raises:
-        BoxlabError: another command works on this lab.
+        Busy: another command works on this lab.
     """
     with _lock(lab):
         if folder(lab).exists():
@@ -102,7 +107,7 @@ def reset(lab: Lab) -> Path:
 
     Raises:
         UsageError: it was not started.
-        BoxlabError: another command works on this lab.
+        Busy: another command works on this lab.
     """
     with _lock(lab):
         require_started(lab)
@@ -154,7 +159,7 @@ def hint(lab: Lab) -> tuple[int, str]:
     """The next hint and its number, from one; the last one again once all were read.
 
     Raises:
-        BoxlabError: another command works on this lab.
+        Busy: another command works on this lab.
     """
     with _lock(lab):
         state, hints = progress(lab), lab.hints()
@@ -192,7 +197,7 @@ def check(lab: Lab, watch: Callable[[str], None] = lambda says: None, draws: int
 
     Raises:
         UsageError: it was not started.
-        BoxlabError: another command works on this lab.
+        Busy: another command works on this lab.
     """
     with _lock(lab):
         require_started(lab)
@@ -221,7 +226,7 @@ def lock(name: str) -> Iterator[None]:
     """Let one command at a time work on a lab, where the file system has locks; it is gone with the process that holds it.
 
     Raises:
-        BoxlabError: another command holds it.
+        Busy: another command holds it.
     """
     place = paths.CACHE / "locks"
     place.mkdir(parents=True, exist_ok=True)
@@ -231,7 +236,7 @@ def lock(name: str) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             process = file.read().strip() or _("unknown")
-            raise BoxlabError(
+            raise Busy(
                 _("another command works on {name} (process {process})", name=name, process=process),
                 _("wait until it has ended"),
             ) from None
