@@ -85,6 +85,15 @@ def test_watch_waits_for_what_lasts_no_longer_and_for_nothing_else(started, toy,
     assert "waiting: 01-toy was not started\n  fix: `boxlab start 01`\n" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"), [("short", "short"), ("x" * 40, "x" * 17), ("가" * 9, "가" * 8 + " "), ("가" * 8, "가" * 8)]
+)
+def test_what_is_being_checked_takes_one_row(monkeypatch, text, shown):
+    monkeypatch.setattr(os, "get_terminal_size", lambda handle: os.terminal_size((20, 24)))
+    monkeypatch.setattr(sys.stderr, "fileno", lambda: 2, raising=False)
+    assert commands._cut(text) == shown
+
+
 def test_a_notebook_gets_the_same_report(started):
     assert "It says hello." in run("01")._repr_html_()
 
@@ -162,7 +171,7 @@ def test_reset_keeps_what_there_was(started):
     result = boxlab("reset", "01", "--yes")
     assert boxlab("hint", "01").output.startswith("hint 1 of 3")
     kept = [path for path in paths.WORK.glob("01-toy.*") if path.is_dir()]
-    assert result.exit_code == 0 and str(kept[0]) in result.output
+    assert result.exit_code == 0 and str(kept[0]) in result.output and f"`cd {started}`" in result.output
     assert (kept[0] / "answer.txt").read_text() == "mine"
     assert (started / "answer.txt").read_text().startswith("good day")
 

@@ -1,6 +1,8 @@
 """The commands for labs. Exit status: 0 pass, 1 fail, 2 wrong usage, 3 the machine is in the way."""
 
 import json
+import os
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -168,7 +170,7 @@ class _status:
 
     def __enter__(self) -> Callable[[str], None]:
         def say(text: str) -> None:
-            click.echo(f"\r\x1b[K… {text[:70]}", nl=False, err=True)
+            click.echo(f"\r\x1b[K… {_cut(text)}", nl=False, err=True)
 
         self._drawn = sys.stderr.isatty()
         return say if self._drawn else lambda text: None
@@ -176,6 +178,18 @@ class _status:
     def __exit__(self, *error: object) -> None:
         if self._drawn:
             click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def _cut(text: str) -> str:
+    """As much of a text as one row of the terminal shows behind a mark: a letter may take two columns."""
+    from rich.cells import cell_len, set_cell_size
+
+    try:
+        room = os.get_terminal_size(sys.stderr.fileno()).columns - 3
+    except OSError:
+        room = 0
+    room = room if room > 0 else 70
+    return text if cell_len(text) <= room else set_cell_size(text, room)
 
 
 @click.command(help=_("Open the machine that checks of {lab} use, with your files in it; Ctrl-D ends it.", lab=LAB))
@@ -224,6 +238,8 @@ def reset(lab: str, yes: bool) -> None:
             return
     click.echo(_("kept: {folder}", folder=_shown(workspace.reset(chosen))))
     click.echo(_("made {folder}", folder=_shown(workspace.folder(chosen))))
+    again = f"cd {shlex.quote(str(workspace.folder(chosen)))}"
+    click.echo(_("a shell or an editor that stood in it is now in what is kept: `{command}`", command=again))
 
 
 @click.command(help=_("Show a solution of {lab}, once yours passes.", lab=LAB))
