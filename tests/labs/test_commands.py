@@ -321,7 +321,7 @@ def script_with_a_mark(path):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (missing, "there is none"),
+        (missing, "was missing, and is the starter's now: answer.txt"),
         (binary, "byte 6 (0x00) is no text"),
         (windows, "it is text in UTF-16"),
         (without_mark, "it is text in UTF-16"),
@@ -340,6 +340,34 @@ def test_a_file_that_is_none_fails_in_clear_words(started, spoil, words):
     result = boxlab("check", "01")
     assert result.exit_code == 1
     assert words in result.output and "answer.txt" in result.output and "Traceback" not in result.output
+
+
+def test_a_file_that_is_missing_elsewhere_is_told(started, toy):
+    """In a folder that was handed in, nothing is laid in."""
+    missing(started / "answer.txt")
+    assert "there is none" in runner.run(toy, started, 1).results[0].actual
+
+
+@pytest.mark.parametrize("command", ["start", "check"])
+def test_what_the_starter_has_got_since_is_laid_in_and_nothing_overwritten(started, toy, command):
+    answer(started, toy_lab.SOLUTION)
+    (toy.starter / "more").mkdir()
+    (toy.starter / "more" / "new.txt").write_text("new")
+    result = boxlab(command, "01")
+    assert result.exit_code == 0 and "was missing, and is the starter's now: more/new.txt" in result.output
+    assert (started / "more" / "new.txt").read_text() == "new"
+    assert (started / "answer.txt").read_text() == toy_lab.SOLUTION
+    assert "missing" not in boxlab(command, "01").output
+
+
+def test_what_is_not_handed_in_is_named_where_something_fails(started):
+    for name in (".dockerignore", "util.py", "answer.txt~"):
+        (started / name).write_text("mine")
+    for name in (".git", "__pycache__"):
+        (started / name).mkdir()
+    assert "not handed in, and not read: .dockerignore, util.py\n" in boxlab("check", "01").output
+    answer(started, toy_lab.SOLUTION)
+    assert "not handed in" not in boxlab("check", "01").output
 
 
 def test_a_script_can_still_be_executed_where_it_is_checked(places):

@@ -93,6 +93,8 @@ def start(lab: str) -> None:
     chosen = labs.find(lab)
     made, folder = workspace.start(chosen), _shown(workspace.folder(chosen))
     click.echo(_("made {folder}", folder=folder) if made else _("there already: {folder}", folder=folder))
+    if laid := workspace.lay_missing(chosen):
+        click.echo(_("was missing, and is the starter's now: {files}", files=", ".join(laid)))
     click.echo(_("task: {file}", file=_shown(chosen.folder / "README.md")))
     files, command = ", ".join(chosen.files), f"boxlab check {chosen.name}"
     click.echo(_("change: {files}; then: {command}", files=files, command=command))

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 from boxlab import disk, errors
-from boxlab.labs.checks import Mismatch, Outcome, Result
+from boxlab.labs.checks import Mismatch, Outcome, Result, visible
 from boxlab.labs.lab import Lab
 from boxlab.language import _
 
@@ -22,6 +22,9 @@ MARKS = {
     codecs.BOM_UTF16_BE: "UTF-16",
 }
 """How a text begins in encodings that are not ours."""
+
+LEFT = ("__pycache__", ".DS_Store", ".swp", "~", ":Zone.Identifier")
+"""How names end of what nobody has written."""
 
 NAME = "files"
 """Name of the check that comes before those of the lab."""
@@ -48,6 +51,13 @@ def stage(lab: Lab, source: Path, into: Path) -> Result | None:
         result.reason, result.fix = known.args[0], known.fix
         return result
     return None
+
+
+def beside(source: Path, staged: Path, lab: Lab) -> list[str]:
+    """What lies in `source` and is neither handed in nor the lab's own, nor what editors and Python leave."""
+    names = {path.name for path in source.iterdir() if not path.name.endswith(LEFT)}
+    hidden = {name for name in names if name.startswith(".") and (source / name).is_dir()}
+    return sorted(visible(name) for name in names - hidden - {*lab.files} if not os.path.exists(staged / name))
 
 
 def _take(name: str, source: Path, target: Path, required: bool, again: str) -> None:

@@ -42,6 +42,9 @@ OUTCOMES = {
 
 WIDTH = 10
 
+SHOWN = 5
+"""How many files are named that were not read."""
+
 GRID = "display:grid;grid-template-columns:6em 1fr;margin:0 0 .6em 1.5em"
 VALUE = "font-family:monospace;white-space:pre-wrap;overflow-wrap:anywhere"
 """How a notebook shows names beside values: a caret must stand below its character."""
@@ -59,6 +62,8 @@ class Report:
         seed: of what the checks drew: `boxlab check --seed` draws the same.
         held: what held the learner's programs, where it was not a container.
         trouble: what went wrong beside the checks, such as progress that could not be kept; a line and its fix each.
+        further: what lies beside the files that are handed in, and was not read.
+        laid: what was missing in the learner's copy, and was laid in from the starter.
     """
 
     lab: str
@@ -70,6 +75,8 @@ class Report:
     held: str = ""
     results: list[Result] = field(default_factory=list)
     trouble: list[str] = field(default_factory=list)
+    further: list[str] = field(default_factory=list)
+    laid: list[str] = field(default_factory=list)
 
     @contextmanager
     def noting(self, what: str) -> Iterator[None]:
@@ -161,10 +168,18 @@ class Report:
         return "".join(line.rstrip() + "\n" for line in capture.get().splitlines())
 
     def _remarks(self) -> list[str]:
-        """What is said below the whole: how it can be drawn again, where something did not hold, and what held the programs."""
+        """What is said below the whole: what was not read and how it can be drawn again, where something did not hold, and more."""
         command = f"boxlab check {self.lab} --seed {self.seed}"
         again = _("draws the same again: {command}", command=command)
-        return [line for line in (again if self.outcome != Outcome.PASS else "", self.held) if line]
+        further = _("not handed in, and not read: {files}", files=", ".join(self.further[:SHOWN]))
+        laid = _("was missing, and is the starter's now: {files}", files=", ".join(self.laid))
+        lines = (
+            laid if self.laid else "",
+            further if self.further and self.outcome == Outcome.FAIL else "",
+            again if self.outcome != Outcome.PASS else "",
+            self.held,
+        )
+        return [line for line in lines if line]
 
     def _rows(self, result: Result) -> list[tuple[str, str]]:
         """What is said of one check below its first line."""

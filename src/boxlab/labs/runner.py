@@ -93,6 +93,7 @@ def run(
             checks = _Checks(job, run, watch)
             report.results = checks.results()
             report.held = checks.held
+            report.further = files.beside(source, place / "work", lab)
     finally:
         with deferred(), report.noting(_("what the checks have left stays")):
             disk.remove(place)

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -98,6 +99,29 @@ def start(lab: Lab) -> bool:
             _save(lab, state)
             new.rename(folder(lab))
         return True
+
+
+def lay_missing(lab: Lab) -> list[str]:
+    """Lay into the learner's copy what is missing of the starter, which may have got more since; returns the names of that.
+
+    Raises:
+        Busy: another command works on this lab.
+    """
+    with _lock(lab):
+        return _lay_missing(lab)
+
+
+def _lay_missing(lab: Lab) -> list[str]:
+    place, laid = folder(lab), []
+    for path in sorted(lab.starter.rglob("*")):
+        target = place / path.relative_to(lab.starter)
+        inside = target.parent.resolve().is_relative_to(place.resolve())
+        if path.is_dir() or os.path.lexists(target) or not inside or target.parent.is_file():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+        laid.append(str(path.relative_to(lab.starter)))
+    return laid
 
 
 def reset(lab: Lab) -> Path:
@@ -201,8 +225,9 @@ def check(lab: Lab, watch: Callable[[str], None] = lambda says: None, draws: int
     """
     with _lock(lab):
         require_started(lab)
-        state = progress(lab)
+        state, laid = progress(lab), _lay_missing(lab)
         report = runner.run(lab, folder(lab), state.seed, draws=draws, watch=watch)
+        report.laid = laid
         if report.outcome != Outcome.INFRASTRUCTURE:
             state.points = max(state.points, report.points)
             if report.outcome == Outcome.PASS:
