@@ -161,12 +161,12 @@ def test_what_is_started_is_ours_reaches_nobody_and_is_held(tmp_path, monkeypatc
 def test_names_become_the_projects_and_what_contradicts_how_it_is_held_goes(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "SCRATCH", tmp_path)
     networks = {"default": {"aliases": ["data"]}}
-    own = model(container_name="words", networks=networks, mem_reservation="512m", cpu_quota=50_000)
+    own = model(container_name="words", networks=networks, mem_reservation="512m", cpu_quota=50_000, scale=500)
     own["networks"]["default"]["name"] = own["volumes"]["data"]["name"] = "words"
     compose.Project(own, tmp_path)
     [path] = tmp_path.glob("lab-*.json")
     started = json.loads(path.read_text())
-    assert not {"container_name", "mem_reservation", "cpu_quota"} & started["services"]["db"].keys()
+    assert not {"container_name", "mem_reservation", "cpu_quota", "scale"} & started["services"]["db"].keys()
     assert started["services"]["db"]["networks"] == {"default": {"aliases": ["data", "words"]}}
     assert [started[kind][name]["name"] for kind, name in (("networks", "default"), ("volumes", "data"))] == [
         "lab_default",
@@ -211,6 +211,21 @@ def test_a_folder_that_holds_what_is_mounted_cannot_be_written_to(tmp_path, monk
     own["secrets"] = {"key": {"file": str(tmp_path / "c" / "key.txt")}}
     compose.Project(own, tmp_path)
     assert [mount["read_only"] for mount in mounts] == [True, True, False, True]
+
+
+def test_the_engines_own_network_leads_nowhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "SCRATCH", tmp_path)
+    own = model(network_mode="bridge")
+    own["services"]["web"]["network_mode"] = "service:db"
+    compose.Project(own, tmp_path)
+    assert [service["network_mode"] for service in own["services"].values()] == ["service:db", "none"]
+
+
+def test_services_without_end_are_refused(tmp_path):
+    own = {"services": {f"s{number}": {"image": "web"} for number in range(compose.MOST + 1)}}
+    assert [key for key, _value in compose._Model(tmp_path).of(own)] == ["services"]
+    del own["services"]["s0"]
+    assert not [*compose._Model(tmp_path).of(own)]
 
 
 def test_a_project_without_networks_is_one(tmp_path, monkeypatch):

@@ -188,6 +188,9 @@ BUILD_FREE = set(
     "args dockerfile_inline extra_hosts labels no_cache platforms provenance pull sbom secrets shm_size target ulimits".split()
 )
 
+MOST = 16
+"""How many services are started: each is held by itself."""
+
 NAMED = ("labels", "name")
 """Keys of what a service uses that reach nothing: `Project` gives names of its own."""
 
@@ -225,6 +228,8 @@ class _Model:
                     for inner, refused in kinds[key](settings or {}):
                         yield f"{key}.{name}.{inner}", _short(refused)
             elif key == "services":
+                if len(value) > MOST:
+                    yield key, _("{count} of them, and at most {most} are started", count=len(value), most=MOST)
                 for name, settings in value.items():
                     for inner, refused in self._service(settings):
                         yield f"{name}.{inner}", _short(refused)
@@ -345,7 +350,7 @@ class Project:
     HELD: dict[str, Any] = {"mem_limit": "256m", "memswap_limit": "256m", "pids_limit": 128, "cpus": 1}
     """How each container is held, whatever the file says."""
 
-    DROPPED = "ports cpu_count cpu_percent cpu_period cpu_quota deploy mem_reservation".split()
+    DROPPED = "ports cpu_count cpu_percent cpu_period cpu_quota deploy mem_reservation scale".split()
     """What another may have, and what might contradict how it is held. A container's name becomes an alias on its networks."""
 
     def __init__(self, model: dict[str, Any], folder: Path):
@@ -359,6 +364,10 @@ class Project:
             service["labels"] = service.get("labels", {}) | labels
             for key in self.DROPPED:
                 service.pop(key, None)
+            if (
+                service.get("network_mode") == "bridge"
+            ):  # the engine's own, which leads to the internet, and has no names
+                service["network_mode"] = "none"
             if name := service.pop("container_name", ""):  # which others find it by
                 for network, settings in (service.get("networks") or {}).items():
                     aliases = [*(settings or {}).get("aliases", ()), name]
