@@ -1,5 +1,8 @@
 """What a lab's build makes of a Dockerfile's text; no engine."""
 
+import contextlib
+import io
+import tarfile
 from types import SimpleNamespace
 
 import pytest
@@ -121,6 +124,32 @@ def test_a_layer_that_the_other_has_is_not_sent_though_one_below_it_is_new(monke
         build.Image("", "lab", have, on_base=False) for have in (("a", "old", "linked"), ("a", "new", "linked"))
     )
     assert after.beyond(before, enough=5) == 4
+
+
+@pytest.fixture
+def sparse(monkeypatch):
+    """An image with one large file in the layer above the base, of which only the head is there."""
+    large = tarfile.TarInfo("x")
+    large.size = build.MOST_MIB + 1 << 20
+    packed = io.BytesIO(large.tobuf())
+    monkeypatch.setattr(build.images, "base_of", lambda have: None)
+    monkeypatch.setattr(build.layers, "saved", lambda tag: contextlib.nullcontext())
+    monkeypatch.setattr(build.layers, "layer_files", lambda archive, have: [("a", packed)])
+
+    def sparse(history):
+        api = SimpleNamespace(history=lambda tag: [{"Size": history}])
+        monkeypatch.setattr(build.engine, "connect", lambda: SimpleNamespace(api=api))
+        return build.Image("", "lab", ("a",), on_base=False)
+
+    return sparse
+
+
+@pytest.mark.parametrize(("history", "named"), [(0, "x has"), (build.MOST_MIB + 1 << 20, "the image")])
+def test_what_is_too_large_is_not_read(sparse, history, named):
+    """An image store may count no room for what is sparse."""
+    with pytest.raises(build.Mismatch) as caught, sparse(history).files() as files:
+        next(files)
+    assert caught.value.expected.startswith(named) and caught.value.actual == f"{build.MOST_MIB + 1} MiB"
 
 
 def test_a_stage_that_does_not_build_is_left_out(monkeypatch, tmp_path):

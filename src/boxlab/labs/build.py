@@ -30,6 +30,9 @@ ASKED_A_REGISTRY = _(
 """What to do where a build has wanted to fetch an image."""
 
 
+MOST_MIB = 1024
+"""How large a file of an image may be that is read whole, and what an image may have above the base to be saved."""
+
 CONTROL_S = 60
 """How long the build may take that tells whether any works."""
 
@@ -139,10 +142,16 @@ class Image:
         """Layer number, path and content of each file above the base image, deleted ones as well: what a layer has, stays.
 
         The content of a link is its target. Deletions themselves are files whose names begin with ".wh.".
+
+        Raises:
+            Mismatch: there is more of them than can be read (`MOST_MIB`).
+            EngineError: the engine is in the way.
         """
         with engine.plain_errors():
             base = images.base_of(self.layers)
             beneath = set(base.attrs["RootFS"]["Layers"]) if base else set()
+            sizes = [line["Size"] for line in engine.connect().api.history(self.tag)]  # newest first
+        _require_size("", sum([size for size in sizes if size][: len(self.layers) - len(beneath)]))
 
         def each(archive: tarfile.TarFile) -> Iterator[tuple[int, str, bytes]]:
             for number, (layer, file) in enumerate(layers.layer_files(archive, self.layers)):
@@ -150,6 +159,7 @@ class Image:
                     continue
                 with tarfile.open(fileobj=file, mode="r:*") as opened:
                     for member in opened:
+                        _require_size(member.name, member.size)
                         content = opened.extractfile(member) if member.isfile() else None
                         yield number, member.name, content.read() if content else member.linkname.encode()
 
@@ -159,6 +169,22 @@ class Image:
 
 class NoStage(Exception):
     """A Dockerfile has no such stage."""
+
+
+def _require_size(file: str, size: int) -> None:
+    """See that a file of an image, or by default what the image has above the base, is not too large to be looked into.
+
+    Raises:
+        Mismatch: it is.
+    """
+    if size > MOST_MIB << 20:
+        what = file or _("the image, above the base image,")
+        raise Mismatch(
+            _("{what} has at most {size} MiB", what=what, size=MOST_MIB),
+            _("{size} MiB", size=size >> 20),
+            _("it is too large to be looked into"),
+            _("leave out of the image what the program does not need"),
+        )
 
 
 def build(
