@@ -104,7 +104,7 @@ def main() -> None:
     if not child:
         become(job, writes)
     os.close(writes)
-    whose, _, why = os.read(reads, 1000).decode(errors="replace").partition(" ")
+    whose, _space, why = os.read(reads, 1000).decode(errors="replace").partition(" ")
     threading.Thread(target=end_with_input, args=[child], daemon=True).start()
     while True:
         pid, status = (
