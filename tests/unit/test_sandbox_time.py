@@ -12,6 +12,7 @@ import pytest
 from boxlab.errors import BoxlabError
 from boxlab.labs import sandbox
 from boxlab.runtimes import spawn
+from boxlab.waiting import HANG_S
 
 ENDED = b"!ended "
 
@@ -73,10 +74,10 @@ def test_a_long_answer_comes_whole_to_who_reads_it(size):
     box = SimpleNamespace(spawned=lambda: cat)
     cat = spawn.HostProcess(["cat"], dict(os.environ))
     try:
-        sandbox._tell(box, sandbox._Talk("/folder", left=60), size * b"x")
+        sandbox._tell(box, sandbox._Talk("/folder", left=HANG_S), size * b"x")
         told = b""
         while len(told) < size:
-            told += cat.read(60)
+            told += cat.read(HANG_S)
     finally:
         cat.stop(grace_s=0)
     assert told == size * b"x"
@@ -85,7 +86,7 @@ def test_a_long_answer_comes_whole_to_who_reads_it(size):
 @pytest.mark.parametrize("most", [spawn.PIECE, 1 << 20])
 def test_who_does_not_read_is_told_no_more_than_there_is_room_for(most):
     sleeps = spawn.HostProcess(["sleep", "600"], dict(os.environ))
-    talk = sandbox._Talk("/folder", left=0.0 if most > spawn.PIECE else 60)
+    talk = sandbox._Talk("/folder", left=0.0 if most > spawn.PIECE else HANG_S)
     try:
         sandbox._tell(SimpleNamespace(spawned=lambda: sleeps), talk, most * b"x")
     finally:
