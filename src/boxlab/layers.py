@@ -6,7 +6,7 @@ import tempfile
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -90,14 +90,15 @@ def _remember(sizes: dict[str, tuple[int, int, int]], used: Mapping[str, Sequenc
     if here := _here():
         last = {layer for layers in used.values() for layer in layers}
         kept = sorted(sizes, key=last.__contains__)[-_MOST:]
-        disk.write(_REMEMBERED, json.dumps(_on_engines() | {here: {layer: sizes[layer] for layer in kept}}))
+        with suppress(OSError):  # a full disk: they are measured again
+            disk.write(_REMEMBERED, json.dumps(_on_engines() | {here: {layer: sizes[layer] for layer in kept}}))
 
 
 def _on_engines() -> dict[str, dict[str, list[int]]]:
     """What is remembered, by engine; nothing of one that is not known."""
     try:
         return defaultdict(dict, json.loads(_REMEMBERED.read_text()))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return defaultdict(dict)
 
 

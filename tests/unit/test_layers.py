@@ -113,6 +113,13 @@ def test_of_the_layers_that_are_remembered_those_stay_that_were_used_last(saves,
     assert [*layers._remembered()] == IDS[:1]
 
 
+def test_a_size_that_cannot_be_remembered_is_measured_again(saves, monkeypatch, tmp_path):
+    saves()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(layers, "_REMEMBERED", tmp_path / "file" / "layers.json")
+    assert layers.layers("x") == layers.layers("x") != []
+
+
 def test_of_an_image_for_two_architectures_the_engines_own_is_read(saves):
     saves(images=(("upper",), ("lower", "upper")))
     assert list(layers.unpacked("x")) == IDS
