@@ -68,9 +68,8 @@ def told(seen: dict) -> str:
 def prints(work: Work, right: bool = False) -> tuple[dict, dict]:
     """A scene of a program that prints on both streams, and what came of it; by `right`, what comes of the solution."""
     first, careful = (f"{word} {work.random.getrandbits(40):010x}\n" for word in ("first", "careful"))
-    long = "".join(
-        work.random.choices("abc 컨테이너\x01\x00\n", k=160_000)
-    ).encode()  # in frames whose size takes three bytes
+    # In frames whose size takes three bytes.
+    long = "".join(work.random.choices("abc 컨테이너\x01\x00\n", k=160_000)).encode()
     cut = long.index("컨".encode(), len(long) // 2) + 1  # within a character, as an engine cuts what is long
     scene = drawn(work) | {
         "steps": [

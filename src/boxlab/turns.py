@@ -73,9 +73,7 @@ def take(name: str, wait: bool = False) -> int:
             if _is_at(handle, path):  # else the one before us has taken it away with its turn
                 about = {"checkout": str(paths.ROOT), "process": os.getpid()}
                 about["since"] = datetime.now().astimezone().isoformat(timespec="seconds")
-                with contextlib.suppress(
-                    OSError
-                ):  # the disk is full: the turn is ours without a note for people as well
+                with contextlib.suppress(OSError):  # a full disk: the turn is ours without a note for people, too
                     os.truncate(handle, 0)
                     os.pwrite(handle, json.dumps(about).encode(), 0)
                 return handle

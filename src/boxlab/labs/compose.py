@@ -364,9 +364,7 @@ class Project:
             service["labels"] = service.get("labels", {}) | labels
             for key in self.DROPPED:
                 service.pop(key, None)
-            if (
-                service.get("network_mode") == "bridge"
-            ):  # the engine's own, which leads to the internet, and has no names
+            if service.get("network_mode") == "bridge":  # it leads to the internet, and has no names
                 service["network_mode"] = "none"
             if name := service.pop("container_name", ""):  # which others find it by
                 for network, settings in (service.get("networks") or {}).items():
