@@ -1,5 +1,6 @@
 """Records as tables, to be shown as they are: pandas frames of text, one row an arm."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -12,6 +13,7 @@ from boxlab.errors import RecordError
 from boxlab.formatting import interval, with_interval
 from boxlab.language import _
 from boxlab.records import Record
+from boxlab.stats import Estimate
 
 
 def summary(record: Record, reference: str | None = "container") -> pd.DataFrame:
@@ -65,8 +67,8 @@ def levels(record: Record, metric: str | None = None) -> pd.DataFrame:
 
 
 def parts(record: Record, metrics: list[str]) -> pd.DataFrame:
-    """One row an arm, one column a metric: medians as text, a dash where the arm has none such."""
-    return _table(record, {record.name(kind): _medians(record, kind, metrics) for kind in record.arms})
+    """One row an arm, one column a metric: medians as text, with their intervals where the samples differ; a dash where there is none."""
+    return _table(record, {record.name(kind): _medians(record, kind, metrics, _spread) for kind in record.arms})
 
 
 def samples(record: Record) -> pd.DataFrame:
@@ -76,13 +78,23 @@ def samples(record: Record) -> pd.DataFrame:
     )
 
 
-def _medians(record: Record, kind: str, metrics: list[str]) -> dict[str, str]:
-    """Label of a metric -> its median as text, of those that an arm has."""
+def _medians(
+    record: Record,
+    kind: str,
+    metrics: list[str],
+    text: Callable[[Estimate, Callable[[float], str]], str] = lambda median, say: say(median.value),
+) -> dict[str, str]:
+    """Label of a metric -> its median as `text`, of those that an arm has."""
     return {
-        record.label(metric): record.say(metric, record.median(kind, metric).value)
+        record.label(metric): text(record.median(kind, metric), partial(record.say, metric))
         for metric in metrics
         if record.kept(kind, metric)
     }
+
+
+def _spread(median: Estimate, say: Callable[[float], str]) -> str:
+    """A median as text, with its interval where that says more."""
+    return say(median.value) if say(median.low) == say(median.high) else with_interval(median, say)
 
 
 def _table(record: Record, rows: dict[str, dict[str, Any]]) -> pd.DataFrame:

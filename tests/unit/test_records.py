@@ -215,6 +215,11 @@ def test_parts_stand_side_by_side_and_what_an_arm_has_not_is_a_dash():
     assert tables.parts(run, ["extra"]).loc["microVM (TCG)", "extra"] == "–"
 
 
+def test_a_median_whose_samples_differ_stands_with_its_interval_in_parts_as_well():
+    shown = [tables.parts(runs.run(rounds=rounds), ["seconds"]).loc["container"].item() for rounds in (6, 2, 1)]
+    assert shown == ["207 ms (203 ms – 211 ms)", "203 ms (range 202 ms – 204 ms)", "202 ms"]
+
+
 def test_the_stored_record_behind_the_notebook_is_valid_and_complete():
     stored = sorted((paths.ROOT / "notebooks" / "results").glob("*[!l].json"))
     stored = [path for path in stored if not path.name.endswith(".local.json")]
