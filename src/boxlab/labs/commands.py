@@ -1,5 +1,6 @@
 """The commands for labs. Exit status: 0 pass, 1 fail, 2 wrong usage, 3 the machine is in the way."""
 
+import io
 import json
 import os
 import shlex
@@ -16,6 +17,7 @@ from boxlab.errors import BoxlabError, UsageError
 from boxlab.language import _
 
 if TYPE_CHECKING:
+    from boxlab.labs.grading import Grade
     from boxlab.labs.lab import Lab
 
 FAIL, INFRASTRUCTURE = 1, 3
@@ -35,8 +37,14 @@ STATES = {
     "not started": _("not started"),
     "unreadable": _("unreadable"),
 }
+GRADES = {
+    "pass": _("pass"),
+    "fail": _("fail"),
+    "infrastructure": _("could not be checked"),
+    "missing": _("not handed in"),
+}
 NEEDS = {"engine": _("engine"), "root": _("root"), "vm": _("vm")}
-"""How what is data elsewhere is called in the list of labs."""
+"""How what is data elsewhere is called where it is listed."""
 
 
 @click.command(help=_("List the labs, with points and how far you are."))
@@ -256,6 +264,66 @@ def solution(lab: str, give_up: bool) -> None:
         click.echo(f"--- {name}\n{text}")
 
 
+@click.command(
+    help=_(
+        "Instructors: check what learners have handed in, in {folder}, and say a line for each.\n\n"
+        "There each has a folder or an archive ({archives}), and in it folders that are named as the labs, as in {work}; with "
+        "one {option}, the files may lie anywhere in it. All learners get the same questions. Nobody is harmed by a mistake of "
+        "theirs, but who means harm may get out of a container: for those, use a virtual machine that you can throw away.",
+        folder="FOLDER",
+        archives="zip, tar.gz",
+        work="work/",
+        option="--lab",
+    )
+)
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar=_("FOLDER"))
+@click.option("--lab", "names", multiple=True, metavar=_("LAB"), help=_("Only this one; can be given again."))
+@click.option("--csv", "as_csv", is_flag=True, help=_("A table for a spreadsheet."))
+@click.option("--json", "as_json", is_flag=True, help=_("All reports as data, one on each line."))
+def grade(folder: Path, names: tuple[str, ...], as_csv: bool, as_json: bool) -> None:
+    import csv
+
+    from tqdm import tqdm
+
+    from boxlab.labs import grading
+    from boxlab.labs import lab as labs
+
+    if as_csv and as_json:
+        raise click.UsageError(_("{one} or {other}, not both", one="--csv", other="--json"))
+    chosen = [labs.find(name) for name in names] or labs.every()
+    lines = io.StringIO()
+    table = csv.writer(lines, lineterminator="")
+
+    def show(cells: list[str]) -> None:
+        table.writerow(cells)
+        tqdm.write(lines.getvalue(), file=sys.stdout)
+        lines.seek(0)
+        lines.truncate()
+
+    if as_csv:
+        show(grading.HEAD)
+    status = 0
+    for row, report in grading.grade(folder, chosen, alone=len(names) == 1):
+        if as_csv:
+            show(row.cells())
+        elif as_json:
+            tqdm.write(json.dumps(grading.to_json(row, report)), file=sys.stdout)
+        else:
+            tqdm.write(_graded(row), file=sys.stdout)
+        for line in report.trouble if report else ():
+            click.echo(f"boxlab: {line}", err=True)
+        if report and (report.trouble or report.outcome == "infrastructure"):
+            status = INFRASTRUCTURE
+    sys.exit(status)
+
+
+def _graded(row: "Grade") -> str:
+    """A row in words, for a terminal."""
+    line = f"{row.learner:<20} {row.lab:<12} {row.points:>2}/{row.of:<3} {GRADES[row.outcome]}"
+    line += f": {row.failed}" if row.failed else ""
+    return f"{line} ({_('the same files as {name}', name=row.same_files_as)})" if row.same_files_as else line
+
+
 @click.command(help=_("Authors: prove {lab}, or all of them: starter, solution, wrong answers, nothing left.", lab=LAB))
 @click.argument("lab", required=False, metavar=_("[LAB]"))
 @click.option("--mutants", is_flag=True, help=_("Take out each check in turn, and see whether that is noticed."))
@@ -335,4 +403,4 @@ def _shown(path: Path) -> str:
     return str(path.relative_to(paths.ROOT)) if path.is_relative_to(paths.ROOT) else str(path)
 
 
-ALL = (labs, start, check, shell, hint, reset, solution, readings, verify, new_lab)
+ALL = (labs, start, check, shell, hint, reset, solution, grade, readings, verify, new_lab)
