@@ -21,7 +21,7 @@ from typing import Any, TextIO
 
 from boxlab import disk, marks, paths
 from boxlab.errors import BoxlabError
-from boxlab.interrupts import deferred
+from boxlab.interrupts import deferred, signal_group
 from boxlab.labs import files
 from boxlab.labs.checks import Outcome, Result
 from boxlab.labs.lab import Lab
@@ -287,8 +287,7 @@ class _Child:
         try:
             return self._process.wait(END_S)
         except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            signal_group(self._process.pid, signal.SIGKILL)
             return self._process.wait()
 
     def close(self) -> None:
