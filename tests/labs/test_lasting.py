@@ -145,6 +145,13 @@ def test_files_are_written_and_read_also_when_it_has_ended():
             box.write("/nowhere/word", "")
 
 
+def test_of_a_long_file_the_beginning_is_read():
+    with living("sleep", "600") as box:
+        box.execute(["sh", "-c", f"yes a | head -c {(lasting.READ_MIB + 8) << 20} > /srv/long"])
+        found = box.read("/srv/long")
+        assert found.startswith("a\na\n") and 1 << 20 < len(found) < (lasting.READ_MIB + 8) << 20
+
+
 def test_a_session_counts_before_what_the_image_says():
     program = "import os; print(os.getuid(), os.getcwd(), os.environ['TAX'])"
     session = {"user": "12345", "working_dir": "/srv", "environment": {"TAX": "21"}}

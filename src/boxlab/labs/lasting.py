@@ -23,6 +23,9 @@ from boxlab.language import _
 AGAIN_S = 60
 """How long the engine may take to start a container again that its policy wants started."""
 
+READ_MIB = 16
+"""How much of a file in a container is read: a learner's program may have written gigabytes."""
+
 BARE = {"NetworkMode": "none"}
 """Settings of a container that every engine makes."""
 
@@ -359,10 +362,14 @@ class Lasting:
             ) from error
 
     def read(self, path: str) -> str | None:
-        """The text of a file in it, whether it runs or has ended; None if there is no such file."""
+        """The text of a file in it, whether it runs or has ended, or the beginning of a long one; None if there is no such file."""
+        packed = b""
         try:
-            with engine.plain_errors():
-                packed = b"".join(self._api.get_archive(self.id, path)[0])
+            with engine.plain_errors(), contextlib.closing(self._api.get_archive(self.id, path)[0]) as chunks:
+                for chunk in chunks:
+                    packed += chunk
+                    if len(packed) >= READ_MIB << 20:
+                        break
         except EngineError as error:
             if isinstance(error.__cause__, docker.errors.NotFound):
                 return None
@@ -370,7 +377,9 @@ class Lasting:
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             found = archive.next()
             content = archive.extractfile(found) if found and found.isfile() else None
-            return content.read().decode(errors="replace") if content else None
+            if not found or not content:
+                return None
+            return content.read(min(found.size, len(packed) - found.offset_data)).decode(errors="replace")
 
     def changed(self) -> list[str]:
         """Paths in its writable layer, as `docker diff` has them, without what was deleted; what lies in a mount is not there."""
