@@ -102,6 +102,12 @@ def shape(line: stats.Line, say: Callable[[float], str]) -> str:
     return _("bent: {size} more for a single one", size=say(line.bend.value))
 
 
+def _unstable(record: Record) -> list[str]:
+    """The arms, by name, whose samples of the main metric should not be quoted yet; at several levels they differ anyway."""
+    samples = {kind: [*record.kept(kind).values()] for kind in ([] if record.levels else record.arms)}
+    return [record.name(kind) for kind, values in samples.items() if len(values) > 1 and stats.instability(values)]
+
+
 def caption(record: Record) -> str:
     """What was measured, how often, on what: one line that belongs under every plot and table of a record."""
     rounds, profile = record.plan["rounds"], record.profile
@@ -121,6 +127,8 @@ def caption(record: Record) -> str:
         parts.append(_("VMs by {accelerator}", accelerator=accelerator))
     if any(arm["details"].get("read_by") == "container" for arm in record.plan["arms"]):
         parts.append(_("memory read by a container"))
+    if shaky := _unstable(record):
+        parts.append(_("unstable, to be measured again on a quiet machine: {arms}", arms=", ".join(shaky)))
     parts.append(record.created[:10])
     if not record.complete:
         parts.append(_("INTERRUPTED, fewer rounds than planned"))

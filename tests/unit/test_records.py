@@ -205,6 +205,14 @@ def test_a_line_needs_three_points():
     assert "too few points" in tables.levels(run).loc["container", "slope"]
 
 
+def test_what_is_unstable_is_named_below_every_plot():
+    run = runs.run()
+    assert "unstable" not in prose.caption(run)
+    run.samples[-1].values["seconds"] *= 9
+    assert "unstable, to be measured again on a quiet machine: microVM (TCG)" in prose.caption(run)
+    assert "unstable" not in prose.caption(runs.levels())
+
+
 def test_parts_stand_side_by_side_and_what_an_arm_has_not_is_a_dash():
     run = runs.run()
     run.plan["metrics"]["extra"] = {"unit": "B"}
