@@ -93,8 +93,10 @@ def _medians(
 
 
 def _spread(median: Estimate, say: Callable[[float], str]) -> str:
-    """A median as text, with its interval where that says more."""
-    return say(median.value) if say(median.low) == say(median.high) else with_interval(median, say)
+    """A median as text, with its interval where that says more; no line ends between a number and its unit."""
+    if say(median.low) == say(median.high):
+        return say(median.value)
+    return with_interval(median, lambda value: say(value).replace(" ", "\u00a0"))
 
 
 def _table(record: Record, rows: dict[str, dict[str, Any]]) -> pd.DataFrame:
