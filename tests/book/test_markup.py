@@ -37,6 +37,7 @@ PROGRAMS = {
     "tar",
     "trivy",
     "uname",
+    "uv",
     "wsl",
 }
 
