@@ -4,8 +4,9 @@ import json
 import re
 import signal
 import time
+from collections import Counter
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 from boxlab.labs import AS_USUAL, BoxlabError, Mismatch, Work, _, check, printed, same, web
 
@@ -37,8 +38,14 @@ CHECKED = {
 }
 """How often the engine checks the health, in nanoseconds: what it runs for that is as the image says."""
 
+NOTICES_S = 10
+"""So long a service may be told healthy that is not any more, or the other way round."""
+
+REAL_TIME = {"RTMIN": 34, "RTMAX": 64}
+"""Numbers of the signals that the engine calls so."""
+
 TRIES = 3
-"""So many checks in a row may fail before a service that answers counts as not healthy."""
+"""So many checks there are at least until then, however busy the machine is."""
 
 HEALTHY, UNHEALTHY = "healthy", "unhealthy"
 
@@ -78,7 +85,7 @@ def require_control(work: Work) -> None:
     with work.lasting(BASE, ["python3", "-c", CONTROL], health=health, **AS_USUAL) as box:
         try:
             box.start()
-            right = ask(box, "word")[0][0] == 200 and well(box)[0] == HEALTHY
+            right = ask(box, "word")[0][0] == 200 and turned(box, HEALTHY)[0] == HEALTHY
         except Mismatch:  # it has ended: no slip of the learner's either
             right = False
         if not right or signal.SIGKILL in box.stop(STOP_S):
@@ -88,13 +95,16 @@ def require_control(work: Work) -> None:
             )
 
 
-def ask(box, *words: str) -> list[tuple[int, str]]:
+def ask(box, *words: str, control=lambda: None) -> list[tuple[int, str]]:
     """Status and text of the service's answers.
 
+    Args:
+        control: see `web.asked`.
+
     Raises:
-        Mismatch: it has ended.
+        Mismatch: it has ended, or cannot be asked.
     """
-    return web.answers(box.beside(web.question(ANSWERS_S, *(f"/{word}" for word in words))))
+    return web.asked(box, ANSWERS_S, *(f"/{word}" for word in words), control=control)
 
 
 def ready(work: Work, box) -> None:
@@ -104,14 +114,10 @@ def ready(work: Work, box) -> None:
         Mismatch: it does not, and the control does.
     """
     box.start()
-    try:
-        ((status, text),) = ask(box, "good")
-    except json.JSONDecodeError as error:
-        require_control(work)
-        raise web.unasked(error) from error
+    ((status, text),) = ask(box, "good", control=lambda: require_control(work))
     if not status:
         require_control(work)
-        raise web.unanswered(ANSWERS_S, text)
+        raise web.unanswered(ANSWERS_S, text, box.printed())
 
 
 @dataclass
@@ -120,7 +126,7 @@ class Life:
 
     Attributes:
         worth: what its model says of the words that it was asked first.
-        asked: all that it was asked, in that order.
+        asked: all that it was asked, and how often.
         answered: what it said itself.
         first: process 1, as words.
         told: the signal that stops it.
@@ -132,7 +138,7 @@ class Life:
     """
 
     worth: dict[str, int]
-    asked: list[str]
+    asked: Counter
     answered: dict[str, str]
     first: str
     told: str
@@ -150,22 +156,25 @@ def life(work: Work) -> Life:
     """Let the service live, with a model whose words and numbers were drawn; where it ends by itself, twice."""
     worth = {f"word-{work.random.getrandbits(40):010x}": work.random.randint(10, 9999) for _word in range(4)}
     known, worth = worth, worth | {f"unknown-{work.random.getrandbits(40):010x}": 0}
-    asked = first, *others, last = list(worth)
+    first, *others = worth
+    often = f"often-{work.random.getrandbits(40):010x}"
+    asked = Counter([*worth, *[often] * EVERY])
+    control = partial(require_control, work)
     with work.lasting(image(work), health=UNCHECKED, **AS_USUAL) as box:
         ready(work, box)
         box.write(MODEL, json.dumps(json.loads(work.text("model.json")) | known))
-        answers = [*ask(box, first, *["more"] * EVERY)[:1], *ask(box, *others, last)]
+        answers = [*ask(box, first, *[often] * EVERY, control=control)[:1], *ask(box, *others, control=control)]
         state = box.state()
         told = state["Config"].get("StopSignal") or "SIGTERM"
         heard = hears(box.beside(["/bin/cat", "/proc/1/status"]), told)
         sent, took_s = stopped(box, GRACE_S if heard else DEAF_S)
         status, said, saved = box.status(GRACE_S), printed(box.printed()), box.read(ASKED)
         again = None
-        if signal.SIGKILL not in sent and kept(saved or "", asked) == asked:
+        if signal.SIGKILL not in sent and saved is not None and kept(saved, asked) == asked:
             try:
                 ready(work, box)
-                ask(box, AGAIN)
-                asked.append(AGAIN)
+                ask(box, AGAIN, control=control)
+                asked[AGAIN] += 1
                 took_s = min(took_s, stopped(box, GRACE_S)[1])
                 saved = box.read(ASKED)
             except Mismatch as ended:
@@ -206,14 +215,16 @@ def hears(status: str, told: str) -> bool:
 
 
 def numbered(told: str) -> int:
-    """The number of a signal as an image names it: SIGTERM, TERM or 15; 0 where it has none."""
-    name = told if told.startswith("SIG") else f"SIG{told}"
-    return int(told) if told.isdigit() else getattr(signal, name, 0)
+    """The number of a signal as an image names it: SIGTERM, term, 15 or SIGRTMIN+3; 0 where it has none."""
+    name = told.upper().removeprefix("SIG")
+    if real_time := re.fullmatch(r"(RTMIN|RTMAX)([+-]\d+)?", name):
+        return REAL_TIME[real_time[1]] + int(real_time[2] or 0)
+    return int(name) if name.isdigit() else getattr(signal, f"SIG{name}", 0)
 
 
-def kept(saved: str, words: list[str]) -> list[str]:
-    """Which of these words a file has, in its order; it may have others, such as those of a health check."""
-    return [line for line in saved.split("\n") if line in words]
+def kept(saved: str, words: Counter) -> Counter:
+    """How often a file has each of these words; it may have others, such as those of a health check."""
+    return Counter(line for line in saved.split("\n") if line in words)
 
 
 @dataclass
@@ -225,12 +236,14 @@ class Pulse:
         broken: when its model was none.
         restored: when it had a model again, with other numbers.
         frozen: when none of its processes went on.
+        ended: what is to be told of it where it has ended, once it had been healthy.
     """
 
     first: tuple[str, str]
     broken: tuple[str, str] = ("", "")
     restored: tuple[str, str] = ("", "")
     frozen: tuple[str, str] = ("", "")
+    ended: Mismatch | None = None
 
 
 @cache
@@ -239,27 +252,31 @@ def pulse(work: Work) -> Pulse:
     broken = f"no model: {work.random.getrandbits(32):x}"
     with work.lasting(image(work), health=CHECKED, **AS_USUAL) as box:
         ready(work, box)
-        seen = Pulse(well(box))
+        seen = Pulse(turned(box, HEALTHY))
         if seen.first[0] == HEALTHY:
-            box.write(MODEL, broken)
-            seen.broken = checked(box)
-            words = json.loads(work.text("model.json"))
-            box.write(MODEL, json.dumps({word: work.random.randint(10, 9999) for word in words}))
-            seen.restored = well(box)
-            if seen.restored[0] != HEALTHY:
-                require_control(work)
-            box.freeze()
-            seen.frozen = checked(box)
+            try:
+                box.write(MODEL, broken)
+                seen.broken = turned(box, UNHEALTHY)
+                words = json.loads(work.text("model.json"))
+                box.write(MODEL, json.dumps({word: work.random.randint(10, 9999) for word in words}))
+                seen.restored = turned(box, HEALTHY)
+                if seen.restored[0] != HEALTHY:
+                    require_control(work)
+                box.freeze()
+                seen.frozen = turned(box, UNHEALTHY)
+            except Mismatch as ended:
+                seen.ended = ended
         elif seen.first[0] == UNHEALTHY:
             require_control(work)
         return seen
 
 
-def well(box) -> tuple[str, str]:
-    """What the engine says of a service that ought to be healthy."""
-    for _try in range(TRIES):
-        seen = checked(box)
-        if seen[0] == HEALTHY:
+def turned(box, wanted: str) -> tuple[str, str]:
+    """What the engine says of a service that ought to be `wanted`, if need be after a while: it may note its own health by the clock."""
+    began, tries = time.monotonic(), 0
+    while tries < TRIES or time.monotonic() - began < NOTICES_S:
+        seen, tries = checked(box), tries + 1
+        if seen[0] in (wanted, ""):
             break
     return seen
 
@@ -345,7 +362,10 @@ def stops_by_itself(work: Work) -> None:
             _("what does the main thread wait for, and does the handler end that wait? An exception does"),
         )
     raise Mismatch(
-        _("exit status 0, or 128 and the number of the signal: {one} or {other}", one=143, other=130),
+        _(
+            "exit status 0, or 128 and the number of the signal: {statuses}",
+            statuses=", ".join(str(status) for status in sorted(well) if status),
+        ),
         _("exit status {status}; it printed:\n{output}", status=seen.status, output=seen.printed),
         _("who looks at the status, or restarts on failure, must not take a stop for a crash"),
         _("what does your handler raise, or hand to {call}?", call="sys.exit"),
@@ -363,10 +383,19 @@ def saves(work: Work) -> None:
             _("the container has kept its files: `docker start` is not a new container"),
             _("whatever the program makes when it starts may be there already"),
         )
-    if seen.saved is None or kept(seen.saved, seen.asked) != seen.asked:
+    found = kept(seen.saved or "", seen.asked)
+    if found != seen.asked:
         raise Mismatch(
-            _("{file} has the words that were asked, a line each: {words}", file=ASKED, words=" ".join(seen.asked)),
-            _("there is no such file") if seen.saved is None else _("it has: {lines}", lines=printed(seen.saved)),
+            _(
+                "{file} has each word as often as it was asked, a line each: {words}",
+                file=ASKED,
+                words=listed(seen.asked),
+            ),
+            _("there is no such file")
+            if seen.saved is None
+            else _("missing: {words}", words=listed(seen.asked - found))
+            if seen.asked - found
+            else _("too often: {words}", words=listed(found - seen.asked)),
             *(
                 (
                     _("the container was started again, and asked for {word}: what the file had must stay", word=AGAIN),
@@ -379,6 +408,11 @@ def saves(work: Work) -> None:
                 )
             ),
         )
+
+
+def listed(words: Counter) -> str:
+    """Words, and how often each is there, where that is more than once."""
+    return " ".join(word if number == 1 else f"{word} ({number} ×)" for word, number in words.items())
 
 
 @check(points=1, needs=[answers])
@@ -404,6 +438,13 @@ def healthy(work: Work) -> None:
 def unhealthy(work: Work) -> None:
     """It is unhealthy when its model is broken, healthy again when it is mended, and unhealthy when it hangs."""
     seen = pulse(work)
+    if seen.ended:
+        raise Mismatch(
+            _("the service goes on when {file} is broken, when it is back, and when it hangs", file=MODEL),
+            seen.ended.actual,
+            _("a model that is mended helps nobody whose service has ended; who starts it again is another question"),
+            _("let an error be an answer, such as status 500, and let the health check end nothing but itself"),
+        )
     why = _(
         "a health check is for what the users of a service see: a process that is there need not answer, and an error is no answer"
     )

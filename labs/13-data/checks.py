@@ -5,7 +5,7 @@ import posixpath
 import re
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 
 from boxlab.labs import AS_USUAL, BoxlabError, Mismatch, Work, _, check, printed, web
 from boxlab.labs.lasting import PYTHON
@@ -15,10 +15,13 @@ BASE = "containers-measured/base"
 ANSWERS_S = 30
 """How long the service may take to answer. Where it does not in time, a control must."""
 
+OPTION = "(?:ro|rw|z|Z|nocopy|cached|delegated|consistent)"
+"""z and Z label a volume where SELinux asks for that, nocopy leaves it empty, and the last three once meant something on a Mac."""
+
 VOLUME = re.compile(
-    r"(?:(?P<name>[a-zA-Z0-9][a-zA-Z0-9_.-]+):)?(?P<place>/[^:]+)(?::(?P<options>(?:ro|rw|z|Z|nocopy)(?:,(?:ro|rw|z|Z|nocopy))*))?"
+    rf"(?:(?P<name>[a-zA-Z0-9][a-zA-Z0-9_.-]+):)?(?P<place>/[^:]+)(?::(?P<options>{OPTION}(?:,{OPTION})*))?"
 )
-"""A volume with a name or without one, as it stands behind -v; z and Z label it where SELinux asks for that, and nocopy leaves it empty."""
+"""A volume with a name or without one, as it stands behind -v."""
 
 USERS = """
 import contextlib, json, os
@@ -30,6 +33,8 @@ found = {}
 for name in filter(str.isdigit, os.listdir("/proc")):
     with contextlib.suppress(OSError):  # it has ended meanwhile
         number = name
+        if fields(name)["State"].startswith("Z"):  # it has ended, and nobody has asked how
+            continue
         while (parent := fields(number)["PPid"]) != "0":
             number = parent
         if number == "1":
@@ -79,7 +84,7 @@ def volumes(work: Work) -> list[tuple[str, str, str]]:
                 file="start.toml",
                 example='"name:/folder"',
             ),
-            json.dumps(listed, default=str),
+            _("there is no such key") if listed is None else json.dumps(listed, default=str),
             _(
                 "in this lab, what stands behind {option} is a volume: a path of your machine would be another one here",
                 option="-v",
@@ -89,7 +94,7 @@ def volumes(work: Work) -> list[tuple[str, str, str]]:
                 slash="/",
             ),
         )
-    places = ["/", *(posixpath.normpath(match["place"]) for match in found)]
+    places = ["/", *(posixpath.normpath(re.sub("/+", "/", match["place"])) for match in found)]
     if twice := sorted({place for place in places if places.count(place) > 1}):
         raise Mismatch(
             _("each volume is at a folder of its own, below {slash}", slash="/"),
@@ -102,13 +107,16 @@ def volumes(work: Work) -> list[tuple[str, str, str]]:
     return [(match["name"] or "", match["place"], match["options"] or "") for match in found]
 
 
-def ask(box, *paths: str) -> list[tuple[int, str]]:
+def ask(box, *paths: str, control=lambda: None) -> list[tuple[int, str]]:
     """Status and text of the service's answers.
 
+    Args:
+        control: see `web.asked`.
+
     Raises:
-        Mismatch: it has ended.
+        Mismatch: it has ended, or cannot be asked.
     """
-    return web.answers(box.beside(web.question(ANSWERS_S, *(f"/{path}" for path in paths)), user="0"))
+    return web.asked(box, ANSWERS_S, *(f"/{path}" for path in paths), user="0", control=control)
 
 
 @cache
@@ -135,7 +143,7 @@ class Lives:
     """What became of the notes in one container, and in the one that followed it.
 
     Attributes:
-        words: the notes.
+        words: the notes; one more, where the first container was well.
         answer: status and text of the last answer of the first container, which should have all of them.
         users: the user IDs of each of its processes.
         layer: the files of its writable layer in which a note stands.
@@ -154,7 +162,7 @@ class Lives:
 @cache
 def lives(work: Work) -> Lives:
     """Let the service take notes that were drawn, remove its container, and ask another one for them."""
-    words = [f"word-{work.random.getrandbits(40):010x}" for _word in range(3)]
+    words, control = [f"word-{work.random.getrandbits(40):010x}" for _word in range(3)], partial(require_control, work)
     with ExitStack() as stack:
         names = {name: stack.enter_context(work.volume()) for name, *_place in volumes(work) if name}
         # What has no name is a volume of its own for each container, as `docker run -v /folder` makes it.
@@ -175,22 +183,20 @@ def lives(work: Work) -> Lives:
         }
         with work.lasting(image(work), settings=mounts, **AS_USUAL) as box:
             box.start()
-            try:
-                seen = Lives(words, ask(box, *(f"add/{word}" for word in words), "list")[-1])
-            except json.JSONDecodeError as error:
-                require_control(work)
-                raise web.unasked(error) from error
+            seen = Lives(words, ask(box, *(f"add/{word}" for word in words), "list", control=control)[-1])
             if not seen.answer[0]:
                 require_control(work)
             if has_all(seen.answer, words):
                 seen.users = json.loads(box.beside([PYTHON, "-I", "-c", USERS], user="0"))
                 texts = {path: box.read(path) or "" for path in box.changed()}
                 seen.layer = [path for path, text in texts.items() if any(word in text for word in words)]
-        if has_all(seen.answer, words) and not seen.layer:
+                seen.words.append(f"word-{work.random.getrandbits(40):010x}")
+                ask(box, f"add/{seen.words[-1]}", control=control)  # and it is killed at once
+        if seen.users and not seen.layer:
             with work.lasting(image(work), settings=mounts, **AS_USUAL) as box:
                 try:
                     box.start()
-                    (seen.later,) = ask(box, "list")
+                    (seen.later,) = ask(box, "list", control=control)
                 except Mismatch as ended:
                     seen.ended = ended
                 if not seen.ended and not seen.later[0]:
@@ -224,7 +230,7 @@ def builds(work: Work) -> None:
 def remembers(work: Work) -> None:
     """The service takes notes, and lists them."""
     seen = lives(work)
-    if not has_all(seen.answer, seen.words):
+    if not seen.users:
         raise Mismatch(
             _("after three notes, {path} lists them: {words}", path="/list", words=" ".join(seen.words)),
             told(seen.answer),
@@ -278,6 +284,17 @@ def survives(work: Work) -> None:
         raise Mismatch(
             _("in a second container, {path} lists {words}", path="/list", words=" ".join(seen.words)),
             told(seen.later),
-            _("a volume without a name is new for each container, and is removed with it"),
-            _("how would the second container find the volume of the first one? Give it a name"),
+            *(
+                (
+                    _("the volumes have names, and the second container had the same ones"),
+                    _(
+                        "does the program write into a volume before it answers? And what does it do at its start to what is there?"
+                    ),
+                )
+                if all(name for name, *_place in volumes(work))
+                else (
+                    _("a volume without a name is new for each container, and is removed with it"),
+                    _("how would the second container find the volume of the first one? Give it a name"),
+                )
+            ),
         )

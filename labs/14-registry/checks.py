@@ -5,7 +5,7 @@ import contextlib
 import json
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 from boxlab.labs import BoxlabError, Mismatch, Work, _, check, printed, same
@@ -53,7 +53,7 @@ def blob(repository, data):
     return {"size": len(data), "digest": digest}
 
 def put(repository, tag, document):
-    data = json.dumps(document).encode()
+    data = json.dumps(document, indent=3).encode()  # as nobody writes it who hashes what he has read
     answer = ask("PUT", f"{repository}/manifests/{tag}", data, document["mediaType"])
     return {"mediaType": document["mediaType"], "size": len(data), "digest": answer.headers["Docker-Content-Digest"]}
 
@@ -127,11 +127,15 @@ class Registry:
     box: object
     name: str
     password: str
+    others: list[str] = field(default_factory=list)  # the passwords at other registries
 
     def settings(self, password: str = "") -> str:
-        """config.json, as `docker login` writes it, with logins at other registries before this one's and after it."""
-        passwords = {ELSEWHERE: "", self.name: password or self.password, f"my.{ELSEWHERE}": ""}
-        logins = {name: {"auth": coded(known or secrets.token_hex(12))} for name, known in passwords.items()}
+        """config.json, as `docker login` writes it, with logins at other registries before this one's and after it, one of the same host."""
+        others = {name: secrets.token_hex(12) for name in (ELSEWHERE, f"{self.name}0", f"my.{ELSEWHERE}")}
+        self.others += others.values()
+        first, second, last = others.items()
+        passwords = dict([first, second, (self.name, password or self.password), last])
+        logins = {name: {"auth": coded(known)} for name, known in passwords.items()}
         return json.dumps({"auths": logins}, indent="\t")
 
     def ask(self, *wanted):
@@ -264,7 +268,7 @@ def references(text: str, output: str, places: dict[str, tuple[str, str, str]]) 
         if match:
             found.append((name, match[1]))
             left[row] = line
-        elif got.startswith(bare) and output.count("\n") == text.count("\n"):
+        elif got.startswith(bare) and "@sha256:" not in got and output.count("\n") == text.count("\n"):
             raise Mismatch(
                 _("a digest behind {name}, as in {example}", name=name, example="api:1.0@sha256:…"),
                 got.strip(),
@@ -305,9 +309,9 @@ def require(beside: Registry, repository: str, digest: str, nonces: dict[str, st
 
 
 def drawn(work: Work) -> str:
-    """A repository: a name of one to three parts."""
-    parts = work.random.sample(["team", "data", "models"], work.random.randrange(3))
-    return "/".join([*parts, f"api-{work.random.getrandbits(32):08x}"])
+    """A repository: a name of one to three parts, with all that may be in it."""
+    parts = work.random.sample(["team", "data_sets", "models.v2"], work.random.randrange(3))
+    return "/".join([*parts, f"api-v1.2_{work.random.getrandbits(32):08x}"])
 
 
 @check(points=2)
@@ -338,7 +342,7 @@ def leaves(work: Work) -> None:
 def pins(work: Work) -> None:
     """What it prints leads to the images that it saw, after their tags have moved."""
     with registry(work) as beside:
-        repository, families = drawn(work), {"1.0": "docker", "1.0-rc.1": "oci"}
+        repository, families = drawn(work), {"1.0": "docker", "1.0_RC-1": "oci"}
         places = {f"{beside.name}/{repository}:{tag}": (repository, tag, family) for tag, family in families.items()}
         seen = {name: beside.push(*place) for name, place in places.items()}
         first = next(iter(places))
@@ -379,8 +383,8 @@ def latest(work: Work) -> None:
 
 
 @cache
-def ends(work: Work) -> list[tuple[str, str, Ended]]:
-    """An image, a password, and how it ended with them: where all is well, where the image isn't there, and where the login is wrong."""
+def ends(work: Work) -> list[tuple[str, list[str], Ended]]:
+    """An image, all passwords of config.json, and how it ended with them: where all is well, where the image isn't there, and where the login is wrong."""
     with registry(work) as beside:
         there, missing = drawn(work), drawn(work)
         beside.push(there, "1.0", "docker")
@@ -388,13 +392,14 @@ def ends(work: Work) -> list[tuple[str, str, Ended]]:
         texts = {
             image: compose(f"{beside.name}/{there}:1.0", f"{beside.name}/{image}:1.0") for image in (there, missing)
         }
-        return [(image, password, pin(work, beside, texts[image], password)) for image, password in cases]
+        ended = [(image, password, pin(work, beside, texts[image], password)) for image, password in cases]
+        return [(image, [password, *beside.others], how) for image, password, how in ended]
 
 
 @check(points=1, needs=[pins])
 def refuses(work: Work) -> None:
     """Where an image isn't there, or the login is wrong, it fails, names the image on stderr, and prints nothing on stdout."""
-    for event, (image, _password, ended) in zip((_("an image isn't there"), _("the login is wrong")), ends(work)[1:]):
+    for event, (image, _passwords, ended) in zip((_("an image isn't there"), _("the login is wrong")), ends(work)[1:]):
         if not ended.status or ended.stdout or image not in ended.stderr or "Traceback" in ended.stderr:
             raise Mismatch(
                 _(
@@ -411,9 +416,9 @@ def refuses(work: Work) -> None:
 
 @check(points=1, needs=[pins])
 def keeps_secret(work: Work) -> None:
-    """The password isn't in what it prints, on either stream, whether it's right or wrong."""
-    for _image, password, ended in ends(work):
-        if any(secret in ended.stdout + ended.stderr for secret in (password, coded(password))):
+    """No password of config.json is in what it prints, on either stream, whether it's right or wrong."""
+    for _image, passwords, ended in ends(work):
+        if any(secret in ended.stdout + ended.stderr for word in passwords for secret in (word, coded(word))):
             raise Mismatch(
                 _("no password, in base64 or not"),
                 _("status {status}, and the password is printed", status=ended.status),

@@ -7,7 +7,7 @@ import json
 import secrets
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
@@ -35,8 +35,8 @@ PYTHON = "/opt/venv/bin/python3"
 ENDS_S = 20
 """How long the engine may take to tell the end of what has ended."""
 
-NO_COMMAND = "no command specified"
-"""Part of what an engine says where an image has no command of its own."""
+FOLDER = 1 << 31
+"""The bit that says so in the mode of a path, as the engine tells it (Go's `fs.ModeDir`)."""
 
 FREEZE = """
 import contextlib, os, signal
@@ -189,6 +189,32 @@ def volume(name: str) -> Iterator[str]:
                 made.remove()
 
 
+def _made(said: str) -> Mismatch:
+    """What to tell of a container that the engine does not make."""
+    return Mismatch(
+        _("the engine makes the container"),
+        said,
+        _("it refuses what the image, or an option, says"),
+        _(
+            "mend what it names: an image has a command, {volume} in a Dockerfile takes folders of the container, and no name "
+            "before them",
+            volume="VOLUME",
+        ),
+    )
+
+
+def _started(said: str) -> Mismatch:
+    """What to tell of a container that the engine does not start."""
+    return Mismatch(
+        _("the container starts"),
+        said,
+        _("the engine could make the container, and not start it"),
+        _("the file must be executable: {command}, or {line}", command="chmod +x", line="RUN chmod 755")
+        if "permission denied" in said.lower()
+        else _("give it what its first process needs"),
+    )
+
+
 class Lasting:
     """A container that was created, and stays when it has ended, so that the engine can be asked about it.
 
@@ -207,7 +233,7 @@ class Lasting:
     ):
         self._options, self.id, self._starts = options, "", 0
         engine.require_limits("memory", "processes", "processors")
-        with self._starting(NO_COMMAND), deferred():
+        with self._accepting(_made), deferred():
             self._api = engine.connect().api
             host = self._api.create_host_config(**options) | settings
             self.id = self._api.create_container(
@@ -221,27 +247,22 @@ class Lasting:
             Mismatch: it does not start, and one without the learner's options does.
             EngineError: the engine is in the way.
         """
-        with self._starting():
+        with self._accepting(_started):
             self._api.start(self.id)
         self._starts += 1
 
     @contextlib.contextmanager
-    def _starting(self, words: str = "") -> Iterator[None]:
-        """Take an engine that refuses, and says `words`, for the learner's mistake, if it starts another container."""
+    def _accepting(self, mistake: Callable[[str], Mismatch]) -> Iterator[None]:
+        """Take an engine that refuses for the learner's mistake, if it starts another container; an image that is gone is none."""
         try:
             with engine.plain_errors():
                 yield
         except EngineError as error:
             refused = error.__cause__
-            if not isinstance(refused, docker.errors.APIError) or words not in str(refused.explanation).lower():
+            if not isinstance(refused, docker.errors.APIError) or isinstance(refused, docker.errors.ImageNotFound):
                 raise
             require_start(**self._options)
-            raise Mismatch(
-                _("the container starts"),
-                str(refused.explanation),
-                _("the engine could make the container, and not start it"),
-                _("give it what its first process needs"),
-            ) from error
+            raise mistake(str(refused.explanation)) from error
 
     def state(self) -> dict[str, Any]:
         """What the engine knows of it now."""
@@ -344,7 +365,7 @@ class Lasting:
         """
         place, content = PurePosixPath(path), text.encode()
         member = tarfile.TarInfo(place.name)
-        member.size, member.mode, member.mtime = len(content), 0o644, int(time.time())
+        member.size, member.mode, member.mtime = len(content), 0o644, time.time()  # a program may look for a newer one
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as archive:
             archive.addfile(member, io.BytesIO(content))
@@ -365,13 +386,18 @@ class Lasting:
         """The text of a file in it, whether it runs or has ended, or the beginning of a long one; None if there is no such file."""
         packed = b""
         try:
-            with engine.plain_errors(), contextlib.closing(self._api.get_archive(self.id, path)[0]) as chunks:
+            with engine.plain_errors():
+                stream, about = self._api.get_archive(self.id, path)
+            with engine.plain_errors(), contextlib.closing(stream) as chunks:
+                if about["mode"] & FOLDER:  # with all that is in it
+                    return None
                 for chunk in chunks:
                     packed += chunk
                     if len(packed) >= READ_MIB << 20:
                         break
         except EngineError as error:
-            if isinstance(error.__cause__, docker.errors.NotFound):
+            missing = isinstance(error.__cause__, docker.errors.NotFound) or "not a directory" in error.args[0]
+            if missing:
                 return None
             raise
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:

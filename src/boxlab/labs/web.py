@@ -1,9 +1,10 @@
 """Ask a service at port 8000 from within its own container, where no port needs to be published and no network to be there."""
 
 import json
+from collections.abc import Callable
 
 from boxlab.labs.checks import Mismatch, printed
-from boxlab.labs.lasting import PYTHON
+from boxlab.labs.lasting import PYTHON, Lasting
 from boxlab.language import _
 
 ADDRESS = "127.0.0.2"
@@ -54,8 +55,34 @@ def answers(said: str) -> list[tuple[int, str]]:
     return [(status, text) for status, text in json.loads(said)]
 
 
-def unanswered(seconds: float, why: str) -> Mismatch:
-    """What to tell of a service that has not answered in time, though the control has."""
+def asked(
+    box: Lasting, seconds: float, *paths: str, user: str = "", control: Callable[[], None] = lambda: None
+) -> list[tuple[int, str]]:
+    """The same, of the service in a container.
+
+    Args:
+        control: sees that another service can be asked here, where this one cannot.
+
+    Raises:
+        Mismatch: it has ended, or cannot be asked.
+    """
+    said = box.beside(question(seconds, *paths), user)
+    try:
+        return answers(said)
+    except json.JSONDecodeError as error:
+        control()
+        raise unasked(error) from error
+
+
+def unanswered(seconds: float, why: str, said: str = "") -> Mismatch:
+    """What to tell of a service that has not answered in time, though the control has; `said` is what its container has printed."""
+    if "Disconnected" in why or "Reset" in why:
+        return Mismatch(
+            _("an answer on port {port} of the container", port=8000),
+            _("it closed the connection, and printed:\n{output}", output=printed(said)),
+            _("what the program raises while it answers ends the connection"),
+            _("mend what it printed last"),
+        )
     return Mismatch(
         _("an answer within {seconds:g} s on port {port} of the container", seconds=seconds, port=8000),
         why,
@@ -71,8 +98,14 @@ def unanswered(seconds: float, why: str) -> Mismatch:
 def unasked(error: json.JSONDecodeError) -> Mismatch:
     """What to tell of a container in which the question cannot be asked, though the control's could."""
     return Mismatch(
-        _("the container has the Python of {image}", image="containers-measured/base"),
+        _("the container has the Python of {image}, and room for one more process", image="containers-measured/base"),
         printed(error.doc),
-        _("the check asks the service from within its container"),
-        _("let the last stage stand on {image}", image="containers-measured/base"),
+        _(
+            "the check asks the service from within its container, which may have {number} processes and threads",
+            number=64,
+        ),
+        _(
+            "let the last stage stand on {image}, and the service start no thread or process that stays for each question",
+            image="containers-measured/base",
+        ),
     )
