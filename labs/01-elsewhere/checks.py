@@ -12,6 +12,9 @@ DATA, SETTINGS = "/data/sales.csv", "settings.toml"
 
 BASE = "containers-measured/base"
 
+MOUNTED = {"Mounts": [{"Type": "volume", "Target": "/data", "VolumeOptions": {"NoCopy": True}}]}
+"""What the container sees at /data: nothing of what the image has there, as with a folder of the user's."""
+
 ENDS_S = 30
 """How long the program may take; it has a few lines to read. Where it has not ended then, a control must have."""
 
@@ -55,11 +58,11 @@ def right(rows: list[tuple[int, str, int]], tax: int) -> str:
     return "\n".join(f"{key} {totals[key] * (100 + tax)}" for key in sorted(totals))
 
 
-def told(work: Work, next: str, tax: int | None = None, **session) -> None:
+def told(work: Work, next: str, tax: int | None = None, why: str = ELSEWHERE, **session) -> None:
     """Run the program over sales that were drawn, in a session of some elsewhere.
 
     Args:
-        next: what to do where its answer is wrong.
+        next, why: what to do where its answer is wrong, and why it matters.
         tax: what it has to count with; by default what the settings say.
         session: as for `work.lasting`.
 
@@ -69,7 +72,7 @@ def told(work: Work, next: str, tax: int | None = None, **session) -> None:
     rows = sales(work)
     if tax is None:
         tax = tomllib.loads(work.text(SETTINGS))["tax"]
-    with work.lasting(image(work), session=session, **AS_USUAL) as box:
+    with work.lasting(image(work), settings=MOUNTED, session=session, **AS_USUAL) as box:
         box.write(DATA, "".join(f"{stamp},{city},{cents}\n" for stamp, city, cents in rows))
         box.start()
         status = ended(work, box, next)
@@ -78,10 +81,10 @@ def told(work: Work, next: str, tax: int | None = None, **session) -> None:
         raise Mismatch(
             _("the program ends with status 0"),
             _("it ended with status {status}; it printed:\n{output}", status=status, output=printed(said)),
-            ELSEWHERE,
+            why,
             next,
         )
-    same(right(rows, tax), answer.strip(), why=ELSEWHERE, next=next)
+    same(right(rows, tax), answer.strip(), why=why, next=next)
 
 
 def ended(work: Work, box, next: str) -> int:
@@ -128,12 +131,14 @@ def answers(work: Work) -> None:
     told(
         work,
         _(
-            "see that the image has all files that the program reads, that it reads {file}, and that {variable} is set nowhere but in "
-            "{settings}",
+            "see that the image has all files that the program reads, outside of {folder}, that it reads {file}, and that {variable} is set "
+            "nowhere but in {settings}",
+            folder="/data",
             file=DATA,
             variable="TAX",
             settings=SETTINGS,
         ),
+        why=_("whoever runs the program mounts a folder with other sales, and another program reads what it prints: these lines, and no more"),
     )
 
 

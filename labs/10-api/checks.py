@@ -7,6 +7,7 @@ a real one as well.
 import base64
 import itertools
 import json
+import re
 import secrets
 from functools import cache
 from pathlib import Path
@@ -69,7 +70,7 @@ def prints(work: Work, right: bool = False) -> tuple[dict, dict]:
     """A scene of a program that prints on both streams, and what came of it; by `right`, what comes of the solution."""
     first, careful = (f"{word} {work.random.getrandbits(40):010x}\n" for word in ("first", "careful"))
     # In frames whose size takes three bytes.
-    long = "".join(work.random.choices("abc 컨테이너\x01\x00\n", k=160_000)).encode()
+    long = "".join(work.random.choices([*"abc 컨테이너\x01\x00\n\r", "\r\n"], k=160_000)).encode()
     cut = long.index("컨".encode(), len(long) // 2) + 1  # within a character, as an engine cuts what is long
     scene = drawn(work) | {
         "steps": [
@@ -138,8 +139,20 @@ def runs(work: Work) -> None:
                 asked=", ".join(seen["asked"]) or _("nothing"),
                 end=told(seen),
             ),
-            _("the engine takes a container's image and command as JSON, and starts it in a second request"),
-            TRY,
+            *(
+                (
+                    _("the engine takes a container's image and command as JSON, and starts it in a second request"),
+                    TRY,
+                )
+                if seen["asked"]
+                else (
+                    _(
+                        "there is no network, and no engine but the one that listens at the path in {name}",
+                        name="ENGINE_SOCKET",
+                    ),
+                    _("connect to that path, with Python's own library"),
+                )
+            ),
         )
 
 
@@ -211,7 +224,7 @@ def ends_alike(work: Work) -> None:
 def says_errors(work: Work) -> None:
     """Where the engine refuses, it says the engine's message on stderr, and ends with status 125."""
     for words, seen in (no_image(work), no_command(work)):
-        unread = any(mark in seen["errors"] for mark in (b"Traceback", b'{"message"'))
+        unread = re.search(rb"Traceback|\{\s*[\"']message[\"']", seen["errors"])
         if words.encode() not in seen["errors"] or unread or seen["status"] != 125:
             raise Mismatch(
                 _("the engine's message, which says {words}, on stderr, and status {status}", words=words, status=125),

@@ -16,14 +16,18 @@ from boxlab.labs.traces import shows
 WORDS = 3
 """How many words are asked for; a number of six digits that was not read is right once in 10**6 times."""
 
-CACHE = re.compile(r"--mount=(\S*\btype=cache\b\S*)")
-"""What a line says of a cache that it mounts."""
+MOUNT = re.compile(r"--mount=(\S+)", re.IGNORECASE)
+"""What a line says of something that it mounts."""
+
+GOES_ON = re.compile(r"\\[ \t]*\n[ \t]*")
+"""Where a line goes on below."""
 
 SEEN = """FROM containers-measured/base
 USER 0
-RUN --mount={mount} mkdir /seen && find {target} -type f -size -1024k -mmin -{minutes:.2f} -exec cp --parents {{}} /seen ';' && : {nonce}
+RUN --mount={mount} mkdir /seen && find {target} -type f -size -1024k {newer} -exec cp --parents {{}} /seen ';' && : {nonce}
 """
-"""Copies into a layer what a cache has that is newer than the answer's build: the rest is of others. The nonce has it run anew."""
+"""Copies into a layer what a mount shows; of a cache, what is newer than the answer's build, as the rest is of others. The nonce has it run
+anew."""
 
 
 def plant(folder, random: Random) -> None:
@@ -92,23 +96,29 @@ def in_settings(made, token: str) -> str:
     return _("it is in what `docker inspect` and `docker history` show")
 
 
-def in_caches(work: Work, token: str) -> str:
-    """In words, in which cache of the Dockerfile's lines a token is; empty where in none, or where it cannot be mounted on its own."""
-    for mount in sorted({*CACHE.findall(work.text("Dockerfile"))}):
-        options = dict(part.partition("=")[::2] for part in mount.split(","))
-        if "from" in options:
+def in_mounts(work: Work, token: str) -> str:
+    """In words, in which cache, or part of the context, that a line mounts a token is; empty where in none, or where it cannot be mounted on
+    its own."""
+    lines = GOES_ON.sub("", work.text("Dockerfile"))
+    for mount in sorted({found.replace('"', "").replace("'", "") for found in MOUNT.findall(lines)}):
+        options = {name.lower(): value for name, _equals, value in (part.partition("=") for part in mount.split(","))}
+        kind = options.get("type", "bind").lower()
+        if "from" in options or kind not in ("bind", "cache"):
             continue
         target = PurePosixPath("/", *(options[name] for name in ("target", "dst", "destination") if name in options))
         folder, nonce = work.copy(), secrets.token_hex(8)
         minutes = (time.monotonic() - began(work)) / 60 + 0.01
-        text = SEEN.format(mount=mount, target=shlex.quote(str(target)), minutes=minutes, nonce=nonce)
+        newer = f"-cmin -{minutes:.2f}" if kind == "cache" else ""
+        text = SEEN.format(mount=mount, target=shlex.quote(str(target)), newer=newer, nonce=nonce)
         (folder / "Dockerfile").write_text(text)
         try:
             made = work.build("seen", folder)
         except Mismatch:  # a variable in it, or a quotation
             continue
         if in_layers(made, token):
-            return _("it is in the cache that a line mounts at {target}", target=target)
+            if kind == "cache":
+                return _("it is in the cache that a line mounts at {target}", target=target)
+            return _("it is in what a line mounts of the context, at {target}", target=target)
     return ""
 
 
@@ -194,12 +204,18 @@ def not_left_behind(work: Work) -> None:
                 ),
                 _("mount the token in that stage, too, and neither copy it nor take it as an argument"),
             )
-    if found := in_caches(work, token):
+    if found := in_mounts(work, token):
         raise Mismatch(
-            _("the token is in no cache mount"),
+            _("the token is in nothing that a line mounts but the secret"),
             found,
-            _("a cache mount stays on the machine that builds, and each build there can mount it"),
-            _("let the line that has the token write it nowhere"),
+            _(
+                "a cache stays on the machine that builds, and so does what it was sent of the context; each build there can mount them"
+            ),
+            _(
+                "let the line that has the token write it nowhere, and name {file} in {ignore}",
+                file="token.txt",
+                ignore=".dockerignore",
+            ),
         )
     folder = work.copy()
     (folder / "token.txt").unlink()

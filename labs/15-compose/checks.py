@@ -19,11 +19,11 @@ FILE, PASSWORD_FILE = "compose.yaml", "password.txt"
 OFTEN = {"interval": "250ms", "timeout": "5s", "retries": 200, "start_period": "0s", "start_interval": "250ms"}
 """How often health is checked: what is run for that is as the file says."""
 
-REFUSED = re.compile(r'service\.py", line \d+(?:(?!Traceback)[\s\S])*?psycopg\.OperationalError')
+REFUSED = re.compile(r'["/]service\.py", line \d+(?:(?!Traceback)[\s\S])*?psycopg\.OperationalError')
 """What service.py ends with where it cannot connect; another program may have tried before."""
 
-SLEEP = re.compile(r"\bsleep\b")
-"""How a command says that it sleeps, by the shell or by Python."""
+SLEEP = re.compile(r"\bsleep\b|\bread -t\b|\btimeout \d|\bwait\(\d|\bdate\b|\btail -f\b")
+"""How a command says that it waits by the clock, by the shell or by Python."""
 
 PATIENCE_S = 60
 """What a database may need on a slow machine: a health check that gives up earlier gives up a database that is well."""
@@ -101,10 +101,17 @@ def model(work: Work) -> dict:
     services = found["services"]
     same(
         "db, web",
-        ", ".join(sorted({"db", "web"} & services.keys())),
+        ", ".join(sorted({"db", "web"} & services.keys())) or _("neither"),
         why=_("the service finds its database by the name {name}", name="db"),
         next=_("keep both services"),
     )
+    if profiled := [name for name in ("db", "web") if services[name].get("profiles")]:
+        raise Mismatch(
+            _("`docker compose up` starts {services}", services="db, web"),
+            _("{services}: in a profile", services=", ".join(profiled)),
+            _("a service with a profile stays out of `up`, unless it is asked for"),
+            _("leave out {key} there", key="`profiles`"),
+        )
     for name, service in services.items():
         image = str(service.get("image", "")).removesuffix(":latest")
         if image not in {f"containers-measured/{each}" for each in IMAGES}:
@@ -183,10 +190,11 @@ def impatient(found: dict) -> dict[str, float]:
     ]
     waited = {other for other, condition in conditions if condition == "service_healthy"}
     within = all(condition != "service_completed_successfully" for _other, condition in conditions)
-    for name in waited or ({"web"} if within else ()):
+    # `up --wait` waits for the database's health, whoever else does.
+    for name in sorted({"db"} | (waited or ({"web"} if within else set()))):
         health = services[name].get("healthcheck") or {}
         if health.get("test"):
-            each, first = (in_seconds(health.get(name, "")) for name in ("interval", "start_period"))
+            each, first = (in_seconds(health.get(key, "")) for key in ("interval", "start_period"))
             patience = first + (health.get("retries") or 3) * (each or 30)  # Docker's own where they say nothing
             early |= {name: patience} if patience < PATIENCE_S else {}
     return early
@@ -221,6 +229,7 @@ class Life:
 
     Attributes:
         up: what Compose said where the first start failed.
+        ended: the end of what each service has printed that has failed, where the first start did.
         sick: what the last check of a service's health has printed, where the first start failed though all went on.
         first: status and text of the first answer.
         restarts: how often containers were started again until then.
@@ -236,6 +245,7 @@ class Life:
     """
 
     up: str = ""
+    ended: dict[str, str] = field(default_factory=dict)
     sick: dict[str, str] = field(default_factory=dict)
     first: tuple[int, str] = (0, "")
     restarts: dict[str, int] = field(default_factory=dict)
@@ -261,6 +271,8 @@ def life(work: Work) -> Life:
         lived.up = project.up(UP_S)
         boxes = project.containers()
         lived.sick = sick(boxes) if lived.up else {}
+        failed = [name for name, box in boxes.items() if box["State"]["ExitCode"] and name != "web"]
+        lived.ended = {name: _last(project.printed(name)) for name in failed} if lived.up else {}
         lived.restarts = {name: box["RestartCount"] for name, box in boxes.items() if box["RestartCount"]}
         if not lived.up and not lived.restarts:
             lived.too_early = not ready(boxes["db"]["Id"])
@@ -384,14 +396,45 @@ def waits(work: Work) -> None:
                     command=f"`docker compose exec {min(lived.sick)} …`",
                 ),
             )
-        raise Mismatch(
-            expected,
-            printed(
-                "\n".join(filter(None, [lived.up, lived.first[1], _last(lived.printed), str(lived.restarts or "")]))
+        ended = [f"{name}: {lines}" for name, lines in sorted(lived.ended.items())]
+        told = "\n".join(
+            filter(None, [lived.up, *ended, lived.first[1], _last(lived.printed), str(lived.restarts or "")])
+        )
+        raise Mismatch(expected, printed(told), *advice(lived, told))
+
+
+def advice(lived: Life, told: str) -> tuple[str, str]:
+    """Why a project that says this does not come up, and what to do."""
+    if re.search("password authentication failed|no password supplied", told):
+        return (
+            _(
+                "the check writes another password into {file}, and {program} reads it as a secret",
+                file=PASSWORD_FILE,
+                program="service.py",
             ),
+            _(
+                "let both services read {file} as the secret {name}: in `web`, it's at {path}",
+                file=PASSWORD_FILE,
+                name="`db-password`",
+                path="/run/secrets/db-password",
+            ),
+        )
+    if "has no healthcheck configured" in told:
+        return (
+            _(
+                "`up --wait` fails where a health check is asked for that there is not; one that is switched off is none"
+            ),
+            _("give that service a `healthcheck` with a `test`"),
+        )
+    if lived.restarts or lived.refused_first or re.search("[Cc]onnection refused|starting up", told):
+        return (
             _("a database needs time between its start and its first connection"),
             _("let `web` wait until `db` is healthy, by a check of what `web` needs: a connection over the network"),
         )
+    return (
+        _("a project is up when each of its services goes on, or has ended as it should"),
+        _("do it in your folder: what does `docker compose ps --all` say, and what does `docker compose logs`?"),
+    )
 
 
 def _last(lines: str) -> str:
@@ -414,7 +457,7 @@ def keeps(work: Work) -> None:
         )
     same(
         lived.word,
-        lived.later,
+        lived.later or _("(nothing)"),
         why=_("`down` removes containers, and what is in them or in their anonymous volumes is lost"),
         next=_("give the folder in which the database keeps its files a volume with a name"),
     )
@@ -432,7 +475,8 @@ def secret(work: Work) -> None:
     """The password in `password.txt` opens the database, no other does, and it is in no container's settings."""
     lived = life(work)
     right, wrong = lived.refused
-    told = [name for name, shown in lived.shown.items() if password(work) in shown]
+    known = password(work), (work.starter / PASSWORD_FILE).read_text().strip()  # as the learner's own folder has it
+    told = [name for name, shown in lived.shown.items() if any(word in shown for word in known)]
     if right or not wrong or told:
         raise Mismatch(
             _(
@@ -448,5 +492,13 @@ def secret(work: Work) -> None:
                 )
             ),
             _("who may look at a container's settings need not know its password"),
-            _("make {file} a secret, and let both services read it", file=PASSWORD_FILE),
+            _("make {file} a secret, and let both services read it", file=PASSWORD_FILE)
+            if right
+            else _(
+                "take it out of {places}, and out of what a health check prints", places="environment, command, labels"
+            )
+            if told
+            else _(
+                "take out what trusts without asking, such as {setting}", setting="POSTGRES_HOST_AUTH_METHOD: trust"
+            ),
         )

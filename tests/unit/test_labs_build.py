@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from boxlab.errors import EngineError
 from boxlab.labs import build
 
 SEVERAL = """ARG ORIGIN=base
@@ -152,14 +153,55 @@ def test_what_is_too_large_is_not_read(sparse, history, named):
     assert caught.value.expected.startswith(named) and caught.value.actual == f"{build.MOST_MIB + 1} MiB"
 
 
-def test_a_stage_that_does_not_build_is_left_out(monkeypatch, tmp_path):
-    (tmp_path / "Dockerfile").write_text("\ufeffFROM base AS one\nFROM base AS test\nRUN false\nFROM one\n")
-    mistake = build.Mismatch("it builds", "it does not", "", "")
+def test_of_a_stage_that_does_not_build_what_stands_above_is_looked_into(monkeypatch, tmp_path):
+    (tmp_path / "Dockerfile").write_text("\ufeffFROM base AS one\nFROM base AS test\nCOPY . .\nRUN false\nFROM one\n")
+    mistake = build.Unbuilt("it builds", "it does not", "", "")
+    mistake.line = 4
 
     def built(context, name, seconds, arguments, secrets, target, known, cached):
-        if target == "test":
+        if "RUN false" in (text := (context / "Dockerfile").read_text()) and target == "test":
             raise mistake
-        return target
+        return target, text.count("\n")
 
     monkeypatch.setattr(build, "build", built)
-    assert [*build.stages(tmp_path, "lab", 1)] == ["one"]
+    assert [*build.stages(tmp_path, "lab", 1)] == [("one", 5), ("test", 3)]
+
+
+def test_lines_in_a_here_document_begin_no_stage_and_no_warning_is_an_error():
+    text = "# check=error=true\nfrom base\nRUN cat <<EOF > words\nFROM words\nEOF\nfrom base\n"
+    changed, names = build.stage_names(text)
+    assert names == ["boxlab-0", "boxlab-1"]
+    assert changed == text.replace("from base\n", "from base AS {}\n").format(*names).replace("# check=error=true", "#")
+
+
+BUILT_NOT = """\
+#6 [2/3] RUN pip install -r requirement.txt
+#6 0.3 ERROR: Could not open requirements file: {said}
+------
+ > [2/3] RUN pip install -r requirement.txt:
+0.3 ERROR: Could not open requirements file: {said}
+------
+Dockerfile:3
+--------------------
+   2 |     # --mount=type=secret requires BuildKit, and no space left on the laptop
+   3 | >>> RUN pip install -r requirement.txt
+--------------------
+ERROR: failed to build: failed to solve: process "/bin/sh -c pip" did not complete successfully: exit code: 1
+"""
+
+
+def test_a_comment_of_the_learners_is_no_word_of_the_builder(monkeypatch):
+    monkeypatch.setattr(build.engine, "ping", lambda: None)
+    monkeypatch.setattr(build, "_require_build", lambda: None)
+    build._require_builder(BUILT_NOT.format(said="[Errno 2]"), "")
+    full = BUILT_NOT.format(said="[Errno 28] No space left on device")
+    with pytest.raises(EngineError, match="full"):
+        build._require_builder(full, "FROM base")
+    build._require_builder(full, "FROM base\nRUN --mount=type=tmpfs,target=/out,size=4096 true")
+
+
+def test_what_the_step_has_printed_is_told_and_where_it_stands():
+    built = build.builder.Build(BUILT_NOT.format(said="[Errno 2]"), "failed", 1.0)
+    wrong = build._mistake(built, 60, "docker build .")
+    assert "Could not open requirements file" in wrong.actual and "exit code: 1" in wrong.actual and wrong.line == 3
+    assert "|" not in wrong.actual

@@ -175,11 +175,7 @@ class Handler(BaseHTTPRequestHandler):
         elif (self.command, path) == ("POST", "/containers/create"):
             self.create(body)
         elif (self.command, path) == ("GET", "/containers/json"):
-            every = self.said("all")
-            self.answer(
-                200,
-                [{"Id": c.id, "State": c.state} for c in engine.containers.values() if every or c.state == "running"],
-            )
+            self.list()
         elif found := re.fullmatch(r"/images/(.+)/json", path):
             image = tagged(found[1])
             known = image == tagged(engine.scene.image)
@@ -204,6 +200,29 @@ class Handler(BaseHTTPRequestHandler):
         """Whether the query says yes to something, as the engine reads that."""
         return self.query.get(name, [""])[0].lower() not in ("", "0", "no", "false", "none")
 
+    def list(self):
+        """Answer with the containers that run, or with all of them; of these, with those that fit the filters."""
+        engine, every = self.server, self.said("all")
+        try:
+            filters = {what: set(values) for what, values in json.loads(self.query.get("filters", ["{}"])[0]).items()}
+        except (ValueError, TypeError, AttributeError) as error:
+            return self.refuse(400, f"invalid filter: {error}")
+        if unknown := filters.keys() - {"id", "label", "name"}:
+            return self.refuse(400, f"this engine does not know the filters {', '.join(unknown)}")
+        with engine.changed:
+            found = [c for c in engine.containers.values() if every or c.state == "running"]
+            found = [c for c in found if all(self.fits(c, what, values) for what, values in filters.items())]
+            self.answer(200, [{"Id": c.id, "State": c.state} for c in found])
+
+    def fits(self, container, what, values):
+        """Whether a container has all of these labels, or one of these names or IDs."""
+        labels = container.body.get("Labels") or {}
+        if what == "label":
+            return values <= labels.keys() | {f"{name}={value}" for name, value in labels.items()}
+        names = [name for name, named in self.server.names.items() if named is container]
+        has = [container.id] if what == "id" else names
+        return any(value.lstrip("/") in each for each in has for value in values)
+
     def create(self, body):
         engine, kind = self.server, self.headers.get("Content-Type", "")
         if kind.partition(";")[0].strip() != "application/json":
@@ -211,6 +230,8 @@ class Handler(BaseHTTPRequestHandler):
         try:
             asked = json.loads(body)
             image, command = tagged(asked["Image"]), asked.get("Cmd") or []
+            if wrong := [name for name in ("HostConfig", "Labels") if not isinstance(asked.get(name) or {}, dict)]:
+                raise ValueError(f"cannot unmarshal {', '.join(wrong)} into an object")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             return self.refuse(400, f"invalid JSON: {error}")
         if image != tagged(engine.scene.image):

@@ -1,6 +1,7 @@
 """Build a learner's image as `docker build` would, and look into it; what stays has a name of ours."""
 
 import contextlib
+import itertools
 import json
 import re
 import tarfile
@@ -53,6 +54,21 @@ BUILDKITS = re.compile(
 
 HERE_DOCUMENT = re.compile(r"^\s*(?:RUN|COPY|ADD)\b.*<<-?[\"']?\w", re.IGNORECASE | re.MULTILINE)
 """A line whose text stands below it. The classic builder runs it without that text, and says nothing."""
+
+DOCUMENT = re.compile(
+    r"^[ \t]*(?:RUN|COPY|ADD)\b.*<<-?([\"']?)(?P<end>\w+)\1.*\n(?:.*\n)*?[ \t]*(?P=end)[ \t]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""The same with that text, to its end."""
+
+LINT = re.compile(r"^#[ \t]*check[ \t]*=.*$", re.IGNORECASE | re.MULTILINE)
+"""What tells BuildKit which of its warnings are errors."""
+
+EXCERPT = re.compile(r"\s*\d+ \| ")
+"""How a line begins that a builder prints of the Dockerfile, not of what happened."""
+
+STEPS_OWN = re.compile(r"(?:#\d+ )?\d+\.\d+ ")
+"""How a line begins that a step of a build has printed itself."""
 
 _GAP = r"(?:[ \t]|[\\`][ \t]*\n(?:[ \t]*(?:#.*)?\n)*)+"
 """Between two words of a line, which may go on below, and below comments."""
@@ -114,7 +130,7 @@ class Image:
         """
         same = self.common(other)
         with engine.plain_errors():
-            sizes = [line["Size"] for line in engine.connect().api.history(self.tag)]  # newest first
+            sizes = _sizes(self.tag)
         # A line without a size may have made an empty layer or none, and a layer above a new one may be the other's, by
         # `COPY --link`: this is never less than the new layers have.
         most = sum([size for size in sizes if size][: len(self.layers) - same])
@@ -150,7 +166,7 @@ class Image:
         with engine.plain_errors():
             base = images.base_of(self.layers)
             beneath = set(base.attrs["RootFS"]["Layers"]) if base else set()
-            sizes = [line["Size"] for line in engine.connect().api.history(self.tag)]  # newest first
+            sizes = _sizes(self.tag)
         _require_size("", sum([size for size in sizes if size][: len(self.layers) - len(beneath)]))
 
         def each(archive: tarfile.TarFile) -> Iterator[tuple[int, str, bytes]]:
@@ -163,8 +179,26 @@ class Image:
                         content = opened.extractfile(member) if member.isfile() else None
                         yield number, member.name, content.read() if content else member.linkname.encode()
 
+        if not self.layers:
+            yield iter(())
+            return
         with layers.saved(self.tag) as archive:
             yield each(archive)
+
+
+def _sizes(tag: str) -> list[int]:
+    """Of what each line of an image has made, the newest first; one that has no layer has none."""
+    return [line["Size"] for line in engine.connect().api.history(tag) or ()]
+
+
+class Unbuilt(Mismatch):
+    """A Dockerfile does not build.
+
+    Attributes:
+        line: where the instruction begins that fails, from 1 on; 0 where the builder does not say.
+    """
+
+    line = 0
 
 
 class NoStage(Exception):
@@ -269,7 +303,8 @@ def stages(
     cached: bool = True,
 ) -> Iterator[Image]:
     """The image of each stage of a folder's Dockerfile but the last, which is what `build` makes, as `docker build --target` makes
-    it; each replaces the one before. A stage that does not build is left out: an image that was built did without it.
+    it; each replaces the one before. Of a stage that does not build, as the image did without it, that is what stands above the
+    line that fails.
 
     Arguments as for `build`.
 
@@ -281,20 +316,33 @@ def stages(
         for stage in names[:-1]:
             try:
                 image = build(context, f"{name}-stage", seconds, arguments, secrets, stage, known, cached)
-            except (NoStage, Mismatch):  # a line that only looks like FROM; a stage that nothing needs
+            except NoStage:  # a line that only looks like FROM
                 continue
+            except Unbuilt as error:
+                above = "".join(text.splitlines(keepends=True)[: max(0, error.line - 1)])
+                try:
+                    with builder.staged(folder, {"Dockerfile": above.encode()}) as cut:
+                        image = build(cut, f"{name}-stage", seconds, arguments, secrets, stage, known, cached)
+                except (NoStage, Mismatch):  # nothing stands above it
+                    continue
             yield image
 
 
 def stage_names(text: str) -> tuple[str, list[str]]:
-    """A Dockerfile in which each stage has a name, and these names: BuildKit stops after no stage that has none."""
+    """A Dockerfile in which each stage has a name, and these names: BuildKit stops after no stage that has none.
+
+    It has as many lines, and nothing that asks the builder to refuse what it would only warn of.
+    """
     names: list[str] = []
+    documents = [document.span() for document in DOCUMENT.finditer(text)]
 
     def named(line: re.Match[str]) -> str:
+        if any(begin < line.start() < end for begin, end in documents):
+            return line[0]
         names.append(line["name"] or f"boxlab-{len(names)}")
         return line[0] if line["name"] else f"{line[0].rstrip()} AS {names[-1]}"
 
-    return FROM.sub(named, text), names
+    return LINT.sub("#", FROM.sub(named, text)), names
 
 
 def _lacking(line: str) -> EngineError:
@@ -322,9 +370,11 @@ def too_new(said: str, text: str) -> bool:
 def _require_builder(output: str, text: str) -> None:
     """See that it was not the machine's fault that a build of a Dockerfile with that text failed, nor the builder's."""
     engine.ping()
-    if found := next((line for line in _said(output) if UNSEEN.search(line)), ""):
+    said = [line for line in _said(output) if not EXCERPT.match(line)]
+    own_disk = "tmpfs" in text.lower()  # which may be full where the machine's has room
+    if found := next((line for line in said if UNSEEN.search(line) and not (own_disk and STEPS_OWN.match(line))), ""):
         raise engine.explain(OSError(printed(found)))
-    if found := next((line for line in _said(output) if too_new(line, text)), ""):
+    if found := next((line for line in said if too_new(line, text)), ""):
         raise _lacking(found)
     _require_build()
 
@@ -340,9 +390,19 @@ def by_hand(arguments: dict[str, str] | None, secrets: dict[str, str] | None) ->
     return " ".join(["docker build --network=none", *options, "."])
 
 
+def _last_words(output: str) -> str:
+    """What a build that has failed says of it: what the step has printed that BuildKit names again, and else the last lines."""
+    lines = _said(output)
+    begins = max((number for number, line in enumerate(lines) if line.startswith(" > [")), default=None)
+    if begins is None:
+        return printed("\n".join(lines[-6:]))
+    step = [*itertools.takewhile(lambda line: line.strip("-"), lines[begins:])]
+    return printed("\n".join([step[0], *step[1:][-6:], lines[-1]]))
+
+
 def _mistake(built: builder.Build, seconds: float, command: str) -> Mismatch:
     """What to tell a learner whose files build no image; `command` builds them by hand."""
-    last = printed("\n".join(_said(built.output)[-6:]))
+    last = _last_words(built.output)
     why = _("no image, nothing to check")
     if built.trouble == "late":
         return Mismatch(
@@ -351,7 +411,7 @@ def _mistake(built: builder.Build, seconds: float, command: str) -> Mismatch:
             why,
             _("run `{command}` in your folder and see which line does not end", command=command),
         )
-    return Mismatch(
+    wrong = Unbuilt(
         _("`docker build` ends well, without a network"),
         _("it ended with:\n{lines}", lines=last),
         why,
@@ -364,6 +424,9 @@ def _mistake(built: builder.Build, seconds: float, command: str) -> Mismatch:
             command=command,
         ),
     )
+    if found := re.findall(r"^Dockerfile:(\d+)$", built.output, re.MULTILINE):
+        wrong.line = int(found[-1])
+    return wrong
 
 
 def _require_build() -> None:

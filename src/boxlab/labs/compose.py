@@ -58,7 +58,9 @@ def read(folder: Path, project: str, name: str = "compose.yaml") -> dict[str, An
             _("`docker compose config` reads {file}", file=name),
             printed(ran.stderr),
             _("what Compose does not understand, it does not start"),
-            _("mend the line; `docker compose --file {file} config` in your folder says the same", file=name),
+            _("only what the task names is handed in: what another file holds, {file} has to say itself", file=name)
+            if re.search(r"not found|no such file", ran.stderr, re.IGNORECASE)
+            else _("mend the line; `docker compose --file {file} config` in your folder says the same", file=name),
         )
     model: dict[str, Any] = json.loads(ran.stdout)
     _refuse(_Model(folder).of(model))
@@ -188,6 +190,11 @@ BUILD_FREE = set(
     "args dockerfile_inline extra_hosts labels no_cache platforms provenance pull sbom secrets shm_size target ulimits".split()
 )
 
+USUAL = set(
+    "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP SETUID SYS_CHROOT".split()
+)
+"""The capabilities that a container has anyway, where nobody drops them."""
+
 MOST = 16
 """How many services are started: each is held by itself."""
 
@@ -205,6 +212,7 @@ class _Model:
         self._folder = folder
         self._services: dict[str, Callable[[Any], Iterator[object]]] = {
             "build": self._build,
+            "cap_add": lambda value: (each for each in value if each.upper().removeprefix("CAP_") not in USUAL),
             "cgroup": self._namespace,
             "deploy": self._deploy,
             "develop": self._develop,
@@ -350,8 +358,9 @@ class Project:
     HELD: dict[str, Any] = {"mem_limit": "256m", "memswap_limit": "256m", "pids_limit": 128, "cpus": 1}
     """How each container is held, whatever the file says."""
 
-    DROPPED = "ports cpu_count cpu_percent cpu_period cpu_quota deploy mem_reservation scale".split()
-    """What another may have, and what might contradict how it is held. A container's name becomes an alias on its networks."""
+    DROPPED = "ports cpu_count cpu_percent cpu_period cpu_quota deploy logging mem_reservation scale".split()
+    """What another may have, what might contradict how it is held, and where its log goes, which is read here. A container's name becomes an
+    alias on its networks."""
 
     def __init__(self, model: dict[str, Any], folder: Path):
         labels = engine.labels()
@@ -403,6 +412,11 @@ class Project:
             if isinstance(error.__cause__, subprocess.TimeoutExpired):
                 return _("`docker compose up --wait` has not ended within {seconds:g} s", seconds=seconds)
             raise
+        if ran.returncode and "Pool overlaps" in ran.stderr:
+            raise BoxlabError(
+                _("another network has the addresses that the file asks for"),
+                _("`docker compose down` in your folder, and check again"),
+            )
         return ran.stderr.strip() or str(ran.returncode) if ran.returncode else ""
 
     def down(self, volumes: bool = False) -> None:

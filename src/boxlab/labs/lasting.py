@@ -4,6 +4,7 @@ counts what became of one, still there when it has ended."""
 import contextlib
 import io
 import json
+import re
 import secrets
 import tarfile
 import time
@@ -34,6 +35,8 @@ PYTHON = "/opt/venv/bin/python3"
 
 ENDS_S = 20
 """How long the engine may take to tell the end of what has ended."""
+
+_DENIED = re.compile("permission denied", re.IGNORECASE)
 
 FOLDER = 1 << 31
 """The bit that says so in the mode of a path, as the engine tells it (Go's `fs.ModeDir`)."""
@@ -203,6 +206,11 @@ def _made(said: str) -> Mismatch:
     )
 
 
+def _relative(error: EngineError) -> Mismatch | None:
+    """What to tell of a volume's place that is none: some engines make such a container, and can copy nothing then."""
+    return _made(error.args[0]) if "destination relative" in error.args[0] else None
+
+
 def _started(said: str) -> Mismatch:
     """What to tell of a container that the engine does not start."""
     return Mismatch(
@@ -210,7 +218,7 @@ def _started(said: str) -> Mismatch:
         said,
         _("the engine could make the container, and not start it"),
         _("the file must be executable: {command}, or {line}", command="chmod +x", line="RUN chmod 755")
-        if "permission denied" in said.lower()
+        if _DENIED.search(said)
         else _("give it what its first process needs"),
     )
 
@@ -373,11 +381,12 @@ class Lasting:
             with engine.plain_errors():
                 self._api.put_archive(self.id, str(place.parent), packed.getvalue())
         except EngineError as error:
-            if not isinstance(error.__cause__, docker.errors.NotFound):
-                raise
+            file = "not a directory" in error.args[0]
+            if not isinstance(error.__cause__, docker.errors.NotFound) and not file:
+                raise (_relative(error) or error) from error.__cause__
             raise Mismatch(
                 _("the container has the folder {folder}", folder=place.parent),
-                _("it has none"),
+                _("it is a file") if file else _("it has none"),
                 _("what the check gives to a program, it has to find at an agreed place"),
                 _("keep the program's files where the task says that they are"),
             ) from error
@@ -399,7 +408,7 @@ class Lasting:
             missing = isinstance(error.__cause__, docker.errors.NotFound) or "not a directory" in error.args[0]
             if missing:
                 return None
-            raise
+            raise (_relative(error) or error) from error.__cause__
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             found = archive.next()
             content = archive.extractfile(found) if found and found.isfile() else None

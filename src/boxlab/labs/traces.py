@@ -48,7 +48,7 @@ WRITINGS = (
 
 
 def views(content: bytes, depth: int = 4) -> Iterator[bytes]:
-    """A content, and what it is packed or written from: gzip, bzip2, xz, tar, zip, base16 to base85, and one of these in another."""
+    """A content, and what it is packed or written from: gzip, bzip2, xz, tar, zip, base16 to base85, numbers, and one of these in another."""
     yield content
     for inner in _inner(content) if depth else ():
         yield from views(inner, depth - 1)
@@ -77,6 +77,11 @@ def _inner(content: bytes) -> Iterator[bytes]:
             for decode in WRITINGS:
                 with contextlib.suppress(ValueError):
                     yield decode(word)
+        yield re.sub(rb"%|\\x|0x|[,;:]", b"", content)
+        for base, digits in ((8, rb"[0-7]+"), (10, rb"[0-9]+")):
+            numbers = [int(number, base) for number in re.findall(digits, content) if len(number) < 8]
+            for width in (1, 2):
+                yield b"".join(number.to_bytes(width, "little") for number in numbers if number < 256**width)
 
 
 def shows(content: bytes, key: str) -> bool:
