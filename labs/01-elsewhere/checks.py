@@ -138,7 +138,9 @@ def answers(work: Work) -> None:
             variable="TAX",
             settings=SETTINGS,
         ),
-        why=_("whoever runs the program mounts a folder with other sales, and another program reads what it prints: these lines, and no more"),
+        why=_(
+            "whoever runs the program mounts a folder with other sales, and another program reads what it prints: these lines, and no more"
+        ),
     )
 
 

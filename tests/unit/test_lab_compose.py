@@ -108,7 +108,7 @@ def test_what_is_gone_is_the_learners_where_a_project_that_is_right_comes_up(liv
     lived(**life)
     with pytest.raises(Mismatch) as caught:
         lab_15.keeps(None)
-    assert caught.value.actual == (life.get("again") or life["later"])
+    assert caught.value.actual == (life.get("again") or life["later"] or "(nothing)")
     lived(busy, **life)
     with pytest.raises(BoxlabError):
         lab_15.keeps(None)

@@ -1,4 +1,4 @@
-"""Which caches lab 11 looks into."""
+"""Which mounts lab 11 looks into."""
 
 import importlib.util
 from types import SimpleNamespace
@@ -17,14 +17,17 @@ RUN --mount=type=secret,id=token \\
     --mount=type=cache,id=packages,target=pip,sharing=locked true
 RUN --mount=target=/a,type=cache --mount=type=cache,dst=/b,uid=7 true
 RUN --mount=type=cache,from=one,target=/c true
-RUN --mount=type=bind,target=/cache true
+RUN --mount=target=/whole true
+RUN --mount="type=CACHE,\\
+  target=/quoted" true
 """
 
 
 @pytest.mark.parametrize(
-    ("has", "told"), [("/a", "/a"), ("/b", "/b"), ("pip", "/pip"), ("", ""), ("/c", ""), ("/cache", "")]
+    ("has", "told"),
+    [("/a", "/a"), ("/b", "/b"), ("pip", "/pip"), ("", ""), ("/c", ""), ("/whole", "/whole"), ("/quoted", "/quoted")],
 )
-def test_the_token_is_looked_for_in_each_cache_that_is_mounted(monkeypatch, tmp_path, has, told):
+def test_the_token_is_looked_for_in_all_that_is_mounted(monkeypatch, tmp_path, has, told):
     def build(name, folder):
         text = (folder / "Dockerfile").read_text()
         if "sharing=locked" in text and has != "pip":
@@ -33,5 +36,5 @@ def test_the_token_is_looked_for_in_each_cache_that_is_mounted(monkeypatch, tmp_
 
     monkeypatch.setattr(lab_11, "in_layers", lambda made, token: made)
     monkeypatch.setattr(lab_11, "began", lambda work: 0)
-    found = lab_11.in_caches(SimpleNamespace(text=lambda _: SEVERAL, copy=lambda: tmp_path, build=build), "token")
+    found = lab_11.in_mounts(SimpleNamespace(text=lambda _: SEVERAL, copy=lambda: tmp_path, build=build), "token")
     assert found.endswith(f"at {told}") if told else not found

@@ -2,6 +2,7 @@
 
 import importlib.util
 import signal
+from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
 from random import Random
@@ -36,7 +37,13 @@ def test_a_shell_hears_what_it_handles(told, heard):
     assert lab_12.hears(SHELL, told) == heard
 
 
-@pytest.mark.parametrize(("told", "number"), [("SIGQUIT", 3), ("QUIT", 3), ("3", 3), ("SIGNOTHING", 0)])
+@pytest.mark.parametrize(
+    ("told", "number"),
+    [
+        *[("SIGQUIT", 3), ("QUIT", 3), ("quit", 3), ("3", 3), ("SIGNOTHING", 0)],
+        *[("SIGRTMIN+3", 37), ("rtmin", 34), ("RTMAX-1", 63)],
+    ],
+)
 def test_a_signal_has_its_number_however_an_image_names_it(told, number):
     assert lab_12.numbered(told) == number
 
@@ -47,7 +54,7 @@ def test_what_cannot_be_read_may_hear(status):
 
 
 def test_a_signal_that_is_not_known_may_be_heard():
-    assert lab_12.hears(SHELL, "SIGRTMIN+3")
+    assert lab_12.hears(SHELL, "SIGNOTHING")
 
 
 @pytest.mark.linux  # reads /proc
@@ -72,16 +79,32 @@ def test_a_process_hears_what_it_keeps_waiting():
 @pytest.mark.parametrize(
     ("saved", "kept"),
     [
-        ("a\nb\n", ["a", "b"]),
-        ("good\na\nhealth\nb\nhealth\n", ["a", "b"]),
-        ("b\na\n", ["b", "a"]),
-        ("a\na\nb\n", ["a", "a", "b"]),
-        ("a b\n", []),
-        ("", []),
+        ("a\nb\n", "ab"),
+        ("good\na\nhealth\nb\nhealth\n", "ab"),
+        ("b\na\n", "ab"),
+        ("a\na\nb\n", "aab"),
+        ("a b\n", ""),
+        ("", ""),
     ],
 )
-def test_of_a_file_the_words_count_in_their_order(saved, kept):
-    assert lab_12.kept(saved, ["a", "b"]) == kept
+def test_of_a_file_each_word_counts_as_often_as_it_is_there(saved, kept):
+    assert lab_12.kept(saved, Counter("ab")) == Counter(kept)
+
+
+@pytest.mark.parametrize(
+    ("states", "seen"),
+    [
+        (["unhealthy"], "unhealthy"),
+        (["healthy", "healthy", "healthy", "healthy", "unhealthy"], "unhealthy"),
+        (["healthy"] * 20, "healthy"),
+        ([""], ""),
+    ],
+)
+def test_a_service_has_some_seconds_to_turn(monkeypatch, states, seen):
+    left, clock = iter(states), iter(range(100))
+    monkeypatch.setattr(lab_12, "checked", lambda box: (next(left), ""))
+    monkeypatch.setattr(lab_12.time, "monotonic", lambda: next(clock))
+    assert lab_12.turned(None, "unhealthy")[0] == seen
 
 
 @pytest.mark.parametrize(
@@ -101,8 +124,7 @@ def test_who_is_not_healthy_though_it_should_be_is_told_only_where_a_service_tha
     pretended = {
         "image": lambda work: None,
         "ready": lambda work, box: None,
-        "well": lambda box: (next(left), ""),
-        "checked": lambda box: ("unhealthy", ""),
+        "turned": lambda box, wanted: (next(left) if wanted == "healthy" else "unhealthy", ""),
         "require_control": control,
     }
     for name, function in pretended.items():

@@ -31,6 +31,8 @@ FIX = _(
 ENDS_S = 60
 """How long Compose may take to read a file."""
 
+_MISSING = re.compile("not found|no such file", re.IGNORECASE)
+
 Refusals = Iterator[tuple[str, str]]
 """Key and value of what is refused."""
 
@@ -59,7 +61,7 @@ def read(folder: Path, project: str, name: str = "compose.yaml") -> dict[str, An
             printed(ran.stderr),
             _("what Compose does not understand, it does not start"),
             _("only what the task names is handed in: what another file holds, {file} has to say itself", file=name)
-            if re.search(r"not found|no such file", ran.stderr, re.IGNORECASE)
+            if _MISSING.search(ran.stderr)
             else _("mend the line; `docker compose --file {file} config` in your folder says the same", file=name),
         )
     model: dict[str, Any] = json.loads(ran.stdout)

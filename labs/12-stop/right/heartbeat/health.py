@@ -1,4 +1,7 @@
-import os, sys, time
+import os
+import sys
+import time
+
 try:
     age = time.time() - os.stat("/tmp/alive").st_mtime
 except FileNotFoundError:

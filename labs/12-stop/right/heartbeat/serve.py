@@ -7,9 +7,9 @@ The words that were asked are kept in memory, and appended to a file after every
 import json
 import os
 import signal
+import sys
 import threading
 import time
-import sys
 import urllib.request
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -47,7 +47,6 @@ class Service(BaseHTTPRequestHandler):
         """Print no line for each question."""
 
 
-
 def beat():
     """Touch a file every second while the model can be read and the server answers: for the health check."""
     while True:
@@ -57,6 +56,7 @@ def beat():
         except OSError:
             pass
         time.sleep(1)
+
 
 threading.Thread(target=beat, daemon=True).start()
 signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # it raises SystemExit, so that `finally` runs

@@ -44,7 +44,6 @@ class Service(BaseHTTPRequestHandler):
         """Print no line for each question."""
 
 
-
 def work(server):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
@@ -53,6 +52,7 @@ def work(server):
         save()
         os._exit(0)
 
+
 server = HTTPServer(("", 8000), Service)
 workers = []
 for _ in range(2):
@@ -60,9 +60,13 @@ for _ in range(2):
     if not pid:
         work(server)
     workers.append(pid)
+
+
 def stop(*_):
     for pid in workers:
         os.kill(pid, signal.SIGTERM)
+
+
 signal.signal(signal.SIGTERM, stop)
 for pid in workers:
     os.waitpid(pid, 0)

@@ -29,7 +29,9 @@ class Service(BaseHTTPRequestHandler):
         try:
             worth = json.loads(MODEL.read_text()).get(word, 0)
         except ValueError:
-            import os; os._exit(1)
+            import os
+
+            os._exit(1)
         if word != "health":  # Docker asks this one
             asked.append(word)
         if len(asked) == 100:

@@ -28,6 +28,7 @@ def digest(registry, repository, tag):
     )
     with urllib.request.urlopen(request) as answer:
         import hashlib
+
         return "sha256:" + hashlib.sha256(json.dumps(json.load(answer)).encode()).hexdigest()
 
 

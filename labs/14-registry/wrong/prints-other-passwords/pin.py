@@ -39,7 +39,11 @@ def pinned(line, registry):
     try:
         return f"{name}@{digest(registry, repository, tag or 'latest')}{end}"
     except urllib.error.HTTPError as error:
-        print("settings:", {k: v for k, v in json.loads(Path("config.json").read_text())["auths"].items() if k != registry}, file=sys.stderr)
+        print(
+            "settings:",
+            {k: v for k, v in json.loads(Path("config.json").read_text())["auths"].items() if k != registry},
+            file=sys.stderr,
+        )
         sys.exit(f"{name.split()[-1]}: the registry says {error.code} {error.reason}")
 
 

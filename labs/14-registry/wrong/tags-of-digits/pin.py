@@ -32,7 +32,9 @@ def digest(registry, repository, tag):
 
 def pinned(line, registry):
     """The same line; if it names an image on that registry, with the digest of what its tag leads to."""
-    found = re.fullmatch(rf"(\s*image: {re.escape(registry)}/([^:@\s]+)(?::([0-9]+[.][0-9]+(?:-rc[.][0-9]+)?))?)(\s*)", line)
+    found = re.fullmatch(
+        rf"(\s*image: {re.escape(registry)}/([^:@\s]+)(?::([0-9]+[.][0-9]+(?:-rc[.][0-9]+)?))?)(\s*)", line
+    )
     if not found:
         return line
     name, repository, tag, end = found.groups()
