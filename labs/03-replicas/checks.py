@@ -70,7 +70,7 @@ def sold(name: str, line: str) -> tuple[int, str]:
 def buy(work: Work, box, name: str = "") -> tuple[int, str]:
     """Ask for a ticket; its number and price."""
     name = name or customer(work)
-    by_hand = _("`docker run -i IMAGE`, and type a name")
+    by_hand = _("`docker run -i --volume sold:/data IMAGE`, and type a name")
     return sold(name, box.ask(name, ANSWER_S, next=by_hand))
 
 

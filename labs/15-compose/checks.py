@@ -350,7 +350,8 @@ def waits(work: Work) -> None:
     """With a slow database, `docker compose up --wait` ends well, and the first request gets a good answer.
 
     The database begins late, and then is busy for seconds while it listens on its socket alone, more than a service needs to start.
-    Where `web`, or what it waits for, sleeps, that takes half a minute: who sleeps longer without looking is let through.
+    Where `web`, or what it waits for, waits by the clock, that takes half a minute: who waits longer without looking is let through, and
+    so is who does it by a word that `SLEEP` does not know.
     """
     if early := impatient(model(work)):
         raise Mismatch(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from boxlab.labs.checks import Mismatch, printed
 from boxlab.labs.lasting import PYTHON, Lasting
+from boxlab.labs.work import LIMITS
 from boxlab.language import _
 
 ADDRESS = "127.0.0.2"
@@ -102,7 +103,7 @@ def unasked(error: json.JSONDecodeError) -> Mismatch:
         printed(error.doc),
         _(
             "the check asks the service from within its container, which may have {number} processes and threads",
-            number=64,
+            number=LIMITS["pids_limit"],
         ),
         _(
             "let the last stage stand on {image}, and the service start no thread or process that stays for each question",
