@@ -62,6 +62,15 @@ FORMS = {
     "od -x": lambda key: rows(
         key, lambda row: b" ".join(row[at : at + 2][::-1].hex().encode() for at in range(0, 16, 2))
     ),
+    "od": lambda key: rows(
+        key, lambda row: b" ".join(b"%06o" % int.from_bytes(row[at : at + 2], "little") for at in range(0, 16, 2))
+    ),
+    "od -b": lambda key: rows(key, lambda row: b" ".join(b"%03o" % letter for letter in row)),
+    "od -t u1": lambda key: rows(key, lambda row: b" ".join(b"%3d" % letter for letter in row)),
+    "a list of numbers": lambda key: str(list(key)).encode(),
+    "of a web page": lambda key: b"".join(b"&#%d;" % letter for letter in key),
+    "of an address": lambda key: b"".join(b"%%%02x" % letter for letter in key),
+    "of a string": lambda key: b"".join(b"\\x%02x" % letter for letter in key),
     "xxd": lambda key: rows(key, lambda row: row.hex(" ", 2).encode() + b"  " + row),
     "as it is": bytes,
     "in a text": lambda key: b"licensed with " + key + b"\n",

@@ -26,6 +26,10 @@ UNPACKED = 64 << 20
 WRITTEN = 64 << 10
 """A file up to this size is read as bytes that are written in letters, too: all of it, and each long word in it."""
 
+ESCAPES = re.compile(rb"(?:(?:%|\\x|0x)[0-9a-fA-F]{2}[\s,;:]*){16,}")
+NUMBERS = re.compile(rb"(?:[0-9]{1,7}[\s,;:&#]+){16,}[0-9]{0,7}")
+"""Bytes, or pairs of them, that are written in hexadecimal, or as numbers with eight or ten digits, one after the other."""
+
 PACKERS: dict[bytes, Callable[[], Unpacker]] = {
     b"\x1f\x8b": lambda: zlib.decompressobj(zlib.MAX_WBITS | 32),
     b"\x78": zlib.decompressobj,
@@ -77,11 +81,13 @@ def _inner(content: bytes) -> Iterator[bytes]:
             for decode in WRITINGS:
                 with contextlib.suppress(ValueError):
                     yield decode(word)
-        yield re.sub(rb"%|\\x|0x|[,;:]", b"", content)
-        for base, digits in ((8, rb"[0-7]+"), (10, rb"[0-9]+")):
-            numbers = [int(number, base) for number in re.findall(digits, content) if len(number) < 8]
-            for width in (1, 2):
-                yield b"".join(number.to_bytes(width, "little") for number in numbers if number < 256**width)
+        for written in ESCAPES.findall(content):
+            yield re.sub(rb"%|\\x|0x|[,;:]", b"", written)
+        for written in NUMBERS.findall(content):
+            for base, digits in ((8, rb"[0-7]+"), (10, rb"[0-9]+")):
+                numbers = [int(number, base) for number in re.findall(digits, written)]
+                for width in (1, 2):
+                    yield b"".join(number.to_bytes(width, "little") for number in numbers if number < 256**width)
 
 
 def shows(content: bytes, key: str) -> bool:
