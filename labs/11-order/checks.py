@@ -172,10 +172,11 @@ def cheap_edit(work: Work) -> None:
                 "has to be sent to each machine again"
             ),
             _(
-                "no line before the install may copy {program}, and none after it may touch what was installed or copied "
-                "({copy} gives an owner at once)",
+                "no line before the install may copy {program}, none after it may touch what was installed or copied "
+                "({copy} gives an owner at once), and the line that copies {program} takes nothing large along ({all} does)",
                 program="rate.py",
                 copy="COPY --chown",
+                all="`COPY . .`",
             ),
         )
 
