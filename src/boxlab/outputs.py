@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import tempfile
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from boxlab import disk, engine, labels, names, provenance
+from boxlab import disk, engine, labels, leftover, marks, names, provenance, sweep
 from boxlab.errors import BoxlabError, EngineError, Unavailable, of_threads
 from boxlab.language import _
 from boxlab.runtimes import accelerator
@@ -165,11 +166,13 @@ def run(
     late: dict[str, Any] = {"iopub_timeout": CELL_S, "raise_on_iopub_timeout": True}
     client = NotebookClient(notebook, timeout=None, startup_timeout=START_S, **late)
     began, created = time.monotonic(), datetime.now(UTC)
-    earlier = names.runs()
+    earlier, own = names.runs(), secrets.token_hex(6)
     try:
         with tempfile.TemporaryFile(dir=env.get("TMPDIR")) as said:
-            asyncio.run(_execute(client, path, env, on_cell, said))
+            asyncio.run(_execute(client, path, env | marks.environment(own), on_cell, said))
     except BaseException:  # its last cell, which removes what the others have made, was not reached
+        with contextlib.suppress(BoxlabError, OSError):  # or the next notebook shows it as left
+            leftover.remove(lambda: sweep.of_run(own, on_engine=False))
         with contextlib.suppress(BoxlabError):  # what cannot be removed stays declared, and the next run says so
             names.remove_dead(but=earlier)
         raise

@@ -8,7 +8,7 @@ import sys
 import nbformat
 import pytest
 
-from boxlab import images, marks, names, outputs, sweep
+from boxlab import images, marks, names, outputs, paths, sweep
 from boxlab.errors import BoxlabError
 
 NAME = f"declared-{marks.RUN}"
@@ -82,22 +82,23 @@ def test_an_image_that_got_a_further_name_loses_that_alone():
 FAILING = """
 import subprocess
 
-from boxlab import names
+from boxlab import marks, names
 
+(marks.workplace("failing") / "file").write_text("")
 names.declare(containers=["{name}"])
 subprocess.run(["docker", "run", "--detach", "--name", "{name}", "{base}", "sleep", "600"], check=True)
 raise ValueError("no more")
 """
 
 
-def test_a_notebook_whose_cell_fails_leaves_nothing_under_its_names(tmp_path):
+def test_a_notebook_whose_cell_fails_leaves_nothing_under_its_names_and_no_file(tmp_path):
     path = tmp_path / "01-failing.ipynb"
     cell = nbformat.v4.new_code_cell(FAILING.format(name=NAME, base=BASE))
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
     environment = {name: value for name, value in os.environ.items() if name != marks.MARK}
     with pytest.raises(outputs.CellFailed, match="no more"):
         outputs.run(path, {}, environment)
-    assert not exists("container", NAME)
+    assert not exists("container", NAME) and not [*paths.SCRATCH.glob("failing-*")]
     assert not [ledger for ledger in names._ledgers() if NAME in ledger.names.get("container", ())]
 
 

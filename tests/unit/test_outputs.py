@@ -194,6 +194,15 @@ def test_stored_outputs_say_on_what_they_were_measured(path):
         assert run.created >= facts["created"]
 
 
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+def test_stored_outputs_say_that_nothing_was_left(path):
+    """What an earlier run had left would be shown, and be no part of the notebook."""
+    cells = [
+        cell for cell in outputs.code_cells(nbformat.read(path, as_version=4)) if "sweep.leftovers()" in cell.source
+    ]
+    assert [cell.outputs[0].data["text/plain"] for cell in cells] == ["[]"]
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
