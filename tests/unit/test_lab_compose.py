@@ -114,6 +114,21 @@ def test_what_is_gone_is_the_learners_where_a_project_that_is_right_comes_up(liv
         lab_15.keeps(None)
 
 
+@pytest.mark.parametrize(
+    ("told", "life", "next"),
+    [
+        ('FATAL:  password authentication failed for user "postgres"', {}, "read password.txt as the secret"),
+        ("fe_sendauth: no password supplied", {}, "read password.txt as the secret"),
+        ("container x-db-1 has no healthcheck configured", {}, "a `healthcheck` with a `test`"),
+        ("connection refused", {}, "until `db` is healthy"),
+        ("", {"restarts": {"web": 2}}, "until `db` is healthy"),
+        ("can't open file '/app/other.py'", {}, "docker compose logs"),
+    ],
+)
+def test_what_to_do_follows_from_what_was_said(told, life, next):
+    assert next in lab_15.advice(lab_15.Life(**life), told)[1]
+
+
 def test_what_is_kept_needs_no_control(lived):
     lived(busy, later="word")
     lab_15.keeps(None)

@@ -28,7 +28,7 @@ WRITTEN = 64 << 10
 
 ESCAPES = re.compile(rb"(?:(?:%|\\x|0x)[0-9a-fA-F]{2}[\s,;:]*){16,}")
 NUMBERS = re.compile(rb"(?:[0-9]{1,7}[\s,;:&#]+){16,}[0-9]{0,7}")
-"""Bytes, or pairs of them, that are written in hexadecimal, or as numbers with eight or ten digits, one after the other."""
+"""Bytes as escapes of two hexadecimal digits; and bytes, or pairs of them, as octal or decimal numbers, one after the other."""
 
 PACKERS: dict[bytes, Callable[[], Unpacker]] = {
     b"\x1f\x8b": lambda: zlib.decompressobj(zlib.MAX_WBITS | 32),
