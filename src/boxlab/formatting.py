@@ -42,14 +42,14 @@ def quantity(value: float, unit: str) -> str:
 def times(value: float) -> str:
     """A ratio as text with two significant digits: 0.11, 12; a dash where there is none (NaN).
 
-    Near 1 it has two decimals, or up to four where fewer would make 1 of it: on which side of 1 it lies can be read.
+    Near 1 it has two decimals, or up to four where fewer, and not these, would make 1 of it: on which side of 1 it lies can be read.
     """
     if math.isnan(value):
         return "–"
     if 0.8 <= value < 1.25:
-        digits = min(4, math.ceil(-math.log10(abs(value - 1)))) if 0 < abs(value - 1) <= 0.005 else 2
-        return f"{value:.{digits}f}"
-    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+        digits = math.ceil(-math.log10(abs(value - 1))) if 0 < abs(value - 1) <= 0.005 else 2
+        return f"{value:.{digits if digits <= 4 else 2}f}"
+    return f"{value:.0f}" if value >= 9.95 else f"{value:#.2g}"
 
 
 def interval(estimate: "Estimate", say: Callable[[float], str]) -> str:

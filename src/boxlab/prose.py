@@ -108,8 +108,12 @@ def _unstable(record: Record) -> list[str]:
     return [record.name(kind) for kind, values in samples.items() if len(values) > 1 and stats.instability(values)]
 
 
-def caption(record: Record) -> str:
-    """What was measured, how often, on what: one line that belongs under every plot and table of a record."""
+def caption(record: Record, timed: bool = True) -> str:
+    """What was measured, how often, on what: one line that belongs under every plot and table of a record.
+
+    Args:
+        timed: whether the main metric is shown, so that it matters where it is unstable.
+    """
     rounds, profile = record.plan["rounds"], record.profile
     if record.plan["discarded_rounds"]:
         often = several(
@@ -127,8 +131,9 @@ def caption(record: Record) -> str:
         parts.append(_("VMs by {accelerator}", accelerator=accelerator))
     if any(arm["details"].get("read_by") == "container" for arm in record.plan["arms"]):
         parts.append(_("memory read by a container"))
-    if shaky := _unstable(record):
-        parts.append(_("unstable, to be measured again on a quiet machine: {arms}", arms=", ".join(shaky)))
+    if timed and (shaky := _unstable(record)):
+        arms = "; ".join(shaky) if len(shaky) < len(record.arms) else _("all rows")
+        parts.append(_("unstable, to be measured again on a quiet machine: {arms}", arms=arms))
     parts.append(record.created[:10])
     if not record.complete:
         parts.append(_("INTERRUPTED, fewer rounds than planned"))

@@ -56,6 +56,7 @@ def graded(*arguments):
     result = boxlab("grade", *arguments, "--json")
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     for row in rows:
+        report.validate(row, "grade.schema.json")
         if row["report"]:
             report.validate(row["report"])
     return {row["learner"]: row for row in rows}

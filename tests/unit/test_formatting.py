@@ -20,7 +20,10 @@ def test_seconds_have_three_digits(value, text):
     assert formatting.seconds(value) == text
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.112, "0.11"), (0.79, "0.79"), (1.25, "1.2"), (12.4, "12")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.1, "0.10"), (0.112, "0.11"), (0.79, "0.79"), (1.25, "1.2"), (2, "2.0"), (9.96, "10"), (12.4, "12")],
+)
 def test_times_have_two_digits(value, text):
     assert formatting.times(value) == text
 
@@ -33,6 +36,7 @@ def test_times_have_two_digits(value, text):
         (1.034, "1.03"),
         (1.004, "1.004"),
         (0.9996, "0.9996"),
+        (0.99996, "1.00"),
         (0.995, "0.99"),
         (1.2, "1.20"),
     ],

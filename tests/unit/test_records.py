@@ -209,7 +209,11 @@ def test_what_is_unstable_is_named_below_every_plot():
     run = runs.run()
     assert "unstable" not in prose.caption(run)
     run.samples[-1].values["seconds"] *= 9
-    assert "unstable, to be measured again on a quiet machine: microVM (TCG)" in prose.caption(run)
+    assert "unstable, to be measured again on a quiet machine: microVM (TCG) ·" in prose.caption(run)
+    assert "unstable" not in prose.caption(run, timed=False), "where no times are shown"
+    for sample in run.samples[-len(run.arms) :]:
+        sample.values["seconds"] *= 9
+    assert "unstable, to be measured again on a quiet machine: all rows ·" in prose.caption(run)
     assert "unstable" not in prose.caption(runs.levels())
 
 

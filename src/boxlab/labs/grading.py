@@ -154,7 +154,7 @@ def grade(place: Path, labs: list[Lab], alone: bool = False) -> Iterator[tuple[G
 
 
 def to_json(row: Grade, report: Report | None) -> dict[str, Any]:
-    """Both as data; the report is valid by its own schema."""
+    """Both as data, valid by grade.schema.json."""
     return {"schema": SCHEMA, "version": VERSION} | asdict(row) | {"report": report.to_json() if report else None}
 
 

@@ -106,7 +106,7 @@ class Report:
         return [result.name for result in self.results if result.outcome in outcomes]
 
     def to_json(self) -> dict[str, Any]:
-        """As data, valid by lab-report.schema.json."""
+        """As data, valid by report.schema.json."""
         head = {"schema": SCHEMA, "version": VERSION, "lab": self.lab, "title": self.title, "created": self.created}
         head |= {"seed": self.seed, "held": self.held}
         totals = {"outcome": self.outcome, "points": self.points, "of": self.of, "seconds": round(self.seconds, 3)}
@@ -230,14 +230,12 @@ def _earned(result: Result) -> str:
     return f"({result.points}/{result.of})" if judged and result.of else ""
 
 
-def validate(data: dict[str, Any]) -> None:
-    """Hold a report's data against its schema.
+def validate(data: dict[str, Any], schema: str = "report.schema.json") -> None:
+    """Hold a report's data, or what else has a schema here, against it.
 
     Raises:
         fastjsonschema.JsonSchemaException: it is not one.
     """
     import fastjsonschema
 
-    fastjsonschema.validate(
-        json.loads(Path(__file__).with_name("report.schema.json").read_text(encoding="utf-8")), data
-    )
+    fastjsonschema.validate(json.loads(Path(__file__).with_name(schema).read_text(encoding="utf-8")), data)

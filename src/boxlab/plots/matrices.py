@@ -19,7 +19,7 @@ def kill(record: records.Record) -> Plot:
     alive = [metric for metric in record.plan["metrics"] if metric != record.main]
     said = _said(record, alive)
     alt = _("What is alive after each of {rounds} kills: {list}.", rounds=record.plan["rounds"], list=said)
-    return finish(partial(_matrix, record, alive), alt, caption(record), f"kill-{record.created}", 9)
+    return finish(partial(_matrix, record, alive), alt, caption(record, timed=False), f"kill-{record.created}", 9)
 
 
 def elsewhere(record: records.Record) -> Plot:
@@ -30,7 +30,7 @@ def elsewhere(record: records.Record) -> Plot:
         rounds=record.plan["rounds"],
         list=_said(record, ways),
     )
-    return finish(partial(_matrix, record, ways), alt, caption(record), f"elsewhere-{record.created}", 9)
+    return finish(partial(_matrix, record, ways), alt, caption(record, timed=False), f"elsewhere-{record.created}", 9)
 
 
 def _matrix(record: records.Record, metrics: list[str], page: Page) -> Figure:

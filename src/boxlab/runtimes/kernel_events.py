@@ -3,6 +3,7 @@
 Only root may listen, and only on the machine itself. The kernel stamps its events by the clock that `time.monotonic` reads.
 """
 
+import ctypes
 import errno
 import os
 import re
@@ -12,9 +13,12 @@ import struct
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
 
 from boxlab import engine
 from boxlab.interrupts import deferred
@@ -23,6 +27,7 @@ from boxlab.runtimes.box import Observation
 
 # Not by pyroute2's cn_proc: it takes longer for each event, so that more programs have gone before their command line is read,
 # and hears nothing in a thread beside the one that opened its socket.
+_CLONE_NEWNET = 0x40000000
 _NETLINK_CONNECTOR = 11
 _CN_IDX_PROC = _CN_VAL_PROC = 1
 _PROC_CN_MCAST_LISTEN = 1
@@ -125,6 +130,32 @@ def watch() -> Iterator[Events]:
 
 
 def _listen() -> socket.socket:
+    """A socket that hears of every program.
+
+    The kernel reports in the machine's own network alone, and a socket stays in the network that it was made in: where ours is another
+    one, in that of a process that started us.
+
+    Raises:
+        OSError: see `refusal`.
+    """
+    try:
+        return _listen_here()
+    except ConnectionRefusedError:
+        with ThreadPoolExecutor(1) as thread:  # which alone goes there, and ends with it
+            for parent in reversed(psutil.Process().parents()):
+                with suppress(OSError):  # of others we may not know the network, and from some we hear nothing either
+                    return thread.submit(_listen_beside, parent.pid).result()
+        raise
+
+
+def _listen_beside(pid: int) -> socket.socket:
+    with open(f"/proc/{pid}/ns/net", "rb") as network:
+        if ctypes.CDLL(None, use_errno=True).setns(network.fileno(), _CLONE_NEWNET):  # os.setns is Python 3.12's
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return _listen_here()
+
+
+def _listen_here() -> socket.socket:
     listener = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_CONNECTOR)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
