@@ -116,7 +116,10 @@ clean: ## remove what was made here: containers, caches, the rendered book, the 
 	@rm -rf _build .*_cache
 	@# Without an engine (status 3) all goes but what is on it, and the names by which that is found later.
 	@status=0; keep=; \
-	  if [ -x $(BIN)/boxlab ]; then $(BIN)/boxlab clean --images || { status=$$?; keep=names; [ $$status = 3 ] || exit $$status; }; fi; \
+	  if [ -x $(BIN)/boxlab ]; then \
+    if ! $(BIN)/python -c 'import boxlab' 2>/dev/null; then status=3; keep=names; \
+      echo "clean: .venv does not run, so what is on the engine stays; fix: make .venv/.installed, then make clean" >&2; \
+    else $(BIN)/boxlab clean --images || { status=$$?; keep=names; [ $$status = 3 ] || exit $$status; }; fi; fi; \
 	  if [ -d .cache/engine ]; then tools/engine.sh remove || exit; fi; \
 	  for machine in .cache/machines/*/; do if [ -d "$$machine" ]; then tools/machines.sh "$$(basename "$$machine")" remove || exit; fi; done; \
 	  for path in .cache/* .cache/.[!.]*; do [ "$$path" = ".cache/$$keep" ] || rm -rf "$$path"; done; \

@@ -36,7 +36,7 @@ from tqdm import tqdm
 
 from boxlab import disk, engine, outputs, profiles, progress
 from boxlab.errors import BoxlabError, EngineError
-from boxlab.interrupts import deferred
+from boxlab.interrupts import deferred, signal_group
 from boxlab.terminal import drop_output
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -325,7 +325,11 @@ def call(command: list[str], environment: dict[str, str] | None = None, **option
     except KeyboardInterrupt:
         if process:
             process.terminate()
-            process.communicate()
+            try:
+                process.communicate()
+            except KeyboardInterrupt:  # once more: what it was clearing away stays for `boxlab clean`
+                signal_group(process.pid, signal.SIGKILL)
+                process.communicate()
         raise
     return subprocess.CompletedProcess(command, process.returncode, output)
 
@@ -348,6 +352,8 @@ def alone() -> Iterator[None]:
         except BlockingIOError:
             say(f"another one is at work in {shown(OUT)}: waiting until it has ended")
             fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError:  # a disk without locks, as some network's
+            pass
         yield
 
 
@@ -355,7 +361,7 @@ def alone() -> Iterator[None]:
 def temporary_files() -> Iterator[None]:
     """A folder for what Sphinx and Jupyter leave when they fail, gone afterwards; nothing of the reader's own set-up counts."""
     shutil.rmtree(TEMPORARY, ignore_errors=True)
-    TEMPORARY.mkdir()
+    TEMPORARY.mkdir(exist_ok=True)  # on a network's disk, a file that somebody has open stays
     os.environ |= {"JUPYTER_RUNTIME_DIR": str(TEMPORARY / "jupyter"), "IPYTHONDIR": str(TEMPORARY / "ipython")}
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     try:

@@ -14,6 +14,8 @@ unset PIP_TARGET PIP_PREFIX UV_SYSTEM_PYTHON UV_PYTHON # which send pip and uv e
 PATH=$PATH:/usr/sbin:/sbin # where Debian keeps dockerd, and a reader who is not root has no look
 PYTHONS="python3.14 python3.13 python3.12 python3.11"
 PLUGINS=/usr/local/lib/docker/cli-plugins
+SYSTEMD=/run/systemd/system # is there where systemd is
+MACHINES=/var/run/docker.sock # the engine's of this machine
 ANSWER_S=${ANSWER_S:-60} # within which an engine answers that is not stuck
 
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -32,6 +34,15 @@ check_path() {
     fail "the path of this folder is not UTF-8" "move it to a path that is"
   fi
   [ -w . ] || fail "$(id -un) may not write to this folder" "clone it as the user who is to use it"
+  keeps_modes || fail "this folder is on a disk that keeps no permissions of files, such as a drive of Windows (/mnt/c)" \
+    "clone it below your home folder in Linux"
+}
+keeps_modes() {
+  local file kept=no
+  file=$(mktemp .modes-XXXXXX) || return 0 # a full disk is told by what fills it
+  if chmod 600 "$file" 2>/dev/null && [ ! -x "$file" ] && chmod 700 "$file" 2>/dev/null && [ -x "$file" ]; then kept=yes; fi
+  rm -f "$file"
+  [ "$kept" = yes ]
 }
 
 # Whether a process of that name runs; one that has ended and is not yet cleared away has no command line any more.
@@ -44,23 +55,61 @@ running() {
   return 1
 }
 
-# Run a command as root: directly, by sudo, or not at all.
+# Run a command as root: directly, by sudo with the proxies of here, or not at all.
+PROXIES=http_proxy,https_proxy,no_proxy,HTTP_PROXY,HTTPS_PROXY,NO_PROXY
 as_root() {
-  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  elif [ -n "${http_proxy:-}${https_proxy:-}${HTTP_PROXY:-}${HTTPS_PROXY:-}" ]; then
+    sudo --preserve-env="$PROXIES" "$@"
+  else
+    sudo "$@"
+  fi
 }
-may_be_root() { [ "$(id -u)" = 0 ] || { have sudo && { [ -t 0 ] || sudo -n true 2>/dev/null; }; }; }
+# Whoever has the command sudo need not have the right: sudo is asked, once, and its password as well.
+may_be_root() {
+  if [ -z "${MAY_BE_ROOT:-}" ]; then
+    MAY_BE_ROOT=no
+    if [ "$(id -u)" = 0 ] || { have sudo && { sudo -n true 2>/dev/null || { [ -t 0 ] && sudo -v; }; }; }; then MAY_BE_ROOT=yes; fi
+  fi
+  [ "$MAY_BE_ROOT" = yes ]
+}
 
 # Status 124 says that a command did not end in time; macOS has no `timeout`, and Busybox' knows other options.
 in_time() {
-  if have timeout && timeout --foreground 1 true 2>/dev/null; then timeout --foreground "$ANSWER_S" "$@"; else "$@"; fi
+  if have timeout && timeout --foreground 1 true 2>/dev/null; then
+    timeout --foreground "$ANSWER_S" "$@"
+  elif have perl; then
+    perl -e 'alarm shift; exec @ARGV' "$ANSWER_S" "$@" || return $(($? == 142 ? 124 : $?)) # 142: by the alarm's signal
+  else
+    "$@"
+  fi
 }
 
 engine_answer() { in_time docker version --format '{{.Server.Version}}' 2>&1; }
 engine_answers() { have docker && engine_answer >/dev/null; }
 
-# An engine elsewhere (Docker Desktop, a context, DOCKER_HOST) is the reader's own: neither installed nor started by us.
+# The socket of an engine of this user's own, as the library finds it (client.py): nothing where the machine's may be used, and
+# Podman's only where there is none of Docker's.
+own_socket() {
+  local socket runtime=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}
+  if [ -w "$MACHINES" ]; then return; fi
+  for socket in ~/.docker/run/docker.sock "$runtime/docker.sock" "$runtime/podman/podman.sock"; do
+    if [ -S "$socket" ] && [ -w "$socket" ] && { [ "${socket##*/}" = docker.sock ] || [ ! -e "$MACHINES" ]; }; then
+      echo "$socket"
+      return
+    fi
+  done
+}
+
+# Docker Desktop on Windows, which lends its engine and commands to those distributions of WSL that it is told to.
+DESKTOP="/mnt/c/Program Files/Docker"
+on_wsl_beside_desktop() { grep -qsi microsoft /proc/version && [ -d "$DESKTOP" ] && ! have dockerd; }
+
+# An engine elsewhere (Docker Desktop, a context, DOCKER_HOST, a socket) is the reader's own: neither installed nor started by us.
 engine_is_elsewhere() {
   [ -n "${DOCKER_HOST:-}${DOCKER_CONTEXT:-}" ] && return 0
+  on_wsl_beside_desktop && return 0
   have docker && [ "$(docker context show 2>/dev/null || echo default)" != default ]
 }
 
@@ -73,7 +122,7 @@ missing_packages() {
 
 missing_for_host() {
   [ "$(uname -s)" = Linux ] || return 0 # elsewhere the engine is Docker Desktop's or the like, and QEMU runs in a container
-  if ! have dockerd && ! engine_is_elsewhere && ! engine_answers; then echo docker.io; fi
+  if ! have dockerd && ! engine_is_elsewhere && [ -z "$(own_socket)" ] && ! engine_answers; then echo docker.io; fi
   missing_plugins
   case "$(uname -m)" in
     x86_64) have qemu-system-x86_64 || echo qemu-system-x86 ;;
@@ -85,20 +134,21 @@ missing_for_host() {
 
 missing_for_tests() {
   have chromium || have google-chrome || have chromium-browser || echo chromium
-  fc-list :lang=ko 2>/dev/null | grep -q . || echo fontconfig fonts-nanum
-  have java || echo default-jre-headless # for what checks the markup of pages
+  [ -n "$(fc-list :lang=ko 2>/dev/null)" ] || echo fontconfig fonts-nanum
+  java -version >/dev/null 2>&1 || echo default-jre-headless # for what checks the markup of pages; on macOS, the command alone is none
+  have shellcheck || echo shellcheck
   [ "$(uname -s)" = Linux ] || return 0
   have ip || echo iproute2
   ldconfig -p | grep 'libatomic\.so\.1' >/dev/null || echo libatomic1 # what drives the browser is linked against it
   have crun || echo crun
   have hyperfine || echo hyperfine
-  have shellcheck || echo shellcheck
   have ssh || echo openssh-client
 }
 
 # Compose and buildx, which each release has under another name, or none.
 missing_plugins() {
-  if engine_is_elsewhere && ! have docker; then return; fi
+  if on_wsl_beside_desktop; then return; fi # which brings its own
+  if { engine_is_elsewhere || [ -n "$(own_socket)" ]; } && ! have docker; then return; fi
   docker buildx version >/dev/null 2>&1 || echo docker-buildx
   docker compose version >/dev/null 2>&1 || echo docker-compose
 }
@@ -170,11 +220,15 @@ on_debian() { grep -qsx 'ID=debian' /etc/os-release; }
 
 # Debian 12 has neither: sid's are static, and run there. The system's folder for plug-ins serves every user and terminal.
 unpack_plugins() {
-  local plugin missing root
-  missing=$(missing_plugins | paste -sd ' ')
-  if [ -z "$missing" ] || ! have mmdebstrap || ! may_be_root || ! on_debian; then return 0; fi
+  local plugin missing root=$PWD/.cache/plugins
+  if ! on_debian || ! have mmdebstrap; then return 0; fi
+  missing=$(missing_plugins | tr '\n' ' ')
+  missing=${missing% }
+  if [ -z "$missing" ] || ! may_be_root; then return 0; fi
   say "putting Debian sid's $missing into $PLUGINS"
-  root=$(mktemp -d)
+  as_root rm -rf "$root" # of one that was killed
+  mkdir -p "$root"
+  trap 'as_root rm -rf "$PWD/.cache/plugins"' EXIT
   if as_root mmdebstrap --quiet --variant=extract --aptopt='Acquire::Check-Valid-Until "false"' \
     --include="${missing// /,}" sid "$root/root" 2>"$root/log"; then
     as_root mkdir -p "$PLUGINS"
@@ -184,6 +238,7 @@ unpack_plugins() {
     say "they could not be had; what needs them is left out"
   fi
   as_root rm -rf "$root"
+  trap - EXIT
 }
 
 # Options that tell an engine of the OCI runtimes installed beside its own, which some measurements compare.
@@ -197,10 +252,19 @@ other_runtimes() {
 }
 
 start_engine() {
-  local answer until installed_now=$1
+  local answer until starter='' installed_now=$1
+  if [ -n "$(own_socket)" ] && ! engine_is_elsewhere; then
+    have docker || return 0 # the library needs no command, and asks that engine itself
+    DOCKER_HOST=unix://$(own_socket)
+    export DOCKER_HOST
+  fi
   engine_answers && return 0
   if [ $? = 124 ]; then
     say "the engine does not answer within $ANSWER_S s; restart it (Docker Desktop, or sudo systemctl restart docker), then make again"
+    return 0
+  fi
+  if on_wsl_beside_desktop; then
+    say "no engine answers; start Docker Desktop, and turn on this distribution in its Settings > Resources > WSL integration"
     return 0
   fi
   if engine_is_elsewhere; then
@@ -211,15 +275,10 @@ start_engine() {
   if [[ $answer == *"permission denied"* ]]; then
     if [ "$installed_now" = yes ] && may_be_root && have setfacl; then
       say "you may use the engine from now on (the group docker, whose members are root on this machine)"
-      as_root usermod -aG docker "$(id -un)"
-      as_root setfacl -m "u:$(id -un):rw" /var/run/docker.sock # until the next login makes the group count
-      engine_answers && return 0
+      # The second until the next login makes the group count.
+      if as_root usermod -aG docker "$(id -un)" && as_root setfacl -m "u:$(id -un):rw" "$MACHINES" && engine_answers; then return 0; fi
     fi
-    if may_be_root; then
-      say "not allowed to use the engine; run: sudo usermod -aG docker $(id -un) && newgrp docker, then make again"
-    else
-      say "not allowed to use the engine; please have an administrator run: usermod -aG docker $(id -un); then log in again"
-    fi
+    say "not allowed to use the engine; run, or have an administrator run: sudo usermod -aG docker $(id -un); then log in again, and make again"
     return 0
   fi
   if ! have docker && ! have dockerd; then
@@ -231,15 +290,16 @@ start_engine() {
     return 0
   fi
   say "starting the engine"
-  if [ -d /run/systemd/system ]; then
-    as_root systemctl start docker
+  if [ -d "$SYSTEMD" ]; then
+    as_root systemctl start docker || { say "the engine does not start; to see why: journalctl -u docker"; return 0; }
   else
     # A crash or a half-done installation leaves these behind, and the engine then refuses to start.
-    running dockerd || as_root rm -f /var/run/docker.pid
-    running containerd || as_root rm -f /var/run/docker/containerd/containerd.pid
+    running dockerd || as_root rm -f /var/run/docker.pid || return 0
+    running containerd || as_root rm -f /var/run/docker/containerd/containerd.pid || return 0
     # Not by the service's script: it raises a limit first, which not every virtual machine permits.
     # It must not keep our output open, or whoever reads that through a pipe waits for ever.
     (as_root setsid sh -c "exec dockerd $(other_runtimes) >>/var/log/docker.log 2>&1") </dev/null >/dev/null 2>&1 &
+    starter=$!
   fi
   until=$((SECONDS + 600))
   while [ $SECONDS -lt $until ]; do
@@ -247,6 +307,10 @@ start_engine() {
     if [[ $(engine_answer) == *"permission denied"* ]]; then
       start_engine "$installed_now"
       return
+    fi
+    if [ -n "$starter" ] && ! kill -0 "$starter" 2>/dev/null; then
+      say "the engine has ended: $(tail -n 1 /var/log/docker.log 2>/dev/null); its log: /var/log/docker.log"
+      return 0
     fi
     sleep 0.2
   done
@@ -267,7 +331,7 @@ host() {
 python() {
   local candidate
   for candidate in python3 $PYTHONS; do
-    if "$candidate" -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then
+    if "$candidate" -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15) or sys.version_info[3] != "final")' 2>/dev/null; then
       echo "$candidate"
       return
     fi
@@ -298,24 +362,39 @@ identity() { .venv/bin/python -c 'import sys; print(sys.prefix, "%d.%d" % sys.ve
 # The stamp: what is installed, for whom. It begins with the identity, and has the rest only when all is done.
 wanted() { identity; cat requirements.txt pyproject.toml; }
 
+# pip before version 24.2 and uv know the public authorities alone, and a company's stands in the system's store.
+trust_as_the_system() {
+  local store
+  export UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS:-true}
+  if [ -n "${PIP_CERT:-}" ] || .venv/bin/python -m pip config list 2>/dev/null | grep '\.cert=' >/dev/null; then return 0; fi
+  for store in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
+    if [ -r "$store" ]; then export PIP_CERT=$store; return 0; fi
+  done
+}
+not_installed() {
+  fail "the packages could not be installed; the lines above say why" \
+    "is the network there, or the proxy (https_proxy)? is the disk full? PIP_CERT may name your company's certificate authority"
+}
+
 venv() {
   local python stamp=.venv/.installed
   if wanted | cmp -s - "$stamp"; then return; fi
-  if have apt-get && may_be_root; then install_packages venv; fi
+  if have apt-get && ! python >/dev/null && may_be_root; then install_packages venv; fi
   # One of another place or another Python, or half made, is begun anew.
   if [ -z "$(identity)" ] || [ "$(identity)" != "$(head -n 1 "$stamp" 2>/dev/null)" ]; then
     python=$(python) || fail "Python 3.11 to 3.14 with its module venv is needed; here is $(python3 --version 2>/dev/null || echo none)" "$(python_fix)"
-    "$python" -m venv --clear .venv
+    "$python" -m venv --clear .venv || fail "no virtual environment could be made" "$(python_fix); is the disk full? df -h ."
   fi
   identity >"$stamp"
   say "installing the locked packages into .venv"
   # uv, itself one of them, does in seconds what takes pip a minute; where it cannot be had or does not get through, pip does it.
   sed -n '/^uv==/,/[^\\]$/p' requirements.txt >.venv/uv.txt
+  trust_as_the_system
   if ! .venv/bin/python -m pip install --quiet --require-hashes --requirement .venv/uv.txt 2>/dev/null ||
     ! .venv/bin/python -m uv pip install --quiet --require-hashes --requirements requirements.txt; then
-    .venv/bin/python -m pip install --quiet --require-hashes --requirement requirements.txt
+    .venv/bin/python -m pip install --quiet --require-hashes --requirement requirements.txt || not_installed
   fi
-  .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+  .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable . || not_installed
   wanted >"$stamp"
 }
 

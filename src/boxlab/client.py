@@ -42,6 +42,9 @@ FIXES = {
     r"getting credentials|docker-credential-|credential helper": (
         _("install the credential helper, or take `credsStore` and `credHelpers` out of ~/.docker/config.json")
     ),
+    r"could not be found in this WSL 2 distro": _(
+        "start Docker Desktop, and turn on this distribution in its Settings > Resources > WSL integration"
+    ),
     r"Cannot connect to the Docker daemon|failed to connect to the docker API|error during connect": START_FIX,
     r"(^|/)\.docker\b": _("`sudo chown -R $(id -u) ~/.docker`, and see that it can be written to"),
     r"docker\.sock|permission denied": (
@@ -88,7 +91,8 @@ class Endpoint:
 
 
 def endpoint() -> Endpoint:
-    """The engine that the docker command uses: `DOCKER_HOST`, else the chosen context; else the first socket that exists.
+    """The engine that the docker command uses: `DOCKER_HOST`, else the chosen context; else the first socket of Docker's that may be
+    used, else the first that there is.
 
     Raises:
         EngineError: what names it is wrong.
@@ -120,7 +124,8 @@ def _socket() -> Path:
         runtime_dir / "docker.sock",
         runtime_dir / "podman/podman.sock",
     ]
-    return next((path for path in sockets if os.path.exists(path)), sockets[0])
+    usable = (path for path in sockets[:-1] if os.access(path, os.W_OK))
+    return next(usable, None) or next((path for path in sockets if os.path.exists(path)), sockets[0])
 
 
 def require_address(address: str, said_by: str) -> None:

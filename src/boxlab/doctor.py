@@ -116,10 +116,10 @@ def _disk() -> Iterator[Finding]:
     yield _room(_("disk"), paths.CACHE)
     temporary = Path(os.environ.get("TMPDIR") or tempfile.gettempdir())
     if _device(temporary) != _device(paths.CACHE):
-        yield _room(_("temporary files"), temporary)
+        yield _room(_("temporary files"), temporary, FULL_GIB)
 
 
-def _room(what: str, folder: Path) -> Finding:
+def _room(what: str, folder: Path, enough_gib: float = DISK_GIB) -> Finding:
     """How much room there is where a folder lies, proven by writing there: a quota or a mount shows in no number."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -129,10 +129,10 @@ def _room(what: str, folder: Path) -> Finding:
     except OSError as error:
         known = of_system(error, str(folder))
         return Finding(what, State.FAILURE, known.args[0], known.fix)
-    return _free(what, folder)
+    return _free(what, folder, enough_gib=enough_gib)
 
 
-def _free(what: str, folder: Path, before: str = "") -> Finding:
+def _free(what: str, folder: Path, before: str = "", enough_gib: float = DISK_GIB) -> Finding:
     found = os.statvfs(folder)
     if found.f_flag & os.ST_RDONLY:
         return Finding(
@@ -142,9 +142,12 @@ def _free(what: str, folder: Path, before: str = "") -> Finding:
         full = _("no further file fits where {folder} lies", folder=folder)
         return Finding(what, State.FAILURE, before + full, _("remove files there"))
     free = found.f_bavail * found.f_frsize / 2**30
-    state = State.FAILURE if free < FULL_GIB else State.WARNING if free < DISK_GIB else State.OK
-    fix = _("free {size} GiB; `docker system df` shows the engine's part", size=DISK_GIB) if state != State.OK else ""
-    return Finding(what, state, before + _("{free:.1f} GiB free where {folder} lies", free=free, folder=folder), fix)
+    state = State.FAILURE if free < FULL_GIB else State.WARNING if free < enough_gib else State.OK
+    fix = _("free {size} GiB; `docker system df` shows the engine's part", size=DISK_GIB)
+    if enough_gib < DISK_GIB:
+        fix = _("remove files there, or let TMPDIR name another folder")
+    found_free = _("{free:.1f} GiB free where {folder} lies", free=free, folder=folder)
+    return Finding(what, state, before + found_free, "" if state == State.OK else fix)
 
 
 def _device(folder: Path) -> int:

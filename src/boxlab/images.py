@@ -262,11 +262,19 @@ def _content(file: Path) -> bytes | None:
         return None
 
 
+LOCAL_AUTHORITIES = (
+    "/usr/local/share/ca-certificates",
+    "/etc/pki/ca-trust/source/anchors",
+    "/etc/pki/trust/anchors",
+)
+
+
 def _bundles() -> list[Path]:
-    """Files of authorities: those that the usual environment variables name, and where Debian and Ubuntu keep local ones."""
+    """Files of authorities: those that the usual environment variables name, and where Debian, Fedora and SUSE keep local ones."""
     variables = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
     named = [Path(os.environ[variable]) for variable in variables if os.environ.get(variable)]
-    return [*dict.fromkeys(named), *sorted(Path("/usr/local/share/ca-certificates").rglob("*.crt"))]
+    local = [path for place in LOCAL_AUTHORITIES for path in sorted(Path(place).rglob("*")) if path.is_file()]
+    return [*dict.fromkeys(named), *local]
 
 
 @dataclass(frozen=True)

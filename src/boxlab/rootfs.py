@@ -255,7 +255,7 @@ def _untar(archive: Iterable[bytes], folder: Path, name: str) -> None:
             raise of_system(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)))
         raise BuildError(
             _("the files of {image} could not be unpacked: {complaint}", image=name, complaint=complaint[-300:]),
-            _("is the disk full? `df -h .`"),
+            _("see what is special about the disk of {folder}: `df -hT {folder}`", folder=folder.parent),
         )
 
 

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -81,3 +82,38 @@ def test_a_terminal_without_a_name_here_is_none(monkeypatch, terminal):
         assert terminal() == os.ttyname(theirs)
         monkeypatch.setattr(os, "ttyname", nameless)
         assert terminal() == ""
+
+
+def test_a_disk_without_locks_and_a_file_that_stays_are_no_obstacle(monkeypatch, tmp_path):
+    """As on a network's disk."""
+    tool = loaded()
+    monkeypatch.setattr(tool, "OUT", tmp_path)
+    monkeypatch.setattr(tool, "TEMPORARY", tmp_path / "tmp")
+    monkeypatch.setattr(
+        tool.fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOLCK, "No locks available"))
+    )
+    monkeypatch.setattr(tool.shutil, "rmtree", lambda *_, **__: None)
+    (tmp_path / "tmp").mkdir()
+    with tool.alone(), tool.temporary_files():
+        assert (tmp_path / "tmp").is_dir()
+
+
+def test_a_second_interrupt_ends_what_would_clear_away_first(monkeypatch, tmp_path):
+    tool = loaded()
+    script = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(600)"
+    )
+    real, asked = subprocess.Popen.communicate, []
+
+    def communicate(process):
+        asked.append(process)
+        if len(asked) == 1:
+            assert process.stdout.readline() == b"on\n"
+        if len(asked) < 3:
+            raise KeyboardInterrupt
+        return real(process)
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", communicate)
+    with pytest.raises(KeyboardInterrupt):
+        tool.call([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    assert len(asked) == 3 and asked[0].returncode == -signal.SIGKILL

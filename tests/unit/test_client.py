@@ -633,6 +633,27 @@ def test_the_docker_command_speaks_to_the_engine_that_we_speak_to(fake, monkeypa
     assert (ran.stdout, ran.returncode) == (f"{fake.address} version\n", 3)
 
 
+@pytest.mark.parametrize(
+    ("there", "usable", "found"),
+    [
+        (("var", "rootless"), ("rootless",), "rootless"),
+        (("var", "podman"), ("podman",), "var"),  # who has Docker and may not use it is told so
+        (("podman",), ("podman",), "podman"),
+        ((), (), "var"),
+    ],
+)
+def test_of_several_sockets_that_of_dockers_counts_which_may_be_used(monkeypatch, there, usable, found):
+    kinds = {
+        "/var/run/docker.sock": "var",
+        "/run/user/7/docker.sock": "rootless",
+        "/run/user/7/podman/podman.sock": "podman",
+    }
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/7")
+    monkeypatch.setattr(os.path, "exists", lambda path: kinds.get(str(path)) in there)
+    monkeypatch.setattr(os, "access", lambda path, mode: kinds.get(str(path)) in usable)
+    assert kinds[str(client._socket())] == found
+
+
 def test_a_docker_command_that_is_missing_does_not_run_or_hangs_is_said(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     with pytest.raises(EngineError, match="is missing"):

@@ -1,5 +1,6 @@
 """What the doctor says of an engine that is only pretended."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -31,3 +32,18 @@ def test_an_engine_whose_images_lie_with_containerd(storage):
     status = [["driver-type", "io.containerd.snapshotter.v1"]]
     said = storage(Driver="overlayfs", DriverStatus=status, DockerRootDir="/var/lib/docker")
     assert "containerd's own folder" in said and "overlayfs in /var/lib/docker" not in said
+
+
+def test_a_small_disk_of_temporary_files_is_enough_and_has_a_fix_of_its_own(monkeypatch):
+    def free(gib):
+        monkeypatch.setattr(
+            doctor.os, "statvfs", lambda folder: SimpleNamespace(f_flag=0, f_files=0, f_bavail=gib * 2**30, f_frsize=1)
+        )
+
+    free(1)
+    assert doctor._free("disk", Path("/")).state == doctor.State.WARNING
+    small = doctor._free("temporary files", Path("/"), enough_gib=doctor.FULL_GIB)
+    assert (small.state, small.fix) == (doctor.State.OK, "")
+    free(0.01)
+    full = doctor._free("temporary files", Path("/"), enough_gib=doctor.FULL_GIB)
+    assert full.state == doctor.State.FAILURE and "TMPDIR" in full.fix

@@ -86,6 +86,7 @@ def test_what_the_docker_command_says_of_an_engine_that_is_not_there_has_the_fix
 
 
 def test_only_a_folder_has_another_owner():
+    assert "WSL integration" in client.fix_for("The command 'docker' could not be found in this WSL 2 distro.")
     assert "chown" in client.fix_for("open /home/ada/.docker/config.json: no access")
     assert "chown" not in client.fix_for("registry-1.docker.io/v2/: unauthorized")
 

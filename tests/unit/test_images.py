@@ -137,6 +137,13 @@ def test_an_authority_that_only_root_may_read_is_left_out_and_doctor_says_so(tmp
     assert str(closed) in unread.detail and "chmod" in unread.fix
 
 
+def test_authorities_where_another_linux_keeps_them_are_found(monkeypatch, tmp_path):
+    (tmp_path / "company.pem").write_bytes(PEM % b"T3VycyBhbG9uZQ==")
+    assert PEM % b"T3VycyBhbG9uZQ==" not in images.extra_certificates()
+    monkeypatch.setattr(images, "LOCAL_AUTHORITIES", ("/nowhere", str(tmp_path)))
+    assert PEM % b"T3VycyBhbG9uZQ==" in images.extra_certificates()
+
+
 def test_an_unknown_image_is_named_with_the_known_ones():
     with pytest.raises(BuildError, match="one of: base"):
         images.ensure("nothing")

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from boxlab import paths, progress, rootfs
-from boxlab.errors import BoxlabError
+from boxlab import images, paths, progress, rootfs
+from boxlab.errors import BoxlabError, BuildError, Unavailable
+from boxlab.runtimes import Process, Workload
 
 USE = """
 import sys
@@ -66,3 +67,15 @@ def test_a_full_disk_ends_the_unpacking_with_its_fix(tmp_path, monkeypatch):
     with pytest.raises(BoxlabError, match=r"files: No space left on device") as caught:
         rootfs._untar([b"x" * (1 << 20)] * 4, tmp_path / "files", "workload")
     assert caught.value.fix.startswith("make room on the disk")
+
+
+@pytest.mark.linux
+def test_files_that_cannot_be_unpacked_here_leave_out_the_process_alone(monkeypatch):
+    def refused(image):
+        raise BuildError("the files of workload could not be unpacked: Cannot change ownership", "see the disk")
+
+    monkeypatch.setattr(images, "ensure", lambda name: None)
+    monkeypatch.setattr(rootfs, "directory", refused)
+    with pytest.raises(Unavailable, match="Cannot change ownership") as caught:
+        Process().prepare(Workload())
+    assert caught.value.fix == "see the disk"

@@ -4,9 +4,11 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import stat
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -19,7 +21,7 @@ COPIED = ("tools/setup.sh", "requirements.txt", "pyproject.toml")
 # Answers as a Python of another version would; `--clear` and packages are noted in the file $LOG.
 PRETENDED_PYTHON = """#!/bin/sh
 if [ "$1" = -c ]; then
-  exec {python} -c 'import sys; sys.version_info = ({version}, 1)
+  exec {python} -c 'import sys; sys.version_info = ({version}, 1, "{level}")
 {ensurepip}
 exec(sys.argv[2])' "$@"
 fi
@@ -63,10 +65,14 @@ class Machine:
         path.write_text(body if body.startswith("#!") else f"#!/bin/sh\n{body}\n")
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
-    def python(self, name, version, ensurepip=True):
+    def python(self, name, version, ensurepip=True, level="final"):
         absent = "" if ensurepip else 'sys.modules["ensurepip"] = None'
         text = PRETENDED_PYTHON.format(
-            python=shlex.quote(sys.executable), version=version.replace(".", ", "), name=name, ensurepip=absent
+            python=shlex.quote(sys.executable),
+            version=version.replace(".", ", "),
+            name=name,
+            ensurepip=absent,
+            level=level,
         )
         self.command(name, text.replace(f"pwd -P) {version.replace('.', ', ')}", f"pwd -P) {version}"))
 
@@ -130,6 +136,7 @@ def test_the_first_python_that_fits_is_taken(machine, there, chosen):
 
 def test_one_that_cannot_make_an_environment_is_passed_over(machine):
     machine.python("python3", "3.13", ensurepip=False)
+    machine.python("python3.12", "3.12", level="candidate")  # as Ubuntu 22.04 has Python 3.11
     machine.python("python3.11", "3.11")
     assert machine.functions("python").stdout.strip() == "python3.11"
 
@@ -176,6 +183,7 @@ def test_an_environment_is_made_once(machine):
     assert machine.run("venv").returncode == 0
     assert machine.took() == [
         "python3 -m venv --clear .venv",
+        "python -m pip config list",
         "python -m pip install --quiet --require-hashes --requirement .venv/uv.txt",
         "python -m uv pip install --quiet --require-hashes --requirements requirements.txt",
         "python -m pip install --quiet --no-deps --no-build-isolation --editable .",
@@ -238,6 +246,31 @@ def test_an_installation_that_broke_off_is_done_again(machine):
     assert any("--editable" in call for call in machine.took())
     machine.run("venv")
     assert machine.took() == []
+
+
+def test_what_cannot_be_installed_is_told_with_what_may_help(machine):
+    machine.python("python3", "3.14")
+    done = machine.run("venv", INSTALL_STATUS="1")
+    assert done.returncode == 3 and "setup:   fix: is the network there" in done.stderr and "PIP_CERT" in done.stderr
+
+
+@pytest.mark.parametrize(("says", "taken"), [("global.index='x'", True), ("global.cert='/own.pem'", False)])
+def test_pip_trusts_what_the_system_trusts_unless_it_is_told_otherwise(machine, says, taken):
+    (machine.folder / ".venv/bin").mkdir(parents=True)
+    machine.bin = machine.folder / ".venv/bin"
+    machine.command("python", f'echo "{says}"')
+    done = machine.functions('trust_as_the_system; echo "${PIP_CERT:-none} $UV_SYSTEM_CERTS"')
+    store = next(
+        (
+            name
+            for name in ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
+            if os.path.exists(name)
+        ),
+        "none",
+    )
+    assert done.stdout == f"{store if taken else 'none'} true\n"
+    own = machine.functions('trust_as_the_system; echo "$PIP_CERT"', PIP_CERT="/mine.pem")
+    assert own.stdout == "/mine.pem\n"
 
 
 def test_pip_installs_where_uv_does_not_get_through(machine):
@@ -376,6 +409,99 @@ def test_what_is_left_to_a_user_without_rights_fits_what_is_there(machine, there
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 1 and says in done.stdout
 
 
+def test_on_macos_nothing_is_installed_and_set_up_ends_well(machine):
+    """Also with BSD's `paste`, which wants an operand, and without what only Linux has."""
+    machine.command("uname", "echo Darwin")
+    machine.command("docker", "exit 0")
+    for name in ("paste", "timeout", "setfacl", "ldconfig", "apt-get"):
+        machine.command(name, "exit 127")
+    done = machine.run("host")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_who_has_sudo_and_no_right_to_it_is_asked_once_and_told_what_is_to_be_run(machine):
+    machine.command("id", "echo 1000")
+    machine.command("sudo", 'echo "sudo $*" >>"$LOG"; exit 1')
+    script = "missing_packages() { echo crun; }; install_packages host; may_be_root || echo still not"
+    done = machine.functions(script)
+    assert (
+        done.stdout.endswith("--no-install-recommends crun\nstill not\n") and "please have somebody run" in done.stdout
+    )
+    assert machine.took() == ["sudo -n true"]
+
+
+def test_proxies_reach_what_is_run_by_sudo(machine):
+    machine.command("id", "echo 1000")
+    machine.functions("as_root apt-get update", https_proxy="http://proxy:3128")
+    machine.functions("as_root apt-get update")
+    with_proxies, without = machine.took()
+    assert re.fullmatch(r"sudo --preserve-env=\S*\bhttps_proxy\b\S* apt-get update", with_proxies)
+    assert without == "sudo apt-get update"
+
+
+def test_an_engine_that_ends_at_once_is_not_waited_for(machine):
+    machine.command("docker", "case $1 in context) echo default ;; *) exit 1 ;; esac")
+    script = """SYSTEMD=/nowhere; have() { true; }; running() { true; }; as_root() { true; }
+      may_be_root() { true; }; start_engine no; echo on"""
+    done = machine.functions(script)
+    assert done.returncode == 0 and "the engine has ended" in done.stdout and done.stdout.endswith("on\n")
+
+
+def test_an_engine_that_its_service_does_not_start_is_told(machine):
+    machine.command("docker", "case $1 in context) echo default ;; *) exit 1 ;; esac")
+    script = """SYSTEMD=/; have() { true; }; as_root() { false; }; may_be_root() { true; }
+      start_engine no; echo on"""
+    done = machine.functions(script)
+    assert (done.returncode, done.stdout.splitlines()[-2:]) == (
+        0,
+        ["setup: the engine does not start; to see why: journalctl -u docker", "on"],
+    )
+
+
+@pytest.fixture
+def own_socket(tmp_path):
+    """A socket as of a rootless engine, and the variable by which it is found."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as short, socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"{short}/docker.sock")
+        yield short
+
+
+def test_an_engine_of_the_users_own_is_used_and_none_is_installed(machine, own_socket):
+    machine.command(
+        "docker",
+        'case $1 in context) echo default ;; version) echo "$DOCKER_HOST" >>"$LOG"; [ -n "$DOCKER_HOST" ] ;; esac',
+    )
+    script = "MACHINES=/nowhere; have() { [ $1 != dockerd ] && command -v $1 >/dev/null; }; "
+    done = machine.functions(script + "missing_for_host; start_engine no", XDG_RUNTIME_DIR=own_socket)
+    assert done.returncode == 0 and "docker.io" not in done.stdout and "engine" not in done.stdout, done.stdout
+    assert machine.took()[-1] == f"unix://{own_socket}/docker.sock"
+    none = machine.functions("MACHINES=/nowhere; have() { false; }; start_engine no", XDG_RUNTIME_DIR=own_socket)
+    assert (none.returncode, none.stdout) == (0, ""), "the library needs no command"
+
+
+def test_beside_docker_desktop_nothing_is_installed_in_wsl(machine):
+    machine.command("docker", "echo The command docker could not be found in this WSL 2 distro.; exit 1")
+    script = "on_wsl_beside_desktop() { true; }; missing_plugins; engine_is_elsewhere && start_engine no"
+    done = machine.functions(script)
+    assert done.returncode == 0
+    assert re.fullmatch("setup: no engine answers; start Docker Desktop, and turn on .*\n", done.stdout)
+
+
+@pytest.mark.parametrize("chmod", ["exit 1", "exit 0"])
+def test_a_disk_that_keeps_no_permissions_is_named_before_anything_is_done(machine, chmod):
+    machine.command("chmod", chmod)
+    done = machine.run("venv")
+    assert done.returncode == 3 and "clone it below your home folder" in done.stderr
+    assert not list(machine.folder.glob(".modes*")) and not (machine.folder / ".venv").exists()
+
+
+def test_an_engine_that_never_answers_is_not_waited_for_without_timeout_either(machine):
+    machine.command("timeout", "exit 127")
+    machine.command("docker", "case $1 in version) exec sleep 1000 ;; esac")
+    done = machine.functions("MACHINES=/nowhere; start_engine no", ANSWER_S="1")
+    assert (done.returncode, done.stderr) == (0, "") and "does not answer within 1 s" in done.stdout
+
+
 @pytest.mark.linux  # has timeout
 def test_an_engine_that_never_answers_is_not_waited_for(machine):
     machine.command("docker", "case $1 in version) exec sleep 1000 ;; esac")
@@ -420,8 +546,12 @@ def test_the_supported_pythons_are_the_same_everywhere():
         assert f"Python 3.{low} to 3.{int(high) - 1}" in (paths.ROOT / page).read_text()
 
 
-@pytest.mark.parametrize(("status", "stays"), [(0, set()), (3, {"names"}), (130, {"names", "kernels", ".used"})])
-def test_make_clean_goes_on_without_an_engine_and_keeps_the_names_of_what_is_on_it(tmp_path, status, stays):
+@pytest.mark.parametrize(
+    ("status", "broken", "stays"),
+    [(0, 0, set()), (3, 0, {"names"}), (130, 0, {"names", "kernels", ".used"}), (3, 1, {"names"})],
+)
+def test_make_clean_goes_on_without_an_engine_and_keeps_the_names_of_what_is_on_it(tmp_path, status, broken, stays):
+    """Also without an environment that runs, as after an upgrade of Python."""
     shutil.copy(paths.ROOT / "Makefile", tmp_path)
     boxlab = tmp_path / ".venv" / "bin" / "boxlab"
     for folder in (boxlab.parent, tmp_path / ".cache" / "names", tmp_path / ".cache" / "kernels", tmp_path / "_build"):
@@ -429,6 +559,9 @@ def test_make_clean_goes_on_without_an_engine_and_keeps_the_names_of_what_is_on_
     (tmp_path / ".cache" / ".used").touch()
     boxlab.write_text(f"#!/bin/sh\nexit {status}\n")
     boxlab.chmod(0o755)
+    python = boxlab.with_name("python")
+    python.write_text(f"#!/bin/sh\nexit {broken}\n")
+    python.chmod(0o755)
     made = subprocess.run(["make", "clean"], cwd=tmp_path, capture_output=True, text=True)
     assert (made.returncode != 0) == (status != 0) and (not status or f"Error {status}" in made.stderr)
     assert not (tmp_path / "_build").exists()

@@ -149,7 +149,7 @@ def _listen() -> socket.socket:
 
 
 def _listen_beside(pid: int) -> socket.socket:
-    with open(f"/proc/{pid}/ns/net", "rb") as network:
+    with Path(f"/proc/{pid}/ns/net").open("rb") as network:
         if ctypes.CDLL(None, use_errno=True).setns(network.fileno(), _CLONE_NEWNET):  # os.setns is Python 3.12's
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return _listen_here()

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from boxlab import images, labels, rootfs
-from boxlab.errors import Unavailable
+from boxlab.errors import BuildError, Unavailable
 from boxlab.language import _
 from boxlab.runtimes.box import Runtime, Workload
 from boxlab.runtimes.spawn import HostProcess
@@ -36,13 +36,20 @@ class Process(Runtime):
         if not unshare:
             raise Unavailable(_("the command `unshare` is missing"), "`sudo apt-get install util-linux`")
         self._image = images.ensure(workload.image)
+        try:
+            files = rootfs.directory(self._image)
+        except BuildError as error:  # the other boxes need no files here
+            raise Unavailable(error.args[0], error.fix) from error
         as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
-        self._enter = [unshare, *as_root, f"--root={rootfs.directory(self._image)}", f"--wd={self._image.working_dir}"]
+        self._enter = [unshare, *as_root, f"--root={files}", f"--wd={self._image.working_dir}"]
         tried = subprocess.run([*self._enter, "/bin/true"], capture_output=True, text=True)
         if tried.returncode:
             raise Unavailable(
                 _("a process may not change its root folder here: {why}", why=tried.stderr.strip()),
-                _("run as root, or on Ubuntu: `sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`"),
+                _(
+                    "run as root; or on Ubuntu, until the next restart and for all programs: "
+                    "`sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0` (with 1, it's as before)"
+                ),
             )
 
     def details(self) -> dict[str, Any]:
