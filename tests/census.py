@@ -1,7 +1,11 @@
 """What there is: taken before and after the tests, the difference must be nothing."""
 
+import contextlib
 import subprocess
 from pathlib import Path
+
+import docker.errors
+from docker.models.images import Image
 
 from boxlab import engine, images, paths, sweep
 
@@ -67,5 +71,13 @@ def _all() -> set[str]:
     found |= {f"network {n.name}" for n in client.networks.list()}
     found |= {f"volume {v.name}" for v in client.volumes.list()}
     for image in engine.images(all=engine.keeps_packed()):
-        found |= {f"image {name}" for name in image.tags or [image.id]}
+        found |= {f"image {name}" for name in image.tags or [_made(image)]}
     return found
+
+
+def _made(image: Image) -> str:
+    """What an image without a name is, for whoever looks for what has left it."""
+    with contextlib.suppress(docker.errors.ImageNotFound):  # gone meanwhile
+        lines = [line["CreatedBy"][:120] for line in image.history()[:4]]
+        return f"{image.id} with {image.labels}, made by {lines}"
+    return str(image.id)
