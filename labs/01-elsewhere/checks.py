@@ -33,7 +33,7 @@ ELSEWHERE = _("what is from a session, a user or a folder differs from computer 
 def image(work: Work):
     """What the learner's files build, with a tax that is drawn."""
     (work.folder / SETTINGS).write_text(f"tax = {work.random.randrange(1, 20)}\n")
-    return work.build()
+    return work.build(based=True)
 
 
 def sales(work: Work) -> list[tuple[int, str, int]]:

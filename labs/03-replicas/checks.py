@@ -25,7 +25,7 @@ KEEP = f"chmod 777 {DATA} && echo ready && exec cat"
 @cache
 def image(work: Work):
     """What the learner's files build."""
-    return work.build()
+    return work.build(based=True)
 
 
 @contextlib.contextmanager

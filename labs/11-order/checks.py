@@ -70,7 +70,7 @@ def factor(folder, release: str) -> int:
 @cache
 def image(work: Work):
     """What the learner's files build."""
-    return work.build()
+    return work.build(based=True)
 
 
 def asked(work: Work, made, worth: dict[str, int], why: str, next: str) -> None:

@@ -19,6 +19,9 @@ WORDS = 3
 MOUNT = re.compile(r"--mount=(\S+)", re.IGNORECASE)
 """What a line says of something that it mounts."""
 
+COMMENT = re.compile(r"^[\ufeff \t]*#.*\n?", re.MULTILINE)
+"""A line that the builder does not read, also between the lines of one that goes on."""
+
 GOES_ON = re.compile(r"\\[ \t]*\n[ \t]*")
 """Where a line goes on below."""
 
@@ -72,7 +75,7 @@ def began(work: Work) -> float:
 def image(work: Work):
     """What the learner's files build; not from the cache, which does not ask whether a secret is another one."""
     began(work)
-    return work.build(**given(sealed(work)[0]), cached=False)
+    return work.build(**given(sealed(work)[0]), cached=False, based=True)
 
 
 def in_layers(made, token: str) -> str:
@@ -99,7 +102,7 @@ def in_settings(made, token: str) -> str:
 def in_mounts(work: Work, token: str) -> str:
     """In words, in which cache, or part of the context, that a line mounts a token is; empty where in none, or where it cannot be mounted on
     its own."""
-    lines = GOES_ON.sub("", work.text("Dockerfile"))
+    lines = GOES_ON.sub("", COMMENT.sub("", work.text("Dockerfile")))
     for mount in sorted({found.replace('"', "").replace("'", "") for found in MOUNT.findall(lines)}):
         options = {name.lower(): value for name, _equals, value in (part.partition("=") for part in mount.split(","))}
         kind = options.get("type", "bind").lower()

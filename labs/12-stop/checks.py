@@ -67,7 +67,7 @@ CONTROL_HEALTH = "import urllib.request; urllib.request.urlopen('http://localhos
 @cache
 def image(work: Work):
     """What the learner's files build."""
-    return work.build()
+    return work.build(based=True)
 
 
 AGAIN = "again"

@@ -60,7 +60,7 @@ HTTPServer(("", 8000), Service).serve_forever()
 @cache
 def image(work: Work):
     """What the learner's files build."""
-    return work.build()
+    return work.build(based=True)
 
 
 @cache

@@ -314,7 +314,24 @@ def drawn(work: Work) -> str:
     return "/".join([*parts, f"api-v1.2_{work.random.getrandbits(32):08x}"])
 
 
-@check(points=2)
+@check(points=3)
+def pins(work: Work) -> None:
+    """What it prints leads to the images that it saw, after their tags have moved."""
+    with registry(work) as beside:
+        repository, families = drawn(work), {"1.0": "docker", "1.0_RC-1": "oci"}
+        places = {f"{beside.name}/{repository}:{tag}": (repository, tag, family) for tag, family in families.items()}
+        seen = {name: beside.push(*place) for name, place in places.items()}
+        first = next(iter(places))
+        text = f"# image: {first}\n" + compose(*places, first, "postgres:17")
+        text += f"    environment:\n      API_IMAGE: {first}\n      NOTE: was {first} before\n"
+        found = references(text, pinned(work, beside, text), places)
+        for place in places.values():
+            beside.push(*place)  # somebody pushes another image under the same tag
+        for name, digest in found:
+            require(beside, repository, digest, seen[name])
+
+
+@check(points=2, needs=[pins])
 def leaves(work: Work) -> None:
     """What's pinned already, and what's on other registries, stays as it is."""
     with registry(work) as beside:
@@ -336,23 +353,6 @@ def leaves(work: Work) -> None:
             why=_("a digest that stands there was chosen, and other registries aren't asked"),
             next=next,
         )
-
-
-@check(points=3)
-def pins(work: Work) -> None:
-    """What it prints leads to the images that it saw, after their tags have moved."""
-    with registry(work) as beside:
-        repository, families = drawn(work), {"1.0": "docker", "1.0_RC-1": "oci"}
-        places = {f"{beside.name}/{repository}:{tag}": (repository, tag, family) for tag, family in families.items()}
-        seen = {name: beside.push(*place) for name, place in places.items()}
-        first = next(iter(places))
-        text = f"# image: {first}\n" + compose(*places, first, "postgres:17")
-        text += f"    environment:\n      API_IMAGE: {first}\n      NOTE: was {first} before\n"
-        found = references(text, pinned(work, beside, text), places)
-        for place in places.values():
-            beside.push(*place)  # somebody pushes another image under the same tag
-        for name, digest in found:
-            require(beside, repository, digest, seen[name])
 
 
 @check(points=2, needs=[pins])

@@ -155,6 +155,26 @@ def test_nothing_of_an_archive_lands_outside_and_no_link_is_followed(place, tmp_
     assert not (tmp_path / "01-toy").exists() and not (place / "01-toy").exists()
 
 
+def test_a_script_can_be_run_where_the_archive_has_no_modes(tmp_path):
+    """As one made on Windows."""
+    members = {}
+    for name, mode, content in (
+        ("entrypoint.sh", 0, "#!/bin/sh\n"),
+        ("Dockerfile", 0, "FROM base\n"),
+        ("health.sh", 0o644, "#!/bin/sh\n"),
+    ):
+        members[made := zipfile.ZipInfo(name)] = content
+        made.create_system, made.external_attr = (3, mode << 16) if mode else (0, 0x20)
+    pack_zip(tmp_path / "kim.zip", members)
+    into = tmp_path / "into"
+    assert not grading._unpack(tmp_path / "kim.zip", into, {each.filename for each in members})
+    assert {path.name: bool(path.stat().st_mode & stat.S_IXUSR) for path in into.iterdir()} == {
+        "entrypoint.sh": True,
+        "Dockerfile": False,
+        "health.sh": False,
+    }
+
+
 def test_an_archive_that_is_none_or_has_no_end_is_the_learners_and_stops_nobody(place):
     lay(place / "ann" / "01-toy")
     (place / "bob.zip").write_bytes(b"PK\3\4 and no more")

@@ -18,6 +18,10 @@ RUN --mount=type=secret,id=token \\
 RUN --mount=target=/a,type=cache --mount=type=cache,dst=/b,uid=7 true
 RUN --mount=type=cache,from=one,target=/c true
 RUN --mount=target=/whole true
+# RUN --mount=type=bind,source=token.txt,target=/remark true
+RUN \\
+    # --mount=target=/gap \\
+    true
 RUN --mount="type=CACHE,\\
   target=/quoted" true
 """
@@ -25,7 +29,17 @@ RUN --mount="type=CACHE,\\
 
 @pytest.mark.parametrize(
     ("has", "told"),
-    [("/a", "/a"), ("/b", "/b"), ("pip", "/pip"), ("", ""), ("/c", ""), ("/whole", "/whole"), ("/quoted", "/quoted")],
+    [
+        ("/a", "/a"),
+        ("/b", "/b"),
+        ("pip", "/pip"),
+        ("", ""),
+        ("/c", ""),
+        ("/whole", "/whole"),
+        ("/quoted", "/quoted"),
+        ("/remark", ""),
+        ("/gap", ""),
+    ],
 )
 def test_the_token_is_looked_for_in_all_that_is_mounted(monkeypatch, tmp_path, has, told):
     def build(name, folder):

@@ -9,6 +9,7 @@ import pytest
 
 from boxlab.errors import EngineError
 from boxlab.labs import build
+from boxlab.waiting import HANG_S
 
 SEVERAL = """ARG ORIGIN=base
 FROM --platform=linux/amd64 $ORIGIN
@@ -205,3 +206,61 @@ def test_what_the_step_has_printed_is_told_and_where_it_stands():
     wrong = build._mistake(built, 60, "docker build .")
     assert "Could not open requirements file" in wrong.actual and "exit code: 1" in wrong.actual and wrong.line == 3
     assert "|" not in wrong.actual
+
+
+@pytest.fixture
+def built(monkeypatch, tmp_path):
+    """The Dockerfile that is built in place of one; no engine."""
+    texts = []
+
+    def built(context, *_arguments, **_options):
+        texts.append((context / "Dockerfile").read_text())
+        return build.builder.Build("", "", 1.0)
+
+    monkeypatch.setattr(build, "_built", built)
+    monkeypatch.setattr(build, "_inspect", lambda tag: {"Id": "sha256:1", "RootFS": {"Layers": ["a", "b"]}})
+    monkeypatch.setattr(build.builder, "chosen", lambda: build.builder.Way.BUILDX)
+    monkeypatch.setattr(build.images, "base_of", lambda layers: None)
+
+    def text(dockerfile, **options):
+        (tmp_path / "Dockerfile").write_text(dockerfile)
+        build.build(tmp_path, "toy", HANG_S, **options)
+        return texts[-1]
+
+    return text
+
+
+def test_what_has_to_stand_on_the_base_and_does_not_is_told(built, monkeypatch):
+    assert built("FROM scratch\n") == "FROM scratch\n"
+    with pytest.raises(build.Mismatch) as caught:
+        built("FROM python:3.13-slim\n", based=True)
+    assert "FROM containers-measured/base" in caught.value.next
+    monkeypatch.setattr(build.images, "base_of", lambda layers: "base")
+    built("FROM containers-measured/base\n", based=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "built_text"),
+    [
+        ("# syntax=docker/dockerfile:1\nFROM base\n", "#\nFROM base\n"),
+        ("#Syntax = docker.io/docker/dockerfile:1.7-labs \nFROM base\n", "#\nFROM base\n"),
+        ("# syntax=docker/dockerfile@sha256:1\nFROM base\n", "#\nFROM base\n"),
+        ("# syntax=docker/dockerfile\n# escape=`\n# words\nFROM base\n", "# escape=`\n#\n# words\nFROM base\n"),
+        ("# check=error=true\n# syntax=docker/dockerfile:1\nFROM base\n", "# check=error=true\n#\nFROM base\n"),
+    ],
+)
+def test_dockers_own_frontend_is_not_fetched(built, text, built_text):
+    assert built(text) == built_text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# syntax=example.org/docker/dockerfile:1\nFROM base\n",
+        "# syntax=docker/dockerfile-upstream\nFROM base\n",
+        "# words\n# syntax=docker/dockerfile:1\nFROM base\n",
+        "FROM base\nRUN cat <<END\n# syntax=docker/dockerfile:1\nEND\n",
+    ],
+)
+def test_another_frontend_and_what_only_looks_like_one_stay(built, text):
+    assert built(text) == text

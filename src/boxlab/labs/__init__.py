@@ -29,7 +29,7 @@ check that exceeds its `timeout`: things of the learner's end by the shorter lim
 
 A check is given a `Work` (see there): `folder`, a copy of the starter with the learner's files over it; `text(name)`,
 `toml(name)`; `run(argv)` and `call(module, …)`, a program of the learner's or functions in one, in a sandbox; `build()`, an
-image, and `stages()`, those of each stage; `image(name)`, one of the book's; `container(image)` and `machine(program)`, boxes to ask, the former held tight unless it is `**AS_USUAL`; `accepted(options)`, `within` and `lasting(image, …)`, containers
+image (`based=True`: on the base image), and `stages()`, those of each stage; `image(name)`, one of the book's; `container(image)` and `machine(program)`, boxes to ask, the former held tight unless it is `**AS_USUAL`; `accepted(options)`, `within` and `lasting(image, …)`, containers
 with options of the learner's, which can be stopped, frozen and asked for their health, and `volume()` for their data; `compose()`, a Compose file of the learner's, and `project(model)`, what it describes; `readings(counts, …)`, what containers take;
 `starter` and `copy()`, folders to compare with. `traces.shows` finds a secret in a file, in whatever form. `web.question` asks a service from within its container. All checks of one run share one process, so that what they share is a function of
 `work` under `functools.cache`. A check never imports or unpickles what the learner wrote. It gives input drawn from

@@ -24,7 +24,7 @@ CHATTER = ("DEPRECATED: ", "            Install the buildx", "            https:
 
 ASKED_A_REGISTRY = _(
     "a name after FROM or {option} that is no image here and no stage is looked for at a registry, and so is the builder that "
-    "a first line `# syntax=` names: leave that out; the stages build on {base}",
+    "a first line `# syntax=` names, unless it is Docker's own: leave that out; the stages build on {base}",
     option="--from=",
     base=f"{images.PREFIX}base",
 )
@@ -63,6 +63,14 @@ DOCUMENT = re.compile(
 
 LINT = re.compile(r"^#[ \t]*check[ \t]*=.*$", re.IGNORECASE | re.MULTILINE)
 """What tells BuildKit which of its warnings are errors."""
+
+_DIRECTIVES = r"(?:#[ \t]*(?:check|escape)[ \t]*=.*\n)*"
+
+FRONTEND = re.compile(
+    rf"\A({_DIRECTIVES})#[ \t]*syntax[ \t]*=[ \t]*(?:docker\.io/)?docker/dockerfile(?:[:@]\S*)?[ \t]*(?:\n|\Z)({_DIRECTIVES})",
+    re.IGNORECASE,
+)
+"""The line that has BuildKit fetch Docker's own frontend, with the other directives around it, which end at the first comment."""
 
 EXCERPT = re.compile(r"\s*\d+ \| ")
 """How a line begins that a builder prints of the Dockerfile, not of what happened."""
@@ -230,8 +238,10 @@ def build(
     target: str = "",
     known: dict[str, bytes] | None = None,
     cached: bool = True,
+    based: bool = False,
 ) -> Image:
-    """Build the image of a folder as `docker build` would. It has no network, so that it does not depend on one.
+    """Build the image of a folder as `docker build` would. It has no network, so that it does not depend on one: where the
+    Dockerfile asks for Docker's own frontend, it gets the one that BuildKit brings along.
 
     Args:
         folder: the context, with a Dockerfile.
@@ -239,9 +249,10 @@ def build(
         seconds: how long it may take.
         arguments, secrets, target, cached: as for `builder.build`.
         known: files of an answer that is right, which shows whether one builds in a part of that time here (`SLACK`).
+        based: whether it has to stand on the base image: another may be here, and not where the answer is graded.
 
     Raises:
-        Mismatch: it does not build, or not in time though the other does.
+        Mismatch: it does not build, or not in time though the other does, or stands on something else.
         NoStage: the target is not there.
         EngineError: the engine is in the way, or knows no secrets.
     """
@@ -251,7 +262,8 @@ def build(
     classic = builder.chosen() in (builder.Way.CLASSIC, builder.Way.CALL) and not engine.is_podman()
     if classic and (found := HERE_DOCUMENT.search(text)):
         raise _lacking(found[0].strip())
-    with builder.staged(folder) as context:
+    own_frontend = FRONTEND.sub(r"\1\2#\n", text)  # as many lines
+    with builder.staged(folder, {"Dockerfile": own_frontend.encode()} if own_frontend != text else None) as context:
         for repeated in (False, True):
             built = _built(context, tag, seconds, arguments, secrets, target=target, keep=True, cached=cached)
             if not built.trouble:
@@ -269,7 +281,15 @@ def build(
     with engine.plain_errors():
         image = _inspect(tag)
         own = tuple(image["RootFS"].get("Layers") or ())  # settings alone make no layer
-        return Image(image["Id"], tag, own, images.base_of(own) is not None, built.output)
+        made = Image(image["Id"], tag, own, images.base_of(own) is not None, built.output)
+    if based and not made.on_base:
+        raise Mismatch(
+            _("the image stands on {base}", base=f"{images.PREFIX}base"),
+            _("it stands on another image, or on none"),
+            _("where your answer is graded, there is no network, and no other image is sure to be there"),
+            _("begin the last stage with {line}", line=f"`FROM {images.PREFIX}base`"),
+        )
+    return made
 
 
 def _built(

@@ -260,7 +260,8 @@ def _members(archive: Path, wanted: set[str]) -> Iterator[tuple[tuple[str, ...],
                         left -= len(content)
                         if left < 0:
                             raise ValueError(_too_much())
-                        yield parts, content, bool(mode & stat.S_IXUSR)
+                        # One made on Windows has no modes: what says which program runs it, can be run.
+                        yield parts, content, bool(mode & stat.S_IXUSR) if mode else content.startswith(b"#!")
             return
         plain = archive.name.lower().endswith(".tar")
         stream = _Bounded(file if plain else gzip.GzipFile(fileobj=file))

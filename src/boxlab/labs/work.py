@@ -197,6 +197,7 @@ class Work:
         arguments: dict[str, str] | None = None,
         secrets: dict[str, str] | None = None,
         cached: bool = True,
+        based: bool = False,
     ) -> "Image":
         """The image of `folder`, built without a network.
 
@@ -207,16 +208,24 @@ class Work:
             arguments: the Dockerfile's, by name.
             secrets: what it may mount, by their ids.
             cached: whether lines that have not changed are taken from the cache; what they read from a secret may have changed.
+            based: whether it has to stand on the base image.
 
         Raises:
-            Mismatch: it does not build, or not in time.
+            Mismatch: it does not build, or not in time, or stands on something else.
             EngineError: the engine is in the way, or knows no secrets.
         """
         from boxlab.labs import build
 
         name = f"{self.lab_id}-{name}"
         return build.build(
-            folder or self.folder, name, seconds, arguments, secrets, known=self._solution, cached=cached
+            folder or self.folder,
+            name,
+            seconds,
+            arguments,
+            secrets,
+            known=self._solution,
+            cached=cached,
+            based=based,
         )
 
     def image(self, name: str) -> str:
