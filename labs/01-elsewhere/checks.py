@@ -26,6 +26,9 @@ ZONES = ["Asia/Seoul", "America/Los_Angeles", "Pacific/Auckland"]
 OLD_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": ""}
 """A session whose locale knows ASCII alone, as those of old servers do; an empty variable is none, whatever the Dockerfile says."""
 
+BY_HAND = "docker run --rm --volume ./work/01-elsewhere:/data"
+"""How a learner runs the image, before options and its name."""
+
 ELSEWHERE = _("what is from a session, a user or a folder differs from computer to computer; the answer must not")
 
 
@@ -150,8 +153,9 @@ def any_folder(work: Work) -> None:
     told(
         work,
         _(
-            "`docker run --rm --workdir /tmp IMAGE` shows it; a relative path begins in the working directory, and `__file__` knows "
-            "where the program is"
+            "`{run} --workdir /tmp IMAGE` shows it; a relative path begins in the working directory, and `__file__` knows "
+            "where the program is",
+            run=BY_HAND,
         ),
         working_dir="/tmp",
     )
@@ -164,7 +168,8 @@ def any_user(work: Work) -> None:
     told(
         work,
         _(
-            "`docker run --rm --user 12345 --workdir / IMAGE` shows it; look at what the program writes, and at who may read its files"
+            "`{run} --user 12345 --workdir / IMAGE` shows it; look at what the program writes, and at who may read its files",
+            run=BY_HAND,
         ),
         user=f"{user}:{user}",
         working_dir="/",
@@ -178,8 +183,9 @@ def any_clock(work: Work) -> None:
     told(
         work,
         _(
-            "`docker run --rm --env TZ={zone} IMAGE` shows it; whoever starts a container can set what the Dockerfile has set, so let "
-            "the program name its zone",
+            "`{run} --env TZ={zone} IMAGE` shows it; whoever starts a container can set what the Dockerfile has set, so pass "
+            "a time zone explicitly",
+            run=BY_HAND,
             zone=zone,
         ),
         environment={"TZ": zone},
@@ -193,8 +199,9 @@ def any_language(work: Work) -> None:
     told(
         work,
         _(
-            "`docker run --rm {variables} IMAGE` shows it; reading and printing both have an encoding, and the program can name "
+            "`{run} {variables} IMAGE` shows it; reading and printing both have an encoding, and the program can name "
             "each of them",
+            run=BY_HAND,
             variables=variables,
         ),
         environment=OLD_LOCALE,
@@ -207,7 +214,11 @@ def any_settings(work: Work) -> None:
     tax = work.random.randrange(21, 100)
     told(
         work,
-        _("`docker run --rm --env TAX={tax} IMAGE` shows it; look for the variable first, then in the file", tax=tax),
+        _(
+            "`{run} --env TAX={tax} IMAGE` shows it; look for the variable first, then in the file",
+            run=BY_HAND,
+            tax=tax,
+        ),
         tax=tax,
         environment={"TAX": str(tax)},
     )

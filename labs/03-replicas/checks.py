@@ -70,7 +70,7 @@ def sold(name: str, line: str) -> tuple[int, str]:
 def buy(work: Work, box, name: str = "") -> tuple[int, str]:
     """Ask for a ticket; its number and price."""
     name = name or customer(work)
-    by_hand = _("`docker run -i --volume sold:/data IMAGE`, and type a name")
+    by_hand = _("`docker run -i --volume sold:/data --env PRICE=80 IMAGE`, and type a name")
     return sold(name, box.ask(name, ANSWER_S, next=by_hand))
 
 
@@ -137,21 +137,34 @@ def continues(work: Work) -> None:
         with seller(work, place, **FULL) as box, contextlib.suppress(Mismatch):
             buy(work, box)
             expected, right = str(last + 2), {str(last + 2)}  # what was sold is sold
+        silent = False
         try:
             with seller(work, place) as box:
                 said = str(buy(work, box)[0])
         except Mismatch as mismatch:
-            said = mismatch.actual
+            said, silent = mismatch.actual, getattr(mismatch.__cause__, "hung", False)
         if said not in right:
             raise Mismatch(
                 expected,
                 said,
                 _(
+                    "the container before this one could write nothing, as on a full disk, and printed ticket {number} all the same: "
+                    "it was kept nowhere, so it was sold twice",
+                    number=last + 1,
+                )
+                if said == str(last + 1)
+                else _(
                     "the container before this one could write nothing, as on a full disk, and so it ended in the middle of a sale, "
                     "as by a kill; {number} was sold before that",
                     number=last,
                 ),
                 _(
+                    "a lock file that you create yourself outlives its holder, and everyone else waits; the kernel releases {flock} "
+                    "when its holder ends",
+                    flock="`fcntl.flock`",
+                )
+                if silent
+                else _(
                     "write the new number beside the old one, put it in its place (`replace`), and print the answer only then: who "
                     "opens a file to write to it empties it first"
                 ),

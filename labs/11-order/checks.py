@@ -172,7 +172,7 @@ def cheap_edit(work: Work) -> None:
                 "has to be sent to each machine again"
             ),
             _(
-                "no line before the install may copy {program}, none after it may touch what was installed or copied "
+                "no line before the install may copy or mount {program}, none after it may touch what was installed or copied "
                 "({copy} gives an owner at once), and the line that copies {program} takes nothing large along ({all} does)",
                 program="rate.py",
                 copy="COPY --chown",
@@ -197,8 +197,9 @@ def nothing_stale(work: Work) -> None:
         words="data/words.json",
     )
     next = _(
-        "{copy} both files, and let the install read {requirements}; a version that the Dockerfile says goes stale",
+        "{copy} both files, and let the install read {requirements}; a version that the Dockerfile or {ignore} names goes stale",
         copy="COPY",
+        ignore=".dockerignore",
         requirements="requirements.txt",
     )
     try:

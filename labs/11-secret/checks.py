@@ -13,6 +13,8 @@ from random import Random
 from boxlab.labs import AS_USUAL, Mismatch, Work, _, check, same
 from boxlab.labs.traces import shows
 
+TOKEN = "token.txt"
+
 WORDS = 3
 """How many words are asked for; a number of six digits that was not read is right once in 10**6 times."""
 
@@ -49,7 +51,7 @@ def seal(folder, token: str, model: dict[str, int]) -> None:
     stream = hashlib.shake_256(token.encode()).digest(len(content))
     packed = bytes(one ^ other for one, other in zip(content, stream, strict=True))
     (folder / "model.sealed").write_bytes(hashlib.sha256(content).digest() + packed)
-    (folder / "token.txt").write_text(f"{token}\n")
+    (folder / TOKEN).write_text(f"{token}\n")
 
 
 @cache
@@ -163,7 +165,13 @@ def not_in_layers(work: Work) -> None:
             _("the token is in no layer"),
             found,
             _("who has the image has all of its layers; a file that a later line deletes is still in the layer below"),
-            _("mount the token for the one line that needs it, and let that line write it nowhere"),
+            _(
+                "no line may copy {file}: copy the other files by name, or name it in {ignore}, and mount the token as a secret",
+                file=TOKEN,
+                ignore=".dockerignore",
+            )
+            if TOKEN in found
+            else _("mount the token for the one line that needs it, and let that line write it nowhere"),
         )
 
 
@@ -216,22 +224,22 @@ def not_left_behind(work: Work) -> None:
             ),
             _(
                 "let the line that has the token write it nowhere, and name {file} in {ignore}",
-                file="token.txt",
+                file=TOKEN,
                 ignore=".dockerignore",
             ),
         )
     folder = work.copy()
-    (folder / "token.txt").unlink()
+    (folder / TOKEN).unlink()
     try:
         work.build("without", folder, **given(token))  # a line that comes from the cache does not read the file
     except Mismatch as error:
         raise Mismatch(
-            _("the image builds where {file} is not in the context", file="token.txt"),
+            _("the image builds where {file} is not in the context", file=TOKEN),
             error.actual,
             _("what a build reads of its context is sent to the builder, which may be another machine, and keeps it"),
             _(
                 "mount the secret, and not the file; name {file} in {ignore}",
-                file="token.txt",
+                file=TOKEN,
                 ignore=".dockerignore",
             ),
         ) from error

@@ -425,7 +425,7 @@ def healthy(work: Work) -> None:
             _("{status}; its check printed: {output}", status=status, output=printed(said))
             if status
             else _("the image has no health check"),
-            _("nobody but the program's author knows how to tell whether it is well"),
+            _("only you know how to test your program"),
             _(
                 "`docker exec` your health check in a container of yours: its exit status should be 0, within three seconds"
             )
@@ -442,7 +442,7 @@ def unhealthy(work: Work) -> None:
         raise Mismatch(
             _("the service goes on when {file} is broken, when it is back, and when it hangs", file=MODEL),
             seen.ended.actual,
-            _("a model that is mended helps nobody whose service has ended; who starts it again is another question"),
+            _("a service that has exited can't use a repaired model"),
             _("let an error be an answer, such as status 500, and let the health check end nothing but itself"),
         )
     why = _(

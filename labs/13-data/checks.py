@@ -15,8 +15,11 @@ BASE = "containers-measured/base"
 ANSWERS_S = 30
 """How long the service may take to answer. Where it does not in time, a control must."""
 
-OPTION = "(?:ro|rw|z|Z|nocopy|cached|delegated|consistent)"
-"""z and Z label a volume where SELinux asks for that, nocopy leaves it empty, and the last three once meant something on a Mac."""
+OPTIONS = "ro rw z Z nocopy cached delegated consistent".split()
+"""What may stand after the folder. z and Z label a volume where SELinux asks for that, nocopy leaves it empty,
+and the last three once meant something on a Mac."""
+
+OPTION = f"(?:{'|'.join(OPTIONS)})"
 
 VOLUME = re.compile(
     rf"(?:(?P<name>[a-zA-Z0-9][a-zA-Z0-9_.-]+):)?(?P<place>/[^:]+)(?::(?P<options>{OPTION}(?:,{OPTION})*))?"
@@ -63,6 +66,12 @@ def image(work: Work):
     return work.build(based=True)
 
 
+def of_options(text: str) -> bool:
+    """Whether a text would be a volume but for its options."""
+    volume, _colon, options = text.rpartition(":")
+    return not VOLUME.fullmatch(text) and bool(VOLUME.fullmatch(volume)) and not options.startswith("/")
+
+
 @cache
 def volumes(work: Work) -> list[tuple[str, str, str]]:
     """Name, place and options of each volume in start.toml; the name is empty where it has none.
@@ -86,10 +95,12 @@ def volumes(work: Work) -> list[tuple[str, str, str]]:
             ),
             _("there is no such key") if listed is None else json.dumps(listed, default=str),
             _(
-                "in this lab, what stands behind {option} is a volume: a path of your machine would be another one here",
+                "in this lab, what comes after {option} is a volume: a path of your machine would be another one here",
                 option="-v",
             ),
-            _(
+            _("after the folder and a colon, only these options may stand: {options}", options=", ".join(OPTIONS))
+            if isinstance(listed, list) and any(isinstance(text, str) and of_options(text) for text in listed)
+            else _(
                 "write a name of at least two letters, a colon, and the folder in the container, which begins with {slash}",
                 slash="/",
             ),
@@ -235,7 +246,9 @@ def remembers(work: Work) -> None:
             _("after three notes, {path} lists them: {words}", path="/list", words=" ".join(seen.words)),
             told(seen.answer),
             _("the program writes to {folder}, so its user must be allowed to", folder="/data"),
-            _(
+            _("mount the folder {folder}, not the file: a volume is always a folder", folder="/data")
+            if any(place.startswith("/data/") for _name, place, _options in volumes(work))
+            else _(
                 "who owns {folder} in the image, before {line}? And is it mounted to be written to?",
                 folder="/data",
                 line="USER",
@@ -251,7 +264,7 @@ def not_root(work: Work) -> None:
         raise Mismatch(
             _("each process has a user ID other than {root}", root=0),
             _("root: {processes}", processes="; ".join(sorted(roots))),
-            _("what is root in a container may write to everything that is mounted into it, whoever owns the files"),
+            _("what is root in a container can write to everything that is mounted into it, whoever owns the files"),
             _("{line} in the Dockerfile says as which user the program runs", line="USER"),
         )
 

@@ -206,7 +206,7 @@ def pin(work: Work, beside: Registry, text: str, password: str = "") -> Ended:
         input=json.dumps({"secret": secret, "registry": beside.name, "text": text, "seconds": PROGRAM_S - TOLD_S}),
         seconds=PROGRAM_S,
         name=f"python3 pin.py {beside.name}",
-        next=_("run it as in *Try it by hand*, with `{redirection}` behind it", redirection="< compose.yaml"),
+        next=_("run it as in *Try it by hand*, with `{redirection}` after it", redirection="< compose.yaml"),
     )
     found, report = ran.output.rpartition(secret)[1:]
     if not found:
@@ -226,19 +226,32 @@ def pinned(
     beside: Registry,
     text: str,
     why: str = _("every image was there, and the login in config.json is right"),
-    next: str = _("401 is a login that's missing; 404 can be a kind of manifest that you didn't say you accept"),
+    next: str = "",
 ) -> str:
     """What the program makes of a text of which nothing fails.
 
     Args:
-        why, next: what to tell of a program that does fail.
+        why, next: what to tell of a program that does fail; by default what to do depends on how it has failed.
 
     Raises:
         Mismatch: it ends otherwise than well.
     """
     ended = pin(work, beside, text)
     if ended.status:
-        raise Mismatch(_("exit status 0"), ended.told, why, next)
+        own = "Traceback" in ended.stderr and "HTTP Error" not in ended.stderr
+        raise Mismatch(
+            _("exit status 0"),
+            ended.told,
+            why,
+            next
+            or (
+                _(
+                    "mend what the traceback's last line names; besides its standard library, Python has only numpy and pandas here"
+                )
+                if own
+                else _("401 is a login that's missing; 404 can be a kind of manifest that you didn't say you accept")
+            ),
+        )
     return ended.stdout
 
 
@@ -268,12 +281,18 @@ def references(text: str, output: str, places: dict[str, tuple[str, str, str]]) 
         if match:
             found.append((name, match[1]))
             left[row] = line
-        elif got.startswith(bare) and "@sha256:" not in got and output.count("\n") == text.count("\n"):
+        elif re.sub("[\"']", "", got).startswith(bare) and output.count("\n") == text.count("\n"):
             raise Mismatch(
-                _("a digest behind {name}, as in {example}", name=name, example="api:1.0@sha256:…"),
+                _("a digest after {name}, as in {example}", name=name, example="api:1.0@sha256:…"),
                 got.strip(),
                 _("without a digest, the line says something else as soon as the tag moves"),
-                _("add what the registry answers in the header {header}", header="Docker-Content-Digest"),
+                _(
+                    "after the name and its tag, add {at} and the value of the header {header}, which already begins with {kind}; "
+                    "no quotes",
+                    at="`@`",
+                    header="Docker-Content-Digest",
+                    kind="`sha256:`",
+                ),
             )
     same(
         text,

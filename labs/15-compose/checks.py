@@ -453,7 +453,7 @@ def keeps(work: Work) -> None:
         raise Mismatch(
             _("after `docker compose down`, `docker compose up --wait` ends well again"),
             printed(lived.again),
-            _("each update of a service removes its containers, and starts new ones over the data that there are"),
+            _("each update of a service removes its containers, and starts new ones on the existing data"),
             _("do both in your folder: what does `docker compose ps --all` say, and what does `docker compose logs`?"),
         )
     same(

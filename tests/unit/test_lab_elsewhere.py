@@ -40,3 +40,11 @@ def test_who_does_not_end_is_held_against_a_python_program_with_less_time():
 
     CHECKS.require_control.__wrapped__(SimpleNamespace(lasting=lasting))
     assert asked[0] == "python3" and asked[1] < CHECKS.ENDS_S
+
+
+def test_what_shows_a_mistake_by_hand_has_sales_to_read(monkeypatch):
+    told = []
+    monkeypatch.setattr(CHECKS, "told", lambda work, next, **session: told.append(next))
+    for check in (CHECKS.any_folder, CHECKS.any_user, CHECKS.any_clock, CHECKS.any_language, CHECKS.any_settings):
+        check(SimpleNamespace(random=Random(1)))
+    assert len(told) == 5 and all("docker run --rm --volume ./work/01-elsewhere:/data --" in next for next in told)

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from boxlab import paths
-from boxlab.labs import Mismatch
+from boxlab.labs import Mismatch, checks
 from boxlab.waiting import HANG_S
 
 _spec = importlib.util.spec_from_file_location("lab_14", paths.LABS / "14-registry" / "checks.py")
@@ -45,6 +45,43 @@ def test_a_digest_is_read_with_its_tag_or_without(written):
 def test_a_name_without_a_digest_or_another_change_is_told(output):
     with pytest.raises(Mismatch):
         lab_14.references(TEXT, output, {NAME: PLACE})
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        f"{NAME}@sha256:{DIGEST}",
+        f"localhost:4711/team/api@{DIGEST}:1.0",
+        f'"{NAME}@{DIGEST}"',
+        f"'{NAME}'@{DIGEST}",
+        NAME,
+    ],
+)
+def test_a_digest_that_is_not_where_it_should_be_is_told_as_that(written):
+    with pytest.raises(Mismatch) as caught:
+        lab_14.references(TEXT, TEXT.replace(NAME, written), {NAME: PLACE})
+    assert "already begins with `sha256:`" in caught.value.next and written in caught.value.actual
+
+
+def test_what_prints_its_input_earns_nothing():
+    """As the starter does, which leaves what's pinned already as it is."""
+    found = checks.load(paths.LABS / "14-registry" / "checks.py")[0]
+    assert [each.name for each in found if "pins" not in each.needs] == ["pins"]
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("pin.py: the registry says 401", "401 is"),
+        ("Traceback\nurllib.error.HTTPError: HTTP Error 404: Not Found", "404 can be"),
+        ("Traceback\nModuleNotFoundError: No module named 'requests'", "numpy and pandas"),
+    ],
+)
+def test_a_program_that_fails_by_itself_is_not_told_of_the_registrys_answers(monkeypatch, said, told):
+    monkeypatch.setattr(lab_14, "pin", lambda *_: lab_14.Ended(1, "", said))
+    with pytest.raises(Mismatch) as caught:
+        lab_14.pinned(None, None, TEXT)
+    assert told in caught.value.next
 
 
 def test_names_are_read_line_by_line():

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from boxlab import paths
+from boxlab.errors import NotReady
 from boxlab.labs import Mismatch
 
 _spec = importlib.util.spec_from_file_location("lab_03", paths.LABS / "03-replicas" / "checks.py")
@@ -53,3 +54,43 @@ def test_each_ticket_has_a_patience_of_its_own(monkeypatch):
     monkeypatch.setattr(lab_03, "shared", lambda work: contextlib.nullcontext({}))
     monkeypatch.setattr(lab_03, "seller", lambda work, place: contextlib.nullcontext(Slow(numbers)))
     lab_03.replicas(SimpleNamespace(random=Random(0)))
+
+
+class Sells:
+    """A pretended replica, which prints each number before it is kept."""
+
+    def __init__(self, kept, full, ask):
+        self._kept, self._full, self._ask, self.kill = kept, full, ask, lambda: None
+
+    def ask(self, line, seconds, next=""):
+        number = self._kept["last"] + 1
+        if self._full or self._kept.get("full"):
+            self._kept["full"] = True
+            self._ask(self._full)
+        if not self._full:
+            self._kept["last"] = number
+        return f"{line}: ticket {number} for 25"
+
+
+def locked(full):
+    raise Mismatch("a line", "silent", "", "") from NotReady("silent", hung=not full)
+
+
+@pytest.mark.parametrize(
+    ("ask", "actual", "why", "next"),
+    [
+        (lambda full: None, "", "was sold twice", "print the answer only then"),
+        (locked, "silent", "was sold", "`fcntl.flock`"),
+    ],
+)
+def test_who_fails_on_a_full_disk_is_told_how(monkeypatch, ask, actual, why, next):
+    kept = {"last": 0}
+    monkeypatch.setattr(lab_03, "shared", lambda work: contextlib.nullcontext({}))
+    monkeypatch.setattr(
+        lab_03,
+        "seller",
+        lambda work, place, **options: contextlib.nullcontext(Sells(kept, bool(options), ask)),
+    )
+    with pytest.raises(Mismatch) as told:
+        lab_03.continues(SimpleNamespace(random=Random(0)))
+    assert actual in told.value.actual and why in told.value.why and next in told.value.next

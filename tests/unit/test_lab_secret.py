@@ -52,3 +52,13 @@ def test_the_token_is_looked_for_in_all_that_is_mounted(monkeypatch, tmp_path, h
     monkeypatch.setattr(lab_11, "began", lambda work: 0)
     found = lab_11.in_mounts(SimpleNamespace(text=lambda _: SEVERAL, copy=lambda: tmp_path, build=build), "token")
     assert found.endswith(f"at {told}") if told else not found
+
+
+@pytest.mark.parametrize(("path", "next"), [("app/token.txt", "no line may copy"), ("root/.token", "write it nowhere")])
+def test_who_has_copied_the_token_is_told_to_copy_by_name(monkeypatch, path, next):
+    monkeypatch.setattr(lab_11, "image", lambda work: None)
+    monkeypatch.setattr(lab_11, "sealed", lambda work: ("token", {}))
+    monkeypatch.setattr(lab_11, "in_layers", lambda made, token: f"it is in layer 3 of 5, in {path}")
+    with pytest.raises(Mismatch) as caught:
+        lab_11.not_in_layers(None)
+    assert next in caught.value.next
