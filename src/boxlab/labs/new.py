@@ -40,7 +40,7 @@ Change it until
 
 - `greet` greets whoever it is given.
 
-`.venv/bin/boxlab check NUMBER` says what holds already, and `.venv/bin/boxlab hint NUMBER` helps.
+`.venv/bin/boxlab check NUMBER` tells you what already works, and `.venv/bin/boxlab hint NUMBER` helps.
 
 ## Why it matters
 
