@@ -23,7 +23,7 @@ PHASES = {
     "output": N_("imports, model, prediction"),
     "create": N_("engine: create"),
     "attach": N_("engine: attach"),
-    "start": N_("engine: mount, runc, network"),
+    "start": N_("engine: mount, namespaces, runc"),
     "task": N_("engine, containerd: mount, task"),
     "network": N_("engine: network"),
     "start-qemu": N_("engine: start QEMU"),

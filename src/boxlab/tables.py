@@ -29,7 +29,7 @@ def summary(record: Record, reference: str | None = "container") -> pd.DataFrame
             row |= {
                 _("median"): say(median.value),
                 _("95 % interval"): interval(median, say),
-                _("middle half"): f"{say(low)} – {say(high)}",
+                _("interquartile range"): f"{say(low)} – {say(high)}",
                 _("stable"): "; ".join(stats.instability(values)) or _("yes"),
             }
             if reference and kind != reference and record.together(kind, reference):

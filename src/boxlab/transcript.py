@@ -259,7 +259,10 @@ def _prepare_environment() -> None:
 
 def load_ipython_extension(shell: "InteractiveShell") -> None:
     """What `%load_ext boxlab.transcript` does, in a notebook's first cell."""
+    import pandas as pd
+
     _prepare_environment()
+    pd.set_option("display.max_colwidth", None)  # no reason and no command in a table ends in dots
 
     def show(steps: list[Step]) -> None:
         shell.display_pub.publish({"text/plain": in_words(steps), MIME: {"steps": [asdict(step) for step in steps]}})

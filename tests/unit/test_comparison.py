@@ -117,7 +117,7 @@ def test_what_cannot_be_compared_is_refused_in_one_line(change, message):
 
 def test_slopes_are_compared_where_there_are_levels():
     table = comparison.table(runs.levels(), runs.levels(factor=2))
-    assert table.loc["container", "B / A"] == "2"
+    assert table.loc["container", "B / A"] == "2.0"
     assert table.loc["container", "differ"] == "yes: the intervals are apart"
 
 

@@ -100,7 +100,7 @@ def test_a_way_that_the_engine_refuses_has_failures_and_one_that_has_gone_ends_t
     assert all(record.kept(kind) for kind in reach.ARMS if kind != "address")
 
 
-@pytest.mark.parametrize("name", ["memory", "density", "guest_tax", "isolation", "limits"])
+@pytest.mark.parametrize("name", ["memory", "density", "isolation", "limits"])
 def test_whatever_reads_memory_says_what_read_it(monkeypatch, name):
     module, planned = importlib.import_module(f"boxlab.experiments.{name}"), []
     monkeypatch.setattr(meter, "open_meter", lambda: nullcontext(meter.Meter(None)))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Unpack
 
-from boxlab import meter, records
+from boxlab import records
 from boxlab.experiments import blocks
 from boxlab.language import _
 from boxlab.runtimes import MicroVM, Workload
@@ -11,7 +11,6 @@ from boxlab.runtimes import MicroVM, Workload
 METRICS = {
     "tax": {"unit": "B", "label": _("configured, and not usable in the guest")},
     "usable": {"unit": "B", "label": _("MemTotal in the guest")},
-    "pss": {"unit": "B", "label": _("proportional set of QEMU (PSS)")},
 }
 
 
@@ -25,28 +24,24 @@ def guest_tax(
     """
     sizes = {size: MicroVM() for size in sizes_mib}
     for size, runtime in sizes.items():
-        blocks.prepared([runtime], Workload(memory_mib=size), meter.refusal)
-    with meter.open_meter() as gauge:
-        runtime = next(iter(sizes.values()))
+        blocks.prepared([runtime], Workload(memory_mib=size))
 
-        def measure(record: records.Record, sample: records.Sample) -> None:
-            assert sample.level is not None  # as the plan has levels
-            workload = Workload(memory_mib=sample.level)
-            with sizes[sample.level].start(workload) as box:
-                inside = box.observe().inside
-                sample.values["pss"] = gauge.read(box).total("pss")
-            usable = int(inside["memory"].split()[1]) * 1024
-            sample.values |= {"usable": usable, "tax": (sample.level << 20) - usable}
+    def measure(record: records.Record, sample: records.Sample) -> None:
+        assert sample.level is not None  # as the plan has levels
+        with sizes[sample.level].start(Workload(memory_mib=sample.level)) as box:
+            inside = box.observe().inside
+        usable = int(inside["memory"].split()[1]) * 1024
+        sample.values |= {"usable": usable, "tax": (sample.level << 20) - usable}
 
-        return blocks.run(
-            "guest-tax",
-            [blocks.plan_of(runtime, read_by=gauge.read_by(runtime))],
-            measure,
-            metrics=METRICS,
-            measures="The size given to the machine, less MemTotal as its kernel states it once the workload is ready.",
-            workload=Workload(),
-            levels=list(sizes),
-            usual=lambda profile: 1,
-            warm_up=0,
-            **options,
-        )
+    return blocks.run(
+        "guest-tax",
+        [blocks.plan_of(next(iter(sizes.values())))],
+        measure,
+        metrics=METRICS,
+        measures="The size given to the machine, less MemTotal as its kernel states it once the workload is ready.",
+        workload=Workload(),
+        levels=list(sizes),
+        usual=lambda profile: 1,
+        warm_up=0,
+        **options,
+    )

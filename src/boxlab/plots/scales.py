@@ -25,7 +25,11 @@ def scale(record: records.Record) -> Plot:
     machines = [kind for kind in kinds if "accelerator" in record.arm(kind)["details"]]
     others = [kind for kind in kinds if kind not in machines]
     up = _("until all have answered")
-    panels = [(up, "up", others), (up, "up", machines), (_("until all are gone"), "down", kinds)]
+    panels = [
+        (up, "up", others),
+        (_("VMs, until all have answered"), "up", machines),
+        (_("until all are gone"), "down", kinds),
+    ]
     shown = [panel for panel in panels if panel[2]]
     marker = dict(zip(kinds, itertools.cycle(MARKERS)))
 
