@@ -77,7 +77,7 @@ def _all() -> set[str]:
 
 def _made(image: Image) -> str:
     """What an image without a name is, for whoever looks for what has left it."""
-    with contextlib.suppress(docker.errors.ImageNotFound):  # gone meanwhile
+    with contextlib.suppress(docker.errors.NotFound):  # gone meanwhile
         lines = [line["CreatedBy"][:120] for line in image.history()[:4]]
         return f"{image.id} with {image.labels}, made by {lines}"
     return str(image.id)

@@ -35,10 +35,11 @@ check_path() {
   fi
   [ -w . ] || fail "$(id -un) may not write to this folder" "clone it as the user who is to use it"
   keeps_modes || fail "this folder is on a disk that keeps no permissions of files, such as a drive of Windows (/mnt/c)" \
-    "clone it below your home folder in Linux"
+    "clone it below your home folder (with WSL2, below that of Linux)"
 }
 keeps_modes() {
   local file kept=no
+  case "$(uname -s)" in MINGW* | MSYS* | CYGWIN*) return 0 ;; esac # have no such permissions; what is missing there is said later
   file=$(mktemp .modes-XXXXXX) || return 0 # a full disk is told by what fills it
   if chmod 600 "$file" 2>/dev/null && [ ! -x "$file" ] && chmod 700 "$file" 2>/dev/null && [ -x "$file" ]; then kept=yes; fi
   rm -f "$file"
@@ -79,8 +80,9 @@ may_be_root() {
 in_time() {
   if have timeout && timeout --foreground 1 true 2>/dev/null; then
     timeout --foreground "$ANSWER_S" "$@"
-  elif have perl; then
-    perl -e 'alarm shift; exec @ARGV' "$ANSWER_S" "$@" || return $(($? == 142 ? 124 : $?)) # 142: by the alarm's signal
+  elif have perl; then # programs written in Go do not hear an alarm of their own
+    perl -e 'my $s = shift; my $p = fork; if (!$p) { exec @ARGV; exit 127 } $SIG{ALRM} = sub { kill KILL => $p; exit 124 };
+      alarm $s; waitpid $p, 0; exit($? & 127 ? 128 + ($? & 127) : $? >> 8)' "$ANSWER_S" "$@"
   else
     "$@"
   fi
@@ -89,13 +91,14 @@ in_time() {
 engine_answer() { in_time docker version --format '{{.Server.Version}}' 2>&1; }
 engine_answers() { have docker && engine_answer >/dev/null; }
 
-# The socket of an engine of this user's own, as the library finds it (client.py): nothing where the machine's may be used, and
-# Podman's only where there is none of Docker's.
+# The socket of an engine of this user's own that answers, as the library finds it (client.py): nothing where the machine's may be
+# used, and Podman's only where there is none of Docker's and no engine of Docker's to start.
 own_socket() {
   local socket runtime=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}
-  if [ -w "$MACHINES" ]; then return; fi
+  if [ -w "$MACHINES" ] || ! have docker; then return; fi
   for socket in ~/.docker/run/docker.sock "$runtime/docker.sock" "$runtime/podman/podman.sock"; do
-    if [ -S "$socket" ] && [ -w "$socket" ] && { [ "${socket##*/}" = docker.sock ] || [ ! -e "$MACHINES" ]; }; then
+    if [ "${socket##*/}" = podman.sock ] && { [ -e "$MACHINES" ] || have dockerd; }; then continue; fi
+    if [ -S "$socket" ] && [ -w "$socket" ] && DOCKER_HOST=unix://$socket engine_answers; then
       echo "$socket"
       return
     fi
@@ -103,8 +106,8 @@ own_socket() {
 }
 
 # Docker Desktop on Windows, which lends its engine and commands to those distributions of WSL that it is told to.
-DESKTOP="/mnt/c/Program Files/Docker"
-on_wsl_beside_desktop() { grep -qsi microsoft /proc/version && [ -d "$DESKTOP" ] && ! have dockerd; }
+DESKTOP=${DESKTOP:-/mnt/c/Program Files/Docker/Docker/Docker Desktop.exe}
+on_wsl_beside_desktop() { grep -qsi microsoft /proc/version && [ -e "$DESKTOP" ] && ! have dockerd; }
 
 # An engine elsewhere (Docker Desktop, a context, DOCKER_HOST, a socket) is the reader's own: neither installed nor started by us.
 engine_is_elsewhere() {
@@ -148,7 +151,7 @@ missing_for_tests() {
 # Compose and buildx, which each release has under another name, or none.
 missing_plugins() {
   if on_wsl_beside_desktop; then return; fi # which brings its own
-  if { engine_is_elsewhere || [ -n "$(own_socket)" ]; } && ! have docker; then return; fi
+  if engine_is_elsewhere && ! have docker; then return; fi
   docker buildx version >/dev/null 2>&1 || echo docker-buildx
   docker compose version >/dev/null 2>&1 || echo docker-compose
 }
@@ -184,6 +187,7 @@ first_of() {
     case $name:$version in
       docker-*-plugin:*) docker_s_own || continue ;; # Docker's package would be in the way of the release's
       docker-compose:1.*) continue ;;                # another program
+      python3.*-venv:*~rc*) continue ;;              # no release, as Ubuntu 22.04's 3.11
     esac
     echo "$name"
     return
@@ -201,7 +205,7 @@ install_packages() {
   fi
   if ! may_be_root; then
     # shellcheck disable=SC2046,SC2086  # a list of words is what is wanted
-    say "not root and no sudo; please have somebody run: apt-get install --no-install-recommends" $(named $packages)
+    say "neither root nor with a right to sudo; please have somebody run: apt-get install --no-install-recommends" $(named $packages)
     return 0
   fi
   as_root apt-get update -qq ||
@@ -253,25 +257,21 @@ other_runtimes() {
 
 start_engine() {
   local answer until starter='' installed_now=$1
-  if [ -n "$(own_socket)" ] && ! engine_is_elsewhere; then
-    have docker || return 0 # the library needs no command, and asks that engine itself
-    DOCKER_HOST=unix://$(own_socket)
-    export DOCKER_HOST
-  fi
+  if ! engine_is_elsewhere && [ -n "$(own_socket)" ]; then return 0; fi
   engine_answers && return 0
   if [ $? = 124 ]; then
     say "the engine does not answer within $ANSWER_S s; restart it (Docker Desktop, or sudo systemctl restart docker), then make again"
     return 0
   fi
-  if on_wsl_beside_desktop; then
+  answer=$(have docker && engine_answer || echo "the docker command is missing")
+  if on_wsl_beside_desktop && [[ $answer != *"permission denied"* ]]; then
     say "no engine answers; start Docker Desktop, and turn on this distribution in its Settings > Resources > WSL integration"
     return 0
   fi
-  if engine_is_elsewhere; then
+  if engine_is_elsewhere && ! on_wsl_beside_desktop; then
     say "the engine that you chose (a context or DOCKER_HOST) does not answer; start it"
     return 0
   fi
-  answer=$(have docker && engine_answer || echo "the docker command is missing")
   if [[ $answer == *"permission denied"* ]]; then
     if [ "$installed_now" = yes ] && may_be_root && have setfacl; then
       say "you may use the engine from now on (the group docker, whose members are root on this machine)"
@@ -294,8 +294,8 @@ start_engine() {
     as_root systemctl start docker || { say "the engine does not start; to see why: journalctl -u docker"; return 0; }
   else
     # A crash or a half-done installation leaves these behind, and the engine then refuses to start.
-    running dockerd || as_root rm -f /var/run/docker.pid || return 0
-    running containerd || as_root rm -f /var/run/docker/containerd/containerd.pid || return 0
+    running dockerd || as_root rm -f /var/run/docker.pid || true
+    running containerd || as_root rm -f /var/run/docker/containerd/containerd.pid || true
     # Not by the service's script: it raises a limit first, which not every virtual machine permits.
     # It must not keep our output open, or whoever reads that through a pipe waits for ever.
     (as_root setsid sh -c "exec dockerd $(other_runtimes) >>/var/log/docker.log 2>&1") </dev/null >/dev/null 2>&1 &
@@ -308,7 +308,8 @@ start_engine() {
       start_engine "$installed_now"
       return
     fi
-    if [ -n "$starter" ] && ! kill -0 "$starter" 2>/dev/null; then
+    # sudo may end before the engine that it has started.
+    if [ -n "$starter" ] && ! kill -0 "$starter" 2>/dev/null && ! running dockerd; then
       say "the engine has ended: $(tail -n 1 /var/log/docker.log 2>/dev/null); its log: /var/log/docker.log"
       return 0
     fi

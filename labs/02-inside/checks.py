@@ -201,7 +201,12 @@ def asked(work: Work, function: str, names: list[str], kind: type) -> list:
         Mismatch: it says nothing of that kind.
     """
     calls = [(function, name) for name in names]
-    answers = work.call("look", *calls, next=_("try it on {file}", file=SUSPECT))
+    ends = _(
+        "try it on {file}. But that is one of several kinds: other images have no index below the first, or are for another processor, or "
+        "have what is no image's manifest first; and a part that was changed need not be JSON any more",
+        file=SUSPECT,
+    )
+    answers = work.call("look", *calls, next=ends)
     for answer in answers:
         if not isinstance(answer, kind):
             raise Mismatch(
@@ -227,7 +232,7 @@ def stack(work: Work) -> None:
             f"{name}\n{lines(image.layers)}",
             f"{name}\n{lines(answer)}",
             why=_(
-                "files of an upper layer hide those of a lower one, so the order counts; and not each manifest is an image's"
+                "files of an upper layer hide those of a lower one, so the order counts; and not every manifest describes an image"
             ),
             next=_("follow the index to the manifest of a real platform; it lists the layers in order, by digest"),
         )

@@ -223,7 +223,11 @@ def _run(work: Work, looks: dict[str, Look]) -> tuple[dict[str, dict], str]:
         next = _("mend what the last line of the output names")
     else:
         trouble = _unlike(last, names)
-        next = _("keep the last line of the starter, {line}, and the two keys", line="print(json.dumps(answers))")
+        next = _(
+            "keep the last line of the starter, {line}, and the two keys; a number is no text ({number} makes one of it)",
+            line="print(json.dumps(answers))",
+            number="int",
+        )
     if trouble:
         raise Mismatch(
             _(

@@ -68,6 +68,10 @@ MEANINGS = {
     "Device or resource busy: '/sys/fs/cgroup": _(
         "a group that has a process cannot be removed: only the child may join it"
     ),
+    "Permission denied: '/sys/fs/cgroup": _(
+        "a group has no file of that name, and none can be made in it; the names are in the docstring of {function}",
+        function="new_group",
+    ),
     "No such file or directory: '/sys/fs/cgroup": _(
         "there is no such group: it was not made, or is removed already (the parent waits first), or lies in the old root "
         "(join before the root changes; the parent keeps its own if only the child unshares {new_mounts})",
@@ -77,7 +81,7 @@ MEANINGS = {
 }
 """Part of what container.py prints when it fails, or of why it was ended -> what to do then."""
 
-SPOILT = _("change the root, the mounts and the names of the new namespaces alone, and kill nothing but your own")
+SPOILT = _("change the root, the mounts and the names of the new namespaces alone, and kill only your own processes")
 
 
 @cache

@@ -138,7 +138,7 @@ def small(work: Work) -> None:
                 "the base's own are shared with others"
             ),
             _(
-                "`docker history IMAGE` shows the large lines: keep out what nobody needs, and what only the build needs, "
+                "`docker history` and your image shows the large lines: keep out what nobody needs, and what only the build needs, "
                 "too"
             ),
         )
@@ -213,7 +213,7 @@ def cheap_edit(work: Work) -> None:
                 "has to be sent to each machine again"
             ),
             _(
-                "what changes seldom stands above what changes often: no line before the index may copy {program}, and none "
+                "what changes seldom stands above what changes often: no line before the index may copy or mount {program}, and none "
                 "after that may touch or copy the index ({copy} gives an owner at once)",
                 program="app.py",
                 copy="COPY --chown",

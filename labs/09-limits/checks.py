@@ -127,8 +127,12 @@ def read(work: Work, machine: dict, answer: object) -> Said:
             expected = _("a dictionary for the service") if name == "service" else _("a dictionary for the neighbor")
             raise unlike(expected, options, _("{empty} says nothing about it", empty="{}"))
         if others := options.keys() - FORMS.keys():
-            names = _("these are names of the Docker SDK for Python; `docker run` has others for the same")
-            expected = _("of {names}", names=", ".join(FORMS))
+            names = _(
+                "this lab allows these names of the Docker SDK for Python alone; `docker run` has others for the same, and swap is "
+                "limited by {swap}",
+                swap="memswap_limit",
+            )
+            expected = _("only these options: {names}", names=", ".join(FORMS))
             raise unlike(expected, {name: {other: options[other] for other in sorted(others)}}, names)
         asked[name] = {option: value for option, value in options.items() if value is not None}
     return Said(machine, asked, {name: work.accepted(options, FORMS) for name, options in asked.items()})
@@ -391,14 +395,14 @@ def service_survives(work: Work) -> None:
                     processes=needs["processes"],
                 ),
                 _with_options(life.busy, life.asked["service"]),
-                _("a limit strikes whom it is set on: the service runs well with it until its busiest hour"),
+                _("a limit affects its own container alone: the service runs well with it until its busiest hour"),
                 _(
-                    "which of your limits is the service's? It needs none for its own protection; and none below its need; "
+                    "which of your limits is the service's? It needs none for its own protection; one that you set must not be below what it needs; "
                     "`init` is a process more"
                 )
                 if life.asked["service"].get("init")
                 else _(
-                    "which of your limits is the service's? It needs none for its own protection; and none below its need"
+                    "which of your limits is the service's? It needs none for its own protection; one that you set must not be below what it needs"
                 ),
             )
 

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from random import Random
 
 from boxlab.labs import AS_USUAL, Mismatch, Work, _, check, same
+from boxlab.labs.build import COMMENT
 from boxlab.labs.traces import shows
 
 TOKEN = "token.txt"
@@ -20,9 +21,6 @@ WORDS = 3
 
 MOUNT = re.compile(r"--mount=(\S+)", re.IGNORECASE)
 """What a line says of something that it mounts."""
-
-COMMENT = re.compile(r"^[\ufeff \t]*#.*\n?", re.MULTILINE)
-"""A line that the builder does not read, also between the lines of one that goes on."""
 
 GOES_ON = re.compile(r"\\[ \t]*\n[ \t]*")
 """Where a line goes on below."""

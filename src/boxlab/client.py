@@ -91,8 +91,8 @@ class Endpoint:
 
 
 def endpoint() -> Endpoint:
-    """The engine that the docker command uses: `DOCKER_HOST`, else the chosen context; else the first socket of Docker's that may be
-    used, else the first that there is.
+    """The engine that the docker command uses: `DOCKER_HOST`, else the chosen context. Where neither is, the first socket of Docker's
+    that may be used, such as a rootless engine's, else the first that there is; our own calls of the command are told so.
 
     Raises:
         EngineError: what names it is wrong.

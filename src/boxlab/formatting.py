@@ -47,8 +47,8 @@ def times(value: float) -> str:
     if math.isnan(value):
         return "–"
     if 0.8 <= value < 1.25:
-        digits = math.ceil(-math.log10(abs(value - 1))) if 0 < abs(value - 1) <= 0.005 else 2
-        return f"{value:.{digits if digits <= 4 else 2}f}"
+        digits = next((digits for digits in (2, 3, 4) if float(f"{value:.{digits}f}") != 1), 2)
+        return f"{value:.{digits}f}"
     return f"{value:.0f}" if value >= 9.95 else f"{value:#.2g}"
 
 

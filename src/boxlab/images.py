@@ -262,18 +262,24 @@ def _content(file: Path) -> bytes | None:
         return None
 
 
-LOCAL_AUTHORITIES = (
-    "/usr/local/share/ca-certificates",
-    "/etc/pki/ca-trust/source/anchors",
-    "/etc/pki/trust/anchors",
-)
+LOCAL_AUTHORITIES = {
+    "/usr/local/share/ca-certificates": {".crt"},
+    "/etc/pki/ca-trust/source/anchors": {".crt", ".pem"},
+    "/etc/pki/trust/anchors": {".crt", ".pem"},
+}
+"""Where they lie, and how the names of those that count end."""
 
 
 def _bundles() -> list[Path]:
     """Files of authorities: those that the usual environment variables name, and where Debian, Fedora and SUSE keep local ones."""
     variables = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
     named = [Path(os.environ[variable]) for variable in variables if os.environ.get(variable)]
-    local = [path for place in LOCAL_AUTHORITIES for path in sorted(Path(place).rglob("*")) if path.is_file()]
+    local = [
+        path
+        for place, ends in LOCAL_AUTHORITIES.items()
+        for path in sorted(Path(place).rglob("*"))
+        if path.suffix in ends
+    ]
     return [*dict.fromkeys(named), *local]
 
 

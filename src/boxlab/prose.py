@@ -132,7 +132,7 @@ def caption(record: Record, timed: bool = True) -> str:
     if any(arm["details"].get("read_by") == "container" for arm in record.plan["arms"]):
         parts.append(_("memory read by a container"))
     if timed and (shaky := _unstable(record)):
-        arms = "; ".join(shaky) if len(shaky) < len(record.arms) else _("all rows")
+        arms = "; ".join(shaky) if len(shaky) < len(record.arms) else _("all of it")
         parts.append(_("unstable, to be measured again on a quiet machine: {arms}", arms=arms))
     parts.append(record.created[:10])
     if not record.complete:

@@ -37,6 +37,8 @@ def test_times_have_two_digits(value, text):
         (1.004, "1.004"),
         (0.9996, "0.9996"),
         (0.99996, "1.00"),
+        (1.0001, "1.0001"),
+        (1.0006, "1.001"),
         (0.995, "0.99"),
         (1.2, "1.20"),
     ],
@@ -46,7 +48,7 @@ def test_times_near_1_say_on_which_side_of_it_they_lie(value, text):
 
 
 def test_each_number_of_an_interval_has_its_own_digits():
-    assert formatting.with_interval(stats.Estimate(1.034, 1.0009, 1.4)) == "1.03 (1.0009 – 1.4)"
+    assert formatting.with_interval(stats.Estimate(1.034, 1.0009, 1.4)) == "1.03 (1.001 – 1.4)"
 
 
 def test_one_sample_has_no_interval():

@@ -140,7 +140,9 @@ def test_an_authority_that_only_root_may_read_is_left_out_and_doctor_says_so(tmp
 def test_authorities_where_another_linux_keeps_them_are_found(monkeypatch, tmp_path):
     (tmp_path / "company.pem").write_bytes(PEM % b"T3VycyBhbG9uZQ==")
     assert PEM % b"T3VycyBhbG9uZQ==" not in images.extra_certificates()
-    monkeypatch.setattr(images, "LOCAL_AUTHORITIES", ("/nowhere", str(tmp_path)))
+    monkeypatch.setattr(images, "LOCAL_AUTHORITIES", {"/nowhere": {".pem"}, str(tmp_path): {".crt"}})
+    assert PEM % b"T3VycyBhbG9uZQ==" not in images.extra_certificates(), "the system does not read it there either"
+    monkeypatch.setattr(images, "LOCAL_AUTHORITIES", {str(tmp_path): {".crt", ".pem"}})
     assert PEM % b"T3VycyBhbG9uZQ==" in images.extra_certificates()
 
 

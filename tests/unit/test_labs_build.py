@@ -233,7 +233,7 @@ def built(monkeypatch, tmp_path):
 def test_what_has_to_stand_on_the_base_and_does_not_is_told(built, monkeypatch):
     assert built("FROM scratch\n") == "FROM scratch\n"
     with pytest.raises(build.Mismatch) as caught:
-        built("FROM python:3.13-slim\n", based=True)
+        built("FROM scratch\n", based=True)
     assert "FROM containers-measured/base" in caught.value.next
     monkeypatch.setattr(build.images, "base_of", lambda layers: "base")
     built("FROM containers-measured/base\n", based=True)
@@ -242,11 +242,11 @@ def test_what_has_to_stand_on_the_base_and_does_not_is_told(built, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "built_text"),
     [
-        ("# syntax=docker/dockerfile:1\nFROM base\n", "#\nFROM base\n"),
-        ("#Syntax = docker.io/docker/dockerfile:1.7-labs \nFROM base\n", "#\nFROM base\n"),
-        ("# syntax=docker/dockerfile@sha256:1\nFROM base\n", "#\nFROM base\n"),
-        ("# syntax=docker/dockerfile\n# escape=`\n# words\nFROM base\n", "# escape=`\n#\n# words\nFROM base\n"),
-        ("# check=error=true\n# syntax=docker/dockerfile:1\nFROM base\n", "# check=error=true\n#\nFROM base\n"),
+        ("# syntax=docker/dockerfile:1\nFROM scratch\n", "#\nFROM scratch\n"),
+        ("#Syntax = docker.io/docker/dockerfile:1.7-labs \nFROM scratch\n", "#\nFROM scratch\n"),
+        ("# syntax=docker/dockerfile@sha256:1\nFROM scratch\n", "#\nFROM scratch\n"),
+        ("# syntax=docker/dockerfile\n# escape=`\n# words\nFROM scratch\n", "# escape=`\n#\n# words\nFROM scratch\n"),
+        ("# check=error=true\n# syntax=docker/dockerfile:1\nFROM scratch\n", "# check=error=true\n#\nFROM scratch\n"),
     ],
 )
 def test_dockers_own_frontend_is_not_fetched(built, text, built_text):
@@ -256,11 +256,45 @@ def test_dockers_own_frontend_is_not_fetched(built, text, built_text):
 @pytest.mark.parametrize(
     "text",
     [
-        "# syntax=example.org/docker/dockerfile:1\nFROM base\n",
-        "# syntax=docker/dockerfile-upstream\nFROM base\n",
-        "# words\n# syntax=docker/dockerfile:1\nFROM base\n",
-        "FROM base\nRUN cat <<END\n# syntax=docker/dockerfile:1\nEND\n",
+        "# syntax=example.org/docker/dockerfile:1\nFROM scratch\n",
+        "# syntax=docker/dockerfile-upstream\nFROM scratch\n",
+        "# words\n# syntax=docker/dockerfile:1\nFROM scratch\n",
+        "FROM scratch\nRUN cat <<END\n# syntax=docker/dockerfile:1\nEND\n",
     ],
 )
 def test_another_frontend_and_what_only_looks_like_one_stay(built, text):
+    assert built(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("FROM python:3.13-slim\n", "FROM python:3.13-slim"),
+        (
+            "from --platform=linux/amd64 python AS index\nFROM containers-measured/base\n",
+            "from --platform=linux/amd64 python AS index",
+        ),
+        ("FROM containers-measured/base\nCOPY --from=python:3.13 /a /b\n", "--from=python:3.13"),
+        (
+            "FROM containers-measured/base\nRUN --mount=type=bind,from=busybox,target=/b true\n",
+            "--mount=type=bind,from=busybox",
+        ),
+    ],
+)
+def test_an_image_that_may_not_be_where_answers_are_graded_is_named(built, text, named):
+    with pytest.raises(build.Mismatch) as caught:
+        built(text)
+    assert caught.value.actual == named
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FROM containers-measured/base AS One\nFROM one\nCOPY --from=0 /a /b\nCOPY --from=ONE /a /b\n",
+        "FROM \\\n  containers-measured/base\n# FROM python\nRUN --mount=type=bind,\\\n  target=/b true\n",
+        'FROM docker.io/containers-measured/base:latest AS two\nRUN --mount="type=bind,from=two,target=/b" true\n',
+        "ARG BASE=containers-measured/base\nFROM ${BASE}\nRUN cat <<END\nFROM python\nCOPY --from=busybox\nEND\n",
+    ],
+)
+def test_stages_and_images_of_the_book_may_be_named(built, text):
     assert built(text) == text

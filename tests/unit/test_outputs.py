@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ import nbformat
 import pytest
 from nbclient.exceptions import DeadKernelError
 
-from boxlab import engine, outputs, paths, provenance, records
+from boxlab import engine, outputs, paths, prose, provenance, records
 from boxlab.errors import BoxlabError, EngineError
 from boxlab.runtimes import accelerator
 
@@ -175,16 +176,30 @@ def test_half_a_file_is_none(ran, text):
     assert not outputs.holds(path, folder)
 
 
-@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
-def test_stored_outputs_say_on_what_they_were_measured(path):
-    """As their own captions and records do."""
-    facts, notebook = outputs.measured(path), nbformat.read(path, as_version=4)
-    glued = {
+def glued_by(path):
+    """What a stored notebook hands to the pages, by name."""
+    return {
         output.metadata.scrapbook.name: output.data.get("application/papermill.record/text/plain", "").strip("'")
-        for cell in outputs.code_cells(notebook)
+        for cell in outputs.code_cells(nbformat.read(path, as_version=4))
         for output in cell.outputs
         if "scrapbook" in output.get("metadata", {})
     }
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+def test_what_a_chapter_quotes_was_measured_where_the_outputs_were_stored(path):
+    """But for gVisor, which Debian has no package of."""
+    page, glued = (paths.ROOT / "book" / f"{path.stem}.md").read_text(), glued_by(path)
+    quoted = set(re.findall(r"\{measured\}`([^`]+)`", page)) & glued.keys()
+    assert quoted
+    missing = {name for name in quoted if glued[name] in (prose.NOT_MEASURED, "not seen here")}
+    assert {name for name in missing if "gvisor" not in name} == set()
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+def test_stored_outputs_say_on_what_they_were_measured(path):
+    """As their own captions and records do."""
+    facts, glued = outputs.measured(path), glued_by(path)
     stored = [p for p in paths.RESULTS.glob(f"{path.stem[:2]}-*.json") if not p.stem.endswith(".local")]
     assert glued.keys() >= {"machine", "accelerator"} or not stored
     assert glued.get("machine", facts["machine"]) == facts["machine"]

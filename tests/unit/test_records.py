@@ -213,7 +213,7 @@ def test_what_is_unstable_is_named_below_every_plot():
     assert "unstable" not in prose.caption(run, timed=False), "where no times are shown"
     for sample in run.samples[-len(run.arms) :]:
         sample.values["seconds"] *= 9
-    assert "unstable, to be measured again on a quiet machine: all rows ·" in prose.caption(run)
+    assert "unstable, to be measured again on a quiet machine: all of it ·" in prose.caption(run)
     assert "unstable" not in prose.caption(runs.levels())
 
 

@@ -93,7 +93,8 @@ class Machine:
         return self._bash(["-c", f"source tools/setup.sh\n{script}"], environment)
 
     def _bash(self, arguments, environment):
-        variables = {"PATH": f"{self.bin}:/usr/bin:/bin", "HOME": "/nowhere", "LOG": str(self.log), **environment}
+        nowhere = dict.fromkeys(("HOME", "DESKTOP", "XDG_RUNTIME_DIR"), "/nowhere")
+        variables = {"PATH": f"{self.bin}:/usr/bin:/bin", "LOG": str(self.log)} | nowhere | environment
         return subprocess.run(
             ["bash", *arguments],
             cwd=self.folder,
@@ -441,7 +442,7 @@ def test_proxies_reach_what_is_run_by_sudo(machine):
 
 def test_an_engine_that_ends_at_once_is_not_waited_for(machine):
     machine.command("docker", "case $1 in context) echo default ;; *) exit 1 ;; esac")
-    script = """SYSTEMD=/nowhere; have() { true; }; running() { true; }; as_root() { true; }
+    script = """SYSTEMD=/nowhere; have() { true; }; running() { false; }; as_root() { true; }
       may_be_root() { true; }; start_engine no; echo on"""
     done = machine.functions(script)
     assert done.returncode == 0 and "the engine has ended" in done.stdout and done.stdout.endswith("on\n")
@@ -475,8 +476,6 @@ def test_an_engine_of_the_users_own_is_used_and_none_is_installed(machine, own_s
     done = machine.functions(script + "missing_for_host; start_engine no", XDG_RUNTIME_DIR=own_socket)
     assert done.returncode == 0 and "docker.io" not in done.stdout and "engine" not in done.stdout, done.stdout
     assert machine.took()[-1] == f"unix://{own_socket}/docker.sock"
-    none = machine.functions("MACHINES=/nowhere; have() { false; }; start_engine no", XDG_RUNTIME_DIR=own_socket)
-    assert (none.returncode, none.stdout) == (0, ""), "the library needs no command"
 
 
 def test_beside_docker_desktop_nothing_is_installed_in_wsl(machine):
@@ -497,7 +496,7 @@ def test_a_disk_that_keeps_no_permissions_is_named_before_anything_is_done(machi
 
 def test_an_engine_that_never_answers_is_not_waited_for_without_timeout_either(machine):
     machine.command("timeout", "exit 127")
-    machine.command("docker", "case $1 in version) exec sleep 1000 ;; esac")
+    machine.command("docker", "trap '' ALRM; case $1 in version) exec sleep 1000 ;; context) echo default ;; esac")
     done = machine.functions("MACHINES=/nowhere; start_engine no", ANSWER_S="1")
     assert (done.returncode, done.stderr) == (0, "") and "does not answer within 1 s" in done.stdout
 

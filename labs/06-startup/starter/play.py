@@ -128,7 +128,7 @@ class Stage:
         self.now = max(self.now, comes)
         said = [[n, self._next(n)] for n in numbers if self._ahead[n] and self._ahead[n][0][0] <= self.now]
         if any(asked > MOST_ASKED for asked in self._asked):
-            self.trouble = 'the box has ended, and line() says "" each time: who goes on asking asks for ever'
+            self.trouble = 'the box has ended, and line() says "" each time: a loop that does not stop at "" never ends'
             return {"stuck": self.trouble}
         struck = self._strikes <= self.now
         if struck:

@@ -61,6 +61,18 @@ DOCUMENT = re.compile(
 )
 """The same with that text, to its end."""
 
+COMMENT = re.compile(r"^[\ufeff \t]*#.*\n?", re.MULTILINE)
+"""A line that the builder does not read, also between the lines of one that goes on."""
+
+GOES_ON = re.compile(r"[\\`][ \t]*\n[ \t]*")
+"""Where a line goes on below."""
+
+TAKEN = re.compile(
+    r"^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(?P<below>\S+).*|(?:--from=|--mount=\S*?\bfrom=)(?P<of>[^\s,]+)",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""What names an image: a line that begins a stage, an option of a line that copies or mounts."""
+
 LINT = re.compile(r"^#[ \t]*check[ \t]*=.*$", re.IGNORECASE | re.MULTILINE)
 """What tells BuildKit which of its warnings are errors."""
 
@@ -252,7 +264,8 @@ def build(
         based: whether it has to stand on the base image: another may be here, and not where the answer is graded.
 
     Raises:
-        Mismatch: it does not build, or not in time though the other does, or stands on something else.
+        Mismatch: it does not build, or not in time though the other does, or takes something of an image that is not the book's, or
+            stands on none.
         NoStage: the target is not there.
         EngineError: the engine is in the way, or knows no secrets.
     """
@@ -262,6 +275,13 @@ def build(
     classic = builder.chosen() in (builder.Way.CLASSIC, builder.Way.CALL) and not engine.is_podman()
     if classic and (found := HERE_DOCUMENT.search(text)):
         raise _lacking(found[0].strip())
+    if foreign := _foreign(text):
+        raise Mismatch(
+            _("each stage stands on {base}, on a stage above it, or on nothing", base=f"{images.PREFIX}base"),
+            foreign,
+            _("where your answer is graded, there is no network, and no other image is sure to be there"),
+            ASKED_A_REGISTRY,
+        )
     own_frontend = FRONTEND.sub(r"\1\2#\n", text)  # as many lines
     with builder.staged(folder, {"Dockerfile": own_frontend.encode()} if own_frontend != text else None) as context:
         for repeated in (False, True):
@@ -363,6 +383,18 @@ def stage_names(text: str) -> tuple[str, list[str]]:
         return line[0] if line["name"] else f"{line[0].rstrip()} AS {names[-1]}"
 
     return LINT.sub("#", FROM.sub(named, text)), names
+
+
+def _foreign(text: str) -> str:
+    """The first image that a Dockerfile names, and that is no stage of it and none of the book's; nothing where it names none."""
+    plain = GOES_ON.sub(" ", COMMENT.sub("", DOCUMENT.sub("", text)))
+    stages = {line["name"].lower() for line in FROM.finditer(plain) if line["name"]}
+    for named in TAKEN.finditer(plain):
+        name = (named["below"] or named["of"]).strip("\"'")
+        known = name.lower() in stages | {"scratch"} or name.isdigit() or "$" in name
+        if not known and not name.removeprefix("docker.io/").startswith(images.PREFIX):
+            return named[0].strip()
+    return ""
 
 
 def _lacking(line: str) -> EngineError:
