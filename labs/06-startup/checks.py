@@ -25,7 +25,7 @@ MISSING = object()
 QUARTILES = ("inverted_cdf", "hazen", "weibull", "linear", "lower", "higher", "midpoint", "median_unbiased")
 """Definitions of a quartile that are in use; which one is taken does not matter here."""
 
-REHEARSE = _("`python3 play.py` in your folder shows what your benchmark says of boxes whose times are known")
+REHEARSE = _("`.venv/bin/python work/06-startup/play.py` shows what your benchmark says of boxes whose times are known")
 
 SECONDS = 60
 """How long a play may take, in which nothing is waited for."""

@@ -44,7 +44,7 @@ So a line through the means of two numbers is wrong, while the one of least squa
 """
 
 REHEARSE = _(
-    "`python3 rehearse.py` in your folder shows what you say beside what was measured: the lab's page says how"
+    "`.venv/bin/python work/07-memory/rehearse.py` and the file of your readings show what you say beside what was measured: the lab's page says how"
 )
 
 

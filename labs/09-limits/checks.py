@@ -19,7 +19,7 @@ MOST_MIB, MOST_PROCESSES = 256, 200
 BOUND = {"memory_mib": 384, "processes": 256}
 """The limits that hold whatever the learner says, for the sake of the machine that checks: beyond where the neighbor stops."""
 
-REHEARSE = _("`python3 work/09-limits/limits.py` shows what `options` says about the example")
+REHEARSE = _("`.venv/bin/python work/09-limits/limits.py` shows what `options` says about the example")
 
 ENDS_S, ANSWERS_S = 60, 20
 """How long the neighbor may live, and the service think."""

@@ -23,7 +23,9 @@ PATIENCE_S = 4
 SECONDS, OUTPUT_KIB = 40, 4096
 """How long a scene may take, in which hardly anything is waited for, and what run.py may print: more than the scene, as by `repr`."""
 
-TRY = _("`python3 run.py containers-measured/base COMMAND` runs it on your own engine, if you have one")
+TRY = _(
+    "`.venv/bin/python work/10-api/run.py containers-measured/base COMMAND` runs it on your own engine, if you have one"
+)
 
 
 def play(work: Work, scene: dict, files: dict | None = None) -> dict:
