@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from random import Random
 
 from boxlab.labs import AS_USUAL, Mismatch, Work, _, check, same
-from boxlab.labs.build import COMMENT
+from boxlab.labs.build import COMMENT, GOES_ON
 from boxlab.labs.traces import shows
 
 TOKEN = "token.txt"
@@ -21,9 +21,6 @@ WORDS = 3
 
 MOUNT = re.compile(r"--mount=(\S+)", re.IGNORECASE)
 """What a line says of something that it mounts."""
-
-GOES_ON = re.compile(r"\\[ \t]*\n[ \t]*")
-"""Where a line goes on below."""
 
 SEEN = """FROM containers-measured/base
 USER 0

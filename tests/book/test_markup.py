@@ -20,6 +20,7 @@ THEME = {
 
 PROGRAMS = {
     ".venv/bin/boxlab",
+    ".venv/bin/python",
     "[Environment]::OSVersion.Version",
     "cd",
     "curl",

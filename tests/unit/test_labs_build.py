@@ -274,10 +274,10 @@ def test_another_frontend_and_what_only_looks_like_one_stay(built, text):
             "from --platform=linux/amd64 python AS index\nFROM containers-measured/base\n",
             "from --platform=linux/amd64 python AS index",
         ),
-        ("FROM containers-measured/base\nCOPY --from=python:3.13 /a /b\n", "--from=python:3.13"),
+        ("FROM containers-measured/base\nCOPY --from=python:3.13 /a /b\n", "COPY --from=python:3.13 /a /b"),
         (
             "FROM containers-measured/base\nRUN --mount=type=bind,from=busybox,target=/b true\n",
-            "--mount=type=bind,from=busybox",
+            "RUN --mount=type=bind,from=busybox,target=/b true",
         ),
     ],
 )
@@ -291,6 +291,7 @@ def test_an_image_that_may_not_be_where_answers_are_graded_is_named(built, text,
     "text",
     [
         "FROM containers-measured/base AS One\nFROM one\nCOPY --from=0 /a /b\nCOPY --from=ONE /a /b\n",
+        'FROM containers-measured/base\nRUN python3 sell.py --from=2026 from=x\nCMD ["sell", "--from=2026"]\n',
         "FROM \\\n  containers-measured/base\n# FROM python\nRUN --mount=type=bind,\\\n  target=/b true\n",
         'FROM docker.io/containers-measured/base:latest AS two\nRUN --mount="type=bind,from=two,target=/b" true\n',
         "ARG BASE=containers-measured/base\nFROM ${BASE}\nRUN cat <<END\nFROM python\nCOPY --from=busybox\nEND\n",

@@ -30,6 +30,8 @@ ASKED_A_REGISTRY = _(
 )
 """What to do where a build has wanted to fetch an image."""
 
+GRADED_ELSEWHERE = _("where your answer is graded, there is no network, and no other image is sure to be there")
+
 
 MOST_MIB = 1024
 """How large a file of an image may be that is read whole, and what an image may have above the base to be saved."""
@@ -66,12 +68,6 @@ COMMENT = re.compile(r"^[\ufeff \t]*#.*\n?", re.MULTILINE)
 
 GOES_ON = re.compile(r"[\\`][ \t]*\n[ \t]*")
 """Where a line goes on below."""
-
-TAKEN = re.compile(
-    r"^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(?P<below>\S+).*|(?:--from=|--mount=\S*?\bfrom=)(?P<of>[^\s,]+)",
-    re.IGNORECASE | re.MULTILINE,
-)
-"""What names an image: a line that begins a stage, an option of a line that copies or mounts."""
 
 LINT = re.compile(r"^#[ \t]*check[ \t]*=.*$", re.IGNORECASE | re.MULTILINE)
 """What tells BuildKit which of its warnings are errors."""
@@ -279,7 +275,7 @@ def build(
         raise Mismatch(
             _("each stage stands on {base}, on a stage above it, or on nothing", base=f"{images.PREFIX}base"),
             foreign,
-            _("where your answer is graded, there is no network, and no other image is sure to be there"),
+            GRADED_ELSEWHERE,
             ASKED_A_REGISTRY,
         )
     own_frontend = FRONTEND.sub(r"\1\2#\n", text)  # as many lines
@@ -306,7 +302,7 @@ def build(
         raise Mismatch(
             _("the image stands on {base}", base=f"{images.PREFIX}base"),
             _("it stands on another image, or on none"),
-            _("where your answer is graded, there is no network, and no other image is sure to be there"),
+            GRADED_ELSEWHERE,
             _("begin the last stage with {line}", line=f"`FROM {images.PREFIX}base`"),
         )
     return made
@@ -386,14 +382,23 @@ def stage_names(text: str) -> tuple[str, list[str]]:
 
 
 def _foreign(text: str) -> str:
-    """The first image that a Dockerfile names, and that is no stage of it and none of the book's; nothing where it names none."""
-    plain = GOES_ON.sub(" ", COMMENT.sub("", DOCUMENT.sub("", text)))
-    stages = {line["name"].lower() for line in FROM.finditer(plain) if line["name"]}
-    for named in TAKEN.finditer(plain):
-        name = (named["below"] or named["of"]).strip("\"'")
-        known = name.lower() in stages | {"scratch"} or name.isdigit() or "$" in name
-        if not known and not name.removeprefix("docker.io/").startswith(images.PREFIX):
-            return named[0].strip()
+    """The first line of a Dockerfile that names an image which is no stage of it and none of the book's; nothing where none does."""
+    stages = {"scratch"}
+    for line in GOES_ON.sub(" ", COMMENT.sub("", DOCUMENT.sub("", text))).splitlines():
+        instruction, *words = line.split() or [""]
+        options = list(itertools.takewhile(lambda word: word.startswith("--"), words))
+        match instruction.upper(), words[len(options) :]:
+            case "FROM", [below, *named]:
+                names = [below]
+            case "COPY" | "RUN", _rest:  # what a program is told behind them is its own
+                names, named = re.findall(r"\bfrom=[\"']?([^\s,\"']+)", " ".join(options), re.IGNORECASE), []
+            case _:
+                continue
+        for name in names:
+            known = name.lower() in stages or name.isdigit() or "$" in name
+            if not known and not name.removeprefix("docker.io/").startswith(images.PREFIX):
+                return line.strip()
+        stages |= {name.lower() for name in named[1:]}
     return ""
 
 
